@@ -1,0 +1,569 @@
+"""The engine of one shard: a deterministic function of a prefix of its log.
+
+Events go in through `apply`, views of what is searchable come out of `views`. It owns no
+clock, thread or socket. Thread rule: `apply`, `plan_*` and `install` belong to one thread, the
+apply thread; `Job.run` to any other; `views`, `stats` and the offsets to all.
+
+Invariants: a key is alive in at most one document of all parts; parts are in log order; the
+manifest on disk describes exactly the events below its checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from index.directory import Directory
+from index.document import DocumentEvent, Op, Outcome
+from index.errors import MappingError, StorageError
+from index.extract import Extractor, ParsedDocument
+from index.jobs import FlushJob, Job, MergeJob, decode_deletes
+from index.manifest import Manifest, load_manifest, remove_orphans, write_manifest
+from index.memtable import Memtable
+from index.merge import plan_merge
+from index.options import IndexOptions
+from index.part import Part, carry_over
+from index.reader import View
+from index.schema import SchemaRef
+from index.segment import Segment
+
+NOTHING = -1
+"""The next offset of a shard that has never seen its log."""
+
+
+class Change(NamedTuple):
+    """What one batch did to one key: the difference of two searches, before and after it."""
+
+    offset: int
+    key: bytes
+    old: tuple[View, int] | None
+    """The view and document that held the key before the batch."""
+    new_doc: int
+    """The document in the last view now; -1: deleted."""
+
+
+class Applied(NamedTuple):
+    outcomes: list[Outcome]
+    """One for each event; an event below `next_offset`, applied before, is a NOOP."""
+    versions: list[int]
+    rejected: list[tuple[int, str]]
+    """Index into the events, and why the document cannot be indexed."""
+    changes: list[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStats:
+    name: str
+    n_docs: int
+    n_alive: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    n_docs: int
+    """Live documents."""
+    n_deleted: int
+    n_bytes: int
+    """Of segment files."""
+    memtable_docs: int
+    memtable_bytes: int
+    next_offset: int
+    durable_offset: int
+    generation: int
+    n_flushes: int
+    n_merges: int
+    bytes_flushed: int
+    bytes_merged: int
+    segments: tuple[SegmentStats, ...]
+
+
+class _Located(NamedTuple):
+    part: Part
+    doc_id: int
+
+
+class _Pending(NamedTuple):
+    """A document of the running batch, not in the memtable yet."""
+
+    position: int
+    version: int
+    source: bytes
+
+
+class Engine:
+    def __init__(
+        self,
+        directory: Directory,
+        schema: SchemaRef,
+        options: IndexOptions,
+        *,
+        shard: int,
+        manifest: Manifest,
+        segments: list[Part],
+    ) -> None:
+        self.schema = schema
+        self.options = options
+        self.shard = shard
+        self._directory = directory
+        self._manifest = manifest
+        self._extractor = Extractor(schema, options)
+        self._segments = segments
+        self._frozen: Part | None = None
+        self._frozen_memtable: Memtable | None = None
+        self._open_memtable()
+        self._job: Job | None = None
+        self._next_offset = manifest.next_offset
+        self._next_segment = _next_number(directory, manifest)
+        self._counts = {"flush": 0, "merge": 0}
+        self._bytes = {"flush": 0, "merge": 0}
+        self._publish()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Directory,
+        schema: SchemaRef,
+        options: IndexOptions,
+        shard: int = 0,
+        topic_id: str = "",
+    ) -> Engine:
+        """Open what the newest sound manifest names, or start an empty shard.
+
+        Raises: CorruptionError naming the file; StorageError where segments lie without any
+        manifest (an empty shard would look like one that lost everything).
+        """
+        manifest = load_manifest(directory)
+        if manifest is None:
+            stray = [name for name in directory.list() if name.endswith(".seg")]
+            if stray:
+                raise StorageError(
+                    f"{directory}: segments such as {stray[0]} but no readable manifest; "
+                    "restore one, or remove the shard's directory to rebuild it from the log"
+                )
+            manifest = Manifest(generation=1, epoch=1, next_offset=NOTHING, topic_id=topic_id)
+            write_manifest(directory, manifest)
+        remove_orphans(directory, manifest)
+        segments = [_open_part(directory, entry, shard) for entry in manifest.segments]
+        return cls(directory, schema, options, shard=shard, manifest=manifest, segments=segments)
+
+    # --- what is there -----------------------------------------------------------------
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last applied event; -1 before the first."""
+        return self._next_offset
+
+    @property
+    def durable_offset(self) -> int:
+        """The checkpoint: every event below it survives a crash."""
+        return self._manifest.next_offset
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    @property
+    def memtable_bytes(self) -> int:
+        frozen = self._frozen_memtable
+        return self._memtable.n_bytes + (frozen.n_bytes if frozen is not None else 0)
+
+    @property
+    def has_job(self) -> bool:
+        return self._job is not None
+
+    def is_memtable_full(self) -> bool:
+        return (
+            self._memtable.n_bytes >= self.options.memtable_bytes
+            or self._memtable.n_docs >= self.options.memtable_docs
+        )
+
+    def views(self) -> tuple[View, ...]:
+        """Return the searchable state: one view a part, in log order. Never changes afterwards."""
+        return self._views
+
+    def stats(self) -> EngineStats:
+        views = self._views
+        segments = tuple(
+            SegmentStats(view.segment, view.reader.n_docs, view.n_alive, part.n_bytes)
+            for view, part in zip(views, list(self._segments), strict=False)
+        )
+        n_docs = sum(view.n_alive for view in views)
+        return EngineStats(
+            n_docs=n_docs,
+            n_deleted=sum(view.reader.n_docs for view in views) - n_docs,
+            n_bytes=sum(segment.n_bytes for segment in segments),
+            memtable_docs=self._memtable.n_docs,
+            memtable_bytes=self.memtable_bytes,
+            next_offset=self._next_offset,
+            durable_offset=self.durable_offset,
+            generation=self._manifest.generation,
+            n_flushes=self._counts["flush"],
+            n_merges=self._counts["merge"],
+            bytes_flushed=self._bytes["flush"],
+            bytes_merged=self._bytes["merge"],
+            segments=segments,
+        )
+
+    # --- apply -------------------------------------------------------------------------
+    def apply(self, events: list[DocumentEvent], next_offset: int) -> Applied:
+        """Apply events in log order and make them searchable together.
+
+        `next_offset` is the log position after the batch; events below the current one were
+        applied before and are skipped, so that a replay changes nothing.
+        """
+        batch = _Batch(self, events)
+        batch.decide()
+        first_doc = self._memtable.n_docs
+        if batch.parsed:
+            self._memtable.append(
+                batch.parsed, batch.keys, batch.versions, batch.offsets, batch.sources
+            )
+        before = self._view_of
+        changes = batch.changes(first_doc, before)
+        if batch.parsed:
+            self._active.grow(self._memtable.reader())
+        for part, docs in batch.superseded(first_doc):
+            part.kill(docs)
+        self._next_offset = max(self._next_offset, next_offset)
+        self._publish()
+        return Applied(batch.outcomes, batch.outcome_versions, batch.rejected, changes)
+
+    def _locate(self, keys: list[bytes]) -> dict[bytes, _Located]:
+        """Return where each of the keys that are alive is. Newest part first."""
+        found: dict[bytes, _Located] = {}
+        missing = keys
+        for part in self._newest_first():
+            if not missing:
+                break
+            if part.reader.n_docs == 0:
+                continue
+            doc_ids = self._find_keys(part, missing)
+            still: list[bytes] = []
+            for key, doc_id in zip(missing, doc_ids, strict=True):
+                if doc_id < 0:
+                    still.append(key)
+                elif part.is_alive(doc_id):
+                    found[key] = _Located(part, doc_id)
+            missing = still
+        return found
+
+    def _find_keys(self, part: Part, keys: list[bytes]) -> list[int]:
+        if part is self._active:
+            return self._memtable.find_keys(keys)
+        if part is self._frozen and self._frozen_memtable is not None:
+            return self._frozen_memtable.find_keys(keys)
+        assert isinstance(part.reader, Segment)
+        return part.reader.find_keys(keys).tolist()
+
+    def _newest_first(self) -> list[Part]:
+        frozen = [self._frozen] if self._frozen is not None else []
+        return [self._active, *frozen, *reversed(self._segments)]
+
+    def _tombstones(self) -> list[dict[bytes, int]]:
+        """Return the deletes to remember, the memtable's own first. Almost always one empty dict."""
+        active, *older = self._newest_first()
+        return [active.tombstones, *(part.tombstones for part in older if part.tombstones)]
+
+    def _open_memtable(self) -> None:
+        self._memtable = Memtable(self.schema, self.options)
+        self._active = Part(
+            self._memtable.reader(),
+            name="memtable",
+            shard=self.shard,
+            tombstones=self._memtable.tombstones,
+        )
+
+    def _publish(self) -> None:
+        frozen = [self._frozen] if self._frozen is not None else []
+        parts = [*self._segments, *frozen, self._active]
+        self._view_of = {id(part): part.view for part in parts}
+        self._views = tuple(part.view for part in parts)
+
+    # --- flush and merge ---------------------------------------------------------------
+    def plan_flush(self, fence: dict[str, int] | None = None) -> FlushJob | None:
+        """Freeze the memtable, or None: a job runs already, or nothing moved since the last."""
+        if self._job is not None or self._next_offset == self.durable_offset:
+            return None
+        frozen = self._active if self._memtable.n_docs or self._memtable.tombstones else None
+        memtable = self._memtable
+        job = FlushJob(
+            directory=self._directory,
+            schema=self.schema.current,
+            options=self.options,
+            before=self._manifest,
+            checkpoint=self._next_offset,
+            fence=fence,
+            segment_name=self._segment_name(),
+            frozen=frozen,
+            memtable=memtable,
+            segments=list(self._segments),
+            living=[part.alive for part in self._segments],
+        )
+        if frozen is not None:
+            self._frozen, self._frozen_memtable = frozen, memtable
+            self._open_memtable()
+            self._publish()
+        self._job = job
+        return job
+
+    def plan_merge(self) -> MergeJob | None:
+        """Choose neighbouring segments to merge, or None: a job runs, or there is no need."""
+        if self._job is not None:
+            return None
+        chosen = plan_merge([part.n_bytes for part in self._segments], self.options)
+        return self._start_merge(chosen) if chosen is not None else None
+
+    def plan_full_merge(self) -> MergeJob | None:
+        """Merge all segments into one; None: a job runs, or there is at most one without deletes."""
+        if self._job is not None:
+            return None
+        segments = self._segments
+        if len(segments) > 1 or any(part.durable is not None for part in segments):
+            return self._start_merge(slice(0, len(segments)))
+        return None
+
+    def _start_merge(self, chosen: slice) -> MergeJob:
+        inputs = self._segments[chosen]
+        job = MergeJob(
+            directory=self._directory,
+            schema=self.schema.current,
+            options=self.options,
+            before=self._manifest,
+            segment_name=self._segment_name(),
+            first=chosen.start,
+            inputs=inputs,
+            living=[part.durable for part in inputs],
+        )
+        self._job = job
+        return job
+
+    def install(self, job: Job) -> None:
+        """Swap in what a finished job made. Deletes that came meanwhile are carried over."""
+        assert job is self._job, "a job of another engine, or installed twice"
+        if isinstance(job, FlushJob):
+            self._install_flush(job)
+        elif isinstance(job, MergeJob):
+            self._install_merge(job)
+        self._job = None
+        self._publish()
+        remove_orphans(self._directory, self._manifest)
+
+    def abandon(self, job: Job) -> None:
+        """Forget a job whose `run` failed. A frozen memtable stays searchable, not durable: the
+        shard must be closed and opened again, which replays the log."""
+        assert job is self._job
+        self._job = None
+
+    def _install_flush(self, job: FlushJob) -> None:
+        assert job.manifest is not None, "the job did not run"
+        for part, alive in zip(job.segments, job.living, strict=True):
+            part.durable = alive
+        if job.frozen is not None:
+            if job.output is not None and job.doc_map is not None:
+                alive = carry_over(
+                    job.frozen.alive, job.frozen_alive, job.doc_map, None, job.output.n_docs
+                )
+                self._segments.append(self._output_part(job.output, alive, "flush"))
+            self._frozen = self._frozen_memtable = None
+        self._manifest = job.manifest
+        self._counts["flush"] += 1
+
+    def _install_merge(self, job: MergeJob) -> None:
+        assert job.manifest is not None, "the job did not run"
+        outputs: list[Part] = []
+        if job.output is not None:
+            alive = None
+            for part, since, doc_map in zip(job.inputs, job.living, job.doc_maps, strict=True):
+                alive = carry_over(part.alive, since, doc_map, alive, job.output.n_docs)
+            outputs = [self._output_part(job.output, alive, "merge")]
+        self._segments[job.first : job.first + len(job.inputs)] = outputs
+        self._manifest = job.manifest
+        self._counts["merge"] += 1
+
+    def _output_part(self, segment: Segment, alive: Any, kind: str) -> Part:
+        part = Part(
+            segment,
+            name=segment.meta.name,
+            shard=self.shard,
+            alive=alive,
+            n_bytes=segment.meta.n_bytes,
+            tombstones=segment.tombstones(),
+        )
+        part.durable = None
+        self._bytes[kind] += segment.meta.n_bytes
+        return part
+
+    def _segment_name(self) -> str:
+        self._next_segment += 1
+        return f"{self._next_segment:012d}.seg"
+
+
+class _Batch:
+    """Decides, event by event, what a batch does; touches nothing until it is appended."""
+
+    def __init__(self, engine: Engine, events: list[DocumentEvent]) -> None:
+        self.engine = engine
+        self.events = events
+        self.located = engine._locate(list({event.key for event in events}))
+        self._tombstones = engine._tombstones()
+        self.parsed: list[ParsedDocument] = []
+        self.keys: list[bytes] = []
+        self.versions: list[int] = []
+        self.offsets: list[int] = []
+        self.sources: list[bytes] = []
+        self.outcomes: list[Outcome] = []
+        self.outcome_versions: list[int] = []
+        self.rejected: list[tuple[int, str]] = []
+        self._pending: dict[bytes, _Pending | None] = {}
+        """What the batch itself made of a key so far; None: deleted it."""
+        self._dead_positions: list[int] = []
+        self._last_offset: dict[bytes, int] = {}
+
+    def decide(self) -> None:
+        for number, event in enumerate(self.events):
+            if event.offset < self.engine._next_offset:
+                outcome, version = Outcome.NOOP, event.version or event.offset
+            else:
+                outcome, version = self._decide(number, event)
+            self.outcomes.append(outcome)
+            self.outcome_versions.append(version)
+
+    def _decide(self, number: int, event: DocumentEvent) -> tuple[Outcome, int]:
+        version = event.offset if event.version is None else event.version
+        current = self._current_version(event.key)
+        newest = current if current >= 0 else self._tombstone(event.key)
+        if version < newest or (version == newest and event.version is not None):
+            return Outcome.CONFLICT, newest
+        exists = current >= 0
+        if event.op is Op.DELETE:
+            return self._delete(event, version, exists=exists), version
+        if event.op is Op.CREATE and exists:
+            return Outcome.CONFLICT, current
+        return self._index(number, event, version, exists=exists)
+
+    def _delete(self, event: DocumentEvent, version: int, *, exists: bool) -> Outcome:
+        if event.version is not None:
+            # Only a versioned delete is remembered: an older version may still arrive after it.
+            self._tombstones[0][event.key] = version
+        if not exists:
+            return Outcome.NOT_FOUND
+        self._drop_pending(event.key)
+        self._pending[event.key] = None
+        self._last_offset[event.key] = event.offset
+        return Outcome.DELETED
+
+    def _index(
+        self, number: int, event: DocumentEvent, version: int, *, exists: bool
+    ) -> tuple[Outcome, int]:
+        source, fields = event.source, event.fields
+        if event.op is Op.UPDATE:
+            if exists:
+                current = orjson.loads(self._current_source(event.key))
+                fields = merge_objects(current, fields or {})
+                if fields == current:
+                    return Outcome.NOOP, self._current_version(event.key)
+            elif event.upsert is not None:
+                fields = event.upsert
+            else:
+                return Outcome.NOT_FOUND, version
+            source = orjson.dumps(fields)
+        assert source is not None
+        assert fields is not None
+        try:
+            parsed = self.engine._extractor.parse(fields)
+        except MappingError as error:
+            self.rejected.append((number, str(error)))
+            return Outcome.REJECTED, version
+        self._drop_pending(event.key)
+        self._pending[event.key] = _Pending(len(self.parsed), version, source)
+        self._last_offset[event.key] = event.offset
+        self.parsed.append(parsed)
+        self.keys.append(event.key)
+        self.versions.append(version)
+        self.offsets.append(event.offset)
+        self.sources.append(source)
+        return (Outcome.UPDATED if exists else Outcome.CREATED), version
+
+    def _drop_pending(self, key: bytes) -> None:
+        pending = self._pending.get(key)
+        if pending is not None:
+            self._dead_positions.append(pending.position)
+
+    def _tombstone(self, key: bytes) -> int:
+        """Return the highest version at which the key was deleted by a versioned delete, or -1."""
+        return max(tombstones.get(key, -1) for tombstones in self._tombstones)
+
+    def _current_version(self, key: bytes) -> int:
+        """Return the version of the live document of this key, or -1."""
+        if key in self._pending:
+            pending = self._pending[key]
+            return pending.version if pending is not None else -1
+        located = self.located.get(key)
+        return located.part.reader.version(located.doc_id) if located is not None else -1
+
+    def _current_source(self, key: bytes) -> bytes:
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.source
+        located = self.located[key]
+        return located.part.reader.source(located.doc_id)
+
+    def superseded(self, first_doc: int) -> list[tuple[Part, list[int]]]:
+        """Return, part by part, the documents that this batch replaced or deleted."""
+        dead: dict[int, tuple[Part, list[int]]] = {}
+        for key in self._pending:
+            located = self.located.get(key)
+            if located is not None:
+                dead.setdefault(id(located.part), (located.part, []))[1].append(located.doc_id)
+        if self._dead_positions:
+            active = self.engine._active
+            docs = dead.setdefault(id(active), (active, []))[1]
+            docs.extend(first_doc + position for position in self._dead_positions)
+        return list(dead.values())
+
+    def changes(self, first_doc: int, views: dict[int, View]) -> list[Change]:
+        """Return one change a key, in the order of the log. `views`: from before the batch."""
+        changes = []
+        for key, pending in self._pending.items():
+            located = self.located.get(key)
+            old = (views[id(located.part)], located.doc_id) if located is not None else None
+            new_doc = first_doc + pending.position if pending is not None else -1
+            if old is not None or new_doc >= 0:
+                changes.append(Change(self._last_offset[key], key, old, new_doc))
+        changes.sort(key=lambda change: change.offset)
+        return changes
+
+
+def merge_objects(current: dict[str, Any], partial: dict[str, Any]) -> dict[str, Any]:
+    """Return `current` with `partial` merged in: objects recursively, all else replaced."""
+    merged = dict(current)
+    for name, value in partial.items():
+        before = merged.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[name] = merge_objects(before, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _open_part(directory: Directory, entry: Any, shard: int) -> Part:
+    segment = Segment.open(directory, entry.meta)
+    alive = decode_deletes(entry.deletes, segment.n_docs)
+    return Part(
+        segment,
+        name=entry.meta.name,
+        shard=shard,
+        alive=alive,
+        n_bytes=entry.meta.n_bytes,
+        tombstones=segment.tombstones(),
+    )
+
+
+def _next_number(directory: Directory, manifest: Manifest) -> int:
+    """Return the highest segment number ever used here: file names are never used again."""
+    names = [name for name in directory.list() if name.endswith(".seg")]
+    names += [entry.meta.name for entry in manifest.segments]
+    numbers = [int(name.removesuffix(".seg")) for name in names if name[:-4].isdigit()]
+    return max(numbers, default=0)

@@ -1,0 +1,93 @@
+"""The one error tree.
+
+Every error that a user can cause or must act on derives from `TailraceError` and
+carries the OpenSearch `type` and the HTTP `status` that a server answers with, so that
+nothing has to be translated twice.
+
+TailraceError
+├── InvalidQueryError        400  a query or search body that cannot be understood
+├── InvalidRequestError      400  an argument outside its range, an unknown option
+├── MappingError             400  a value that does not fit its field; a mapping that cannot be
+├── IndexExistsError         400  an index of this name is already there
+├── IndexNotFoundError       404  no such index
+├── DocumentNotFoundError    404  no such document
+├── VersionConflictError     409  `create` of a document that exists, or a stale version
+├── TimedOutError            504  the watermark did not pass in time
+├── OverloadError            429  too much in flight; come back later
+└── StorageError             500  the disk said no
+    └── CorruptionError      500  bytes in the directory are not the bytes we wrote
+"""
+
+from __future__ import annotations
+
+
+class TailraceError(Exception):
+    """Base of every error in this package. `str(error)` is one line, lowercase, no full stop."""
+
+    type: str = "exception"
+    status: int = 500
+
+
+class InvalidQueryError(TailraceError):
+    type = "parsing_exception"
+    status = 400
+
+
+class InvalidRequestError(TailraceError):
+    type = "illegal_argument_exception"
+    status = 400
+
+
+class MappingError(TailraceError):
+    type = "mapper_parsing_exception"
+    status = 400
+
+
+class IndexExistsError(TailraceError):
+    type = "resource_already_exists_exception"
+    status = 400
+
+
+class IndexNotFoundError(TailraceError):
+    type = "index_not_found_exception"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no such index [{name}]")
+        self.index = name
+
+
+class DocumentNotFoundError(TailraceError):
+    type = "document_missing_exception"
+    status = 404
+
+
+class VersionConflictError(TailraceError):
+    type = "version_conflict_engine_exception"
+    status = 409
+
+
+class TimedOutError(TailraceError):
+    type = "timeout_exception"
+    status = 504
+
+
+class OverloadError(TailraceError):
+    type = "rejected_execution_exception"
+    status = 429
+
+
+class StorageError(TailraceError):
+    type = "storage_exception"
+
+
+class CorruptionError(StorageError):
+    """Bytes in the directory are not the bytes we wrote."""
+
+    type = "corruption_exception"
+
+    def __init__(self, name: str, offset: int, reason: str) -> None:
+        super().__init__(f"{name} at byte {offset}: {reason}")
+        self.name = name
+        self.offset = offset
+        self.reason = reason
