@@ -11,37 +11,25 @@ manifest on disk describes exactly the events below its checkpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
-
+from index.batch import Batch, Change, Located
 from index.directory import Directory
-from index.document import DocumentEvent, Op, Outcome
-from index.errors import MappingError, StorageError
-from index.extract import Extractor, ParsedDocument
+from index.document import DocumentEvent, Outcome
+from index.errors import StorageError
+from index.extract import Extractor
 from index.jobs import FlushJob, Job, MergeJob, decode_deletes
-from index.manifest import Manifest, load_manifest, remove_orphans, write_manifest
+from index.manifest import Manifest, SegmentEntry, load_manifest, remove_orphans, write_manifest
 from index.memtable import Memtable
 from index.merge import plan_merge
 from index.options import IndexOptions
 from index.part import Part, carry_over
-from index.reader import View
+from index.reader import U64, View
 from index.schema import SchemaRef
 from index.segment import Segment
 
 NOTHING = -1
 """The next offset of a shard that has never seen its log."""
-
-
-class Change(NamedTuple):
-    """What one batch did to one key: the difference of two searches, before and after it."""
-
-    offset: int
-    key: bytes
-    old: tuple[View, int] | None
-    """The view and document that held the key before the batch."""
-    new_doc: int
-    """The document in the last view now; -1: deleted."""
 
 
 class Applied(NamedTuple):
@@ -78,19 +66,6 @@ class EngineStats:
     bytes_flushed: int
     bytes_merged: int
     segments: tuple[SegmentStats, ...]
-
-
-class _Located(NamedTuple):
-    part: Part
-    doc_id: int
-
-
-class _Pending(NamedTuple):
-    """A document of the running batch, not in the memtable yet."""
-
-    position: int
-    version: int
-    source: bytes
 
 
 class Engine:
@@ -213,7 +188,8 @@ class Engine:
         `next_offset` is the log position after the batch; events below the current one were
         applied before and are skipped, so that a replay changes nothing.
         """
-        batch = _Batch(self, events)
+        located = self._locate(list({event.key for event in events}))
+        batch = Batch(events, located, self._tombstones(), self._extractor, self._next_offset)
         batch.decide()
         first_doc = self._memtable.n_docs
         if batch.parsed:
@@ -224,15 +200,15 @@ class Engine:
         changes = batch.changes(first_doc, before)
         if batch.parsed:
             self._active.grow(self._memtable.reader())
-        for part, docs in batch.superseded(first_doc):
+        for part, docs in batch.superseded(self._active, first_doc):
             part.kill(docs)
         self._next_offset = max(self._next_offset, next_offset)
         self._publish()
         return Applied(batch.outcomes, batch.outcome_versions, batch.rejected, changes)
 
-    def _locate(self, keys: list[bytes]) -> dict[bytes, _Located]:
+    def _locate(self, keys: list[bytes]) -> dict[bytes, Located]:
         """Return where each of the keys that are alive is. Newest part first."""
-        found: dict[bytes, _Located] = {}
+        found: dict[bytes, Located] = {}
         missing = keys
         for part in self._newest_first():
             if not missing:
@@ -245,7 +221,7 @@ class Engine:
                 if doc_id < 0:
                     still.append(key)
                 elif part.is_alive(doc_id):
-                    found[key] = _Located(part, doc_id)
+                    found[key] = Located(part, doc_id)
             missing = still
         return found
 
@@ -262,7 +238,7 @@ class Engine:
         return [self._active, *frozen, *reversed(self._segments)]
 
     def _tombstones(self) -> list[dict[bytes, int]]:
-        """Return the deletes to remember, the memtable's own first. Almost always one empty dict."""
+        """Return the deletes to remember, the memtable's first: almost always one empty dict."""
         active, *older = self._newest_first()
         return [active.tombstones, *(part.tombstones for part in older if part.tombstones)]
 
@@ -316,7 +292,7 @@ class Engine:
         return self._start_merge(chosen) if chosen is not None else None
 
     def plan_full_merge(self) -> MergeJob | None:
-        """Merge all segments into one; None: a job runs, or there is at most one without deletes."""
+        """Merge all segments into one; None: a job runs, or there is nothing to gain."""
         if self._job is not None:
             return None
         segments = self._segments
@@ -382,7 +358,7 @@ class Engine:
         self._manifest = job.manifest
         self._counts["merge"] += 1
 
-    def _output_part(self, segment: Segment, alive: Any, kind: str) -> Part:
+    def _output_part(self, segment: Segment, alive: U64 | None, kind: str) -> Part:
         part = Part(
             segment,
             name=segment.meta.name,
@@ -400,155 +376,7 @@ class Engine:
         return f"{self._next_segment:012d}.seg"
 
 
-class _Batch:
-    """Decides, event by event, what a batch does; touches nothing until it is appended."""
-
-    def __init__(self, engine: Engine, events: list[DocumentEvent]) -> None:
-        self.engine = engine
-        self.events = events
-        self.located = engine._locate(list({event.key for event in events}))
-        self._tombstones = engine._tombstones()
-        self.parsed: list[ParsedDocument] = []
-        self.keys: list[bytes] = []
-        self.versions: list[int] = []
-        self.offsets: list[int] = []
-        self.sources: list[bytes] = []
-        self.outcomes: list[Outcome] = []
-        self.outcome_versions: list[int] = []
-        self.rejected: list[tuple[int, str]] = []
-        self._pending: dict[bytes, _Pending | None] = {}
-        """What the batch itself made of a key so far; None: deleted it."""
-        self._dead_positions: list[int] = []
-        self._last_offset: dict[bytes, int] = {}
-
-    def decide(self) -> None:
-        for number, event in enumerate(self.events):
-            if event.offset < self.engine._next_offset:
-                outcome, version = Outcome.NOOP, event.version or event.offset
-            else:
-                outcome, version = self._decide(number, event)
-            self.outcomes.append(outcome)
-            self.outcome_versions.append(version)
-
-    def _decide(self, number: int, event: DocumentEvent) -> tuple[Outcome, int]:
-        version = event.offset if event.version is None else event.version
-        current = self._current_version(event.key)
-        newest = current if current >= 0 else self._tombstone(event.key)
-        if version < newest or (version == newest and event.version is not None):
-            return Outcome.CONFLICT, newest
-        exists = current >= 0
-        if event.op is Op.DELETE:
-            return self._delete(event, version, exists=exists), version
-        if event.op is Op.CREATE and exists:
-            return Outcome.CONFLICT, current
-        return self._index(number, event, version, exists=exists)
-
-    def _delete(self, event: DocumentEvent, version: int, *, exists: bool) -> Outcome:
-        if event.version is not None:
-            # Only a versioned delete is remembered: an older version may still arrive after it.
-            self._tombstones[0][event.key] = version
-        if not exists:
-            return Outcome.NOT_FOUND
-        self._drop_pending(event.key)
-        self._pending[event.key] = None
-        self._last_offset[event.key] = event.offset
-        return Outcome.DELETED
-
-    def _index(
-        self, number: int, event: DocumentEvent, version: int, *, exists: bool
-    ) -> tuple[Outcome, int]:
-        source, fields = event.source, event.fields
-        if event.op is Op.UPDATE:
-            if exists:
-                current = orjson.loads(self._current_source(event.key))
-                fields = merge_objects(current, fields or {})
-                if fields == current:
-                    return Outcome.NOOP, self._current_version(event.key)
-            elif event.upsert is not None:
-                fields = event.upsert
-            else:
-                return Outcome.NOT_FOUND, version
-            source = orjson.dumps(fields)
-        assert source is not None
-        assert fields is not None
-        try:
-            parsed = self.engine._extractor.parse(fields)
-        except MappingError as error:
-            self.rejected.append((number, str(error)))
-            return Outcome.REJECTED, version
-        self._drop_pending(event.key)
-        self._pending[event.key] = _Pending(len(self.parsed), version, source)
-        self._last_offset[event.key] = event.offset
-        self.parsed.append(parsed)
-        self.keys.append(event.key)
-        self.versions.append(version)
-        self.offsets.append(event.offset)
-        self.sources.append(source)
-        return (Outcome.UPDATED if exists else Outcome.CREATED), version
-
-    def _drop_pending(self, key: bytes) -> None:
-        pending = self._pending.get(key)
-        if pending is not None:
-            self._dead_positions.append(pending.position)
-
-    def _tombstone(self, key: bytes) -> int:
-        """Return the highest version at which the key was deleted by a versioned delete, or -1."""
-        return max(tombstones.get(key, -1) for tombstones in self._tombstones)
-
-    def _current_version(self, key: bytes) -> int:
-        """Return the version of the live document of this key, or -1."""
-        if key in self._pending:
-            pending = self._pending[key]
-            return pending.version if pending is not None else -1
-        located = self.located.get(key)
-        return located.part.reader.version(located.doc_id) if located is not None else -1
-
-    def _current_source(self, key: bytes) -> bytes:
-        pending = self._pending.get(key)
-        if pending is not None:
-            return pending.source
-        located = self.located[key]
-        return located.part.reader.source(located.doc_id)
-
-    def superseded(self, first_doc: int) -> list[tuple[Part, list[int]]]:
-        """Return, part by part, the documents that this batch replaced or deleted."""
-        dead: dict[int, tuple[Part, list[int]]] = {}
-        for key in self._pending:
-            located = self.located.get(key)
-            if located is not None:
-                dead.setdefault(id(located.part), (located.part, []))[1].append(located.doc_id)
-        if self._dead_positions:
-            active = self.engine._active
-            docs = dead.setdefault(id(active), (active, []))[1]
-            docs.extend(first_doc + position for position in self._dead_positions)
-        return list(dead.values())
-
-    def changes(self, first_doc: int, views: dict[int, View]) -> list[Change]:
-        """Return one change a key, in the order of the log. `views`: from before the batch."""
-        changes = []
-        for key, pending in self._pending.items():
-            located = self.located.get(key)
-            old = (views[id(located.part)], located.doc_id) if located is not None else None
-            new_doc = first_doc + pending.position if pending is not None else -1
-            if old is not None or new_doc >= 0:
-                changes.append(Change(self._last_offset[key], key, old, new_doc))
-        changes.sort(key=lambda change: change.offset)
-        return changes
-
-
-def merge_objects(current: dict[str, Any], partial: dict[str, Any]) -> dict[str, Any]:
-    """Return `current` with `partial` merged in: objects recursively, all else replaced."""
-    merged = dict(current)
-    for name, value in partial.items():
-        before = merged.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
-            merged[name] = merge_objects(before, value)
-        else:
-            merged[name] = value
-    return merged
-
-
-def _open_part(directory: Directory, entry: Any, shard: int) -> Part:
+def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
     segment = Segment.open(directory, entry.meta)
     alive = decode_deletes(entry.deletes, segment.n_docs)
     return Part(

@@ -96,7 +96,7 @@ class FlushJob:
             self.doc_map = draft.doc_map
             if draft.n_docs or draft.tombstones():
                 meta = write_segment(
-                    self.directory, self.segment_name, draft, self.schema.fields_by_no, self.options
+                    self.directory, self.segment_name, draft, self.schema.fields, self.options
                 )
                 self.directory.sync()
                 self.output = Segment.open(self.directory, meta)
@@ -131,7 +131,7 @@ class MergeJob:
         replaced: list[SegmentEntry] = []
         if draft.n_docs or draft.tombstones():
             meta: SegmentMeta = write_segment(
-                self.directory, self.segment_name, draft, self.schema.fields_by_no, self.options
+                self.directory, self.segment_name, draft, self.schema.fields, self.options
             )
             self.directory.sync()
             self.output = Segment.open(self.directory, meta)

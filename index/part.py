@@ -38,7 +38,9 @@ def clear_docs(words: U64 | None, n_docs: int, doc_ids: U32) -> U64:
     """Return a copy of `words` with the bits of `doc_ids` cleared (None: all set)."""
     copy = full_bitset(n_docs) if words is None else words.copy()
     ids = doc_ids.astype(np.uint64)
-    np.bitwise_and.at(copy, (ids >> np.uint64(6)).astype(np.int64), ~(_ONE << (ids & np.uint64(63))))
+    np.bitwise_and.at(
+        copy, (ids >> np.uint64(6)).astype(np.int64), ~(_ONE << (ids & np.uint64(63)))
+    )
     return copy
 
 
@@ -164,8 +166,10 @@ class Part:
         return is_set(self.alive, doc_id)
 
 
-def carry_over(alive: U64 | None, since: U64 | None, doc_map: I64, out: U64 | None, n_out: int) -> U64 | None:
-    """Clear in `out` what died between `since` and `alive`, through `doc_map` (old -> new, -1 gone).
+def carry_over(
+    alive: U64 | None, since: U64 | None, doc_map: I64, out: U64 | None, n_out: int
+) -> U64 | None:
+    """Clear in `out` what died between `since` and `alive`; `doc_map`: old id -> new, -1 gone.
 
     This is how deletes that arrive while a flush or merge runs reach its output.
     """
@@ -175,5 +179,3 @@ def carry_over(alive: U64 | None, since: U64 | None, doc_map: I64, out: U64 | No
     died = doc_map[set_docs(before & ~alive)]
     died = died[died >= 0]
     return clear_docs(out, n_out, died.astype(np.uint32)) if len(died) else out
-
-

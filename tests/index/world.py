@@ -22,7 +22,20 @@ MAPPING: dict[str, Any] = {
     }
 }
 
-WORDS = ["apple", "apples", "bear", "the", "cat's", "running", "run", "Zürich", "猫", "x1", "alpha", "alphabet"]
+WORDS = [
+    "apple",
+    "apples",
+    "bear",
+    "the",
+    "cat's",
+    "running",
+    "run",
+    "Zürich",
+    "猫",
+    "x1",
+    "alpha",
+    "alphabet",
+]
 TAGS = ["red", "Red", "green", "grün", "", "a b"]
 DATES = ["2024-01-01", "2024-02-29T12:00:00Z", 1704067200000, "2023-12-31T23:59:59.999+01:00"]
 
@@ -101,13 +114,18 @@ leaf_queries = st.one_of(
         st.integers(-3, 3),
         st.integers(-3, 4),
     ),
-    st.builds(lambda low: {"range": {"when": {"gt": low}}}, st.sampled_from(["2024-01-01", "2023-12-31||+1d/d"])),
+    st.builds(
+        lambda low: {"range": {"when": {"gt": low}}},
+        st.sampled_from(["2024-01-01", "2023-12-31||+1d/d"]),
+    ),
     st.builds(lambda low: {"range": {"tag": {"gte": low}}}, st.sampled_from(["a", "green", "z"])),
     st.builds(
         lambda field: {"exists": {"field": field}},
         st.sampled_from(["title", "tag", "n", "flag", "extra", "nowhere"]),
     ),
-    st.builds(lambda ids: {"ids": {"values": [i.decode() for i in ids]}}, st.lists(keys, max_size=4)),
+    st.builds(
+        lambda ids: {"ids": {"values": [i.decode() for i in ids]}}, st.lists(keys, max_size=4)
+    ),
     st.builds(lambda text: {"prefix": {"body": text}}, st.sampled_from(["a", "alpha", "zür", "q"])),
     st.builds(
         lambda field, pattern: {"wildcard": {field: pattern}},

@@ -1,0 +1,80 @@
+"""How much memory an index keeps at rest, measured in a process that does nothing else.
+
+python -m bench.memory N_DOCS TARGET [FOLDER]
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from pathlib import Path
+
+from bench.corpus import Corpus
+from bench.engines import TailraceEngine
+from bench.tables import Table, verdict
+
+CHUNK_DOCS = 10_000
+MB = 1e6
+
+
+def resident_bytes() -> tuple[int, int]:
+    """Return what is resident: all, and what is not backed by a file."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    sizes = {line.split(":")[0]: line.split()[1] for line in status if line.startswith("Rss")}
+    anonymous = int(sizes["RssAnon"]) * 1024
+    return anonymous + int(sizes["RssFile"]) * 1024, anonymous
+
+
+def measure(n_docs: int, target: Path, folder: Path | None) -> dict[str, int]:
+    """Index, flush, rest; return the sizes in bytes."""
+    corpus = Corpus(folder, n_docs)
+    engine = TailraceEngine(target)
+    raw = 0
+    gc.collect()
+    before, _ = resident_bytes()
+    for first in range(0, n_docs, CHUNK_DOCS):
+        items = list(corpus.items(first, min(first + CHUNK_DOCS, n_docs)))
+        raw += sum(len(item.source) for item in items)
+        engine.take(items)
+    del items, corpus
+    engine.settle()
+    gc.collect()
+    resident, anonymous = resident_bytes()
+    engine.close()
+    disk = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return {
+        "before": before,
+        "resident": resident,
+        "anonymous": anonymous,
+        "raw": raw,
+        "disk": disk,
+    }
+
+
+def memory_table(sizes: dict[str, int], n_docs: int) -> Table:
+    table = Table(
+        "Memory and disk",
+        f"A process of its own indexes {n_docs:,} documents, flushes and rests. Resident is all of "
+        "the process: interpreter, libraries, compiled kernels, mapped segment pages.",
+        ["", "bytes", "of the raw text"],
+    )
+    raw = sizes["raw"]
+    table.add("raw documents (JSON)", f"{raw / MB:.0f} MB", "1")
+    ratio = verdict(sizes["resident"] / raw, 1.5, at_least=False)
+    table.add("resident at rest", f"{sizes['resident'] / MB:.0f} MB", ratio)
+    share = f"{sizes['anonymous'] / raw:.2f}"
+    table.add("of it not mapped from files", f"{sizes['anonymous'] / MB:.0f} MB", share)
+    table.add("before the first document", f"{sizes['before'] / MB:.0f} MB", "")
+    table.add("index on disk", f"{sizes['disk'] / MB:.0f} MB", f"{sizes['disk'] / raw:.2f}")
+    return table
+
+
+def main() -> None:
+    n_docs, target, *rest = sys.argv[1:]
+    folder = Path(rest[0]) if rest else None
+    print(json.dumps(measure(int(n_docs), Path(target), folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""`make bench`: Tailrace side by side with tantivy-py, in one run.
+
+    python -m bench.run [--docs N] [--data FOLDER] [--only PART] [--out FILE]
+
+Prints the tables and keeps them in docs/benchmarks.md. Figures of different runs or machines
+compare badly; the ratios within one run are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.corpus import Corpus
+from bench.tables import Table
+
+DEFAULT_DOCS = 500_000
+DEFAULT_OUT = Path("docs/benchmarks.md")
+PACKAGES = ("numba", "numpy", "tantivy", "aiokafka", "confluent-kafka", "orjson", "uvloop")
+HEADING = """# Benchmarks
+
+The last run of `make bench`. Ratios within one run are what counts: rates swing with the machine
+and with what else it does.
+
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure Tailrace beside tantivy-py.")
+    parser.add_argument("--docs", type=int, default=DEFAULT_DOCS, metavar="N")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="holds debian-en.ndjson.zst")
+    parser.add_argument("--only", choices=PARTS, action="append", metavar="PART")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="FILE")
+    arguments = parser.parse_args()
+    corpus = Corpus(arguments.data, arguments.docs)
+    began = time.monotonic()
+    tables: list[Table] = []
+    for name in arguments.only or PARTS:
+        with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as target:
+            for table in PARTS[name](corpus, Path(target), arguments.data):
+                print(table.to_markdown(), flush=True)
+                tables.append(table)
+    page = HEADING + _describe_run(arguments, corpus, time.monotonic() - began)
+    page += "\n" + "\n".join(table.to_markdown() for table in tables)
+    arguments.out.write_text(page, encoding="utf-8")
+    print(f"kept in {arguments.out}")
+    return 0
+
+
+def _run_embedded(corpus: Corpus, target: Path, _folder: Path | None) -> list[Table]:
+    from bench.embedded import run_embedded
+
+    return run_embedded(corpus, target)
+
+
+def _run_streaming(corpus: Corpus, target: Path, folder: Path | None) -> list[Table]:
+    from bench.streaming import run_streaming
+
+    return run_streaming(corpus, target, folder)
+
+
+def _run_memory(corpus: Corpus, target: Path, folder: Path | None) -> list[Table]:
+    from bench.memory import memory_table
+
+    rest = [str(folder)] if folder is not None else []
+    command = [sys.executable, "-m", "bench.memory", str(corpus.n_docs), str(target / "index")]
+    done = subprocess.run([*command, *rest], stdout=subprocess.PIPE, text=True, check=True)
+    return [memory_table(json.loads(done.stdout), corpus.n_docs)]
+
+
+PARTS: dict[str, Callable[[Corpus, Path, Path | None], list[Table]]] = {
+    "embedded": _run_embedded,
+    "streaming": _run_streaming,
+    "memory": _run_memory,
+}
+
+
+def _describe_run(arguments: argparse.Namespace, corpus: Corpus, seconds: float) -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    lines = [
+        f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds / 60:.0f} minutes",
+        f"- {corpus.n_docs:,} documents made of {corpus.name}: changed ids, shuffled words",
+        f"- {_processor()}, {len(os.sched_getaffinity(0))} cores, {_memory_gb():.0f} GB; "
+        f"{platform.system()} {platform.release().split('-')[0]}; "
+        f"Python {platform.python_version()}",
+        f"- {packages}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory_gb() -> float:
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

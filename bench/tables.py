@@ -1,0 +1,62 @@
+"""Measured times, and the tables they are printed in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Clock:
+    """Wall and CPU seconds of everything that ran inside `running()`, all threads."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.wall_s += time.perf_counter() - wall
+        self.cpu_s += time.process_time() - cpu
+
+
+@dataclass
+class Table:
+    """Rows under a heading, printed as Markdown."""
+
+    title: str
+    note: str
+    head: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
+
+    def add(self, *cells: str) -> None:
+        self.rows.append(cells)
+
+    def to_markdown(self) -> str:
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return f"## {self.title}\n\n{self.note}\n\n{table}\n"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return float(np.percentile(np.array(values), share * 100))
+
+
+def in_ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"
+
+
+def per_second(count: int, seconds: float) -> str:
+    return f"{count / seconds:,.0f}/s"
+
+
+def verdict(value: float, goal: float, *, at_least: bool) -> str:
+    """Return a ratio or figure with its goal and whether it is reached."""
+    is_met = value >= goal if at_least else value <= goal
+    sign = ">=" if at_least else "<="
+    return f"{value:.2f} (goal {sign} {goal:g}: {'met' if is_met else 'missed'})"

@@ -1,0 +1,334 @@
+"""The loop that takes records from aiokafka and hands them to the sink, in order, none lost.
+
+What aiokafka holds as a position is never trusted: it moves before records reach us, and an
+error in one partition throws away what was already taken from another. `Positions.next` is the
+truth; after any error every partition is sought back to it, and what lies below it is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
+
+from consumers.kafka_options import KafkaOptions
+from consumers.kafka_probe import OffsetProbe
+from consumers.source import (
+    DataGapError,
+    PoisonError,
+    Record,
+    Sink,
+    SourceError,
+    TruncatedError,
+    shard_no,
+)
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+PAUSED_POLL_MS = 20
+CAREFUL_POLL_MS = 250
+MAX_FAILURES = 3
+"""Fetches of one offset that may fail before its partition is halted."""
+FAILURE_PAUSE_S = 0.1
+
+POISON = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
+"""Errors of the client that one batch causes, besides all that are not `BROKER_TROUBLE`."""
+BROKER_TROUBLE = (KafkaError, ConsumerStoppedError, OSError)
+
+
+class SinkError(Exception):
+    """The sink raised; `__cause__` says what. It ends the source."""
+
+
+@dataclass(slots=True)
+class Positions:
+    """Which offset each partition of ours wants next, within one generation of the group.
+
+    Invariant: a partition is in `next` only between its opening and its revocation or halt.
+    """
+
+    topics: tuple[str, ...]
+    next: dict[TopicPartition, int] = field(default_factory=dict)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+    """Newest known end of each partition."""
+    first_ends: dict[TopicPartition, int] = field(default_factory=dict)
+    """The end of each partition when it was opened: at it, the shard is caught up."""
+    generation: int = 0
+    """Bumped whenever ownership moves; what was begun in an older one is void."""
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Closed from an assignment until its partitions are opened and sought."""
+
+    def shard_no(self, tp: TopicPartition) -> int:
+        return shard_no(self.topics, tp.topic, tp.partition)
+
+    def begin_generation(self) -> None:
+        self.generation += 1
+        self.next.clear()
+        self.ends.clear()
+        self.first_ends.clear()
+
+    def gap(
+        self, tp: TopicPartition, next_offset: int, bounds: tuple[int, int]
+    ) -> SourceError | None:
+        """Return why a shard cannot go on at `next_offset`, None where it can."""
+        start, end = bounds
+        if next_offset < start:
+            return DataGapError(tp.topic, tp.partition, next_offset, start)
+        if next_offset > end:
+            return TruncatedError(tp.topic, tp.partition, next_offset, end)
+        return None
+
+
+@dataclass(slots=True)
+class FetchCounts:
+    """What the loop has seen; for metrics."""
+
+    records: int = 0
+    below_position: int = 0
+    """Records dropped because they came again."""
+    holes: int = 0
+    """Jumps in the offsets: compaction, transaction markers."""
+    errors: int = 0
+
+
+class FetchLoop:
+    """Runs in one task. `run` ends after `stop`; nobody cancels it while the consumer lives."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        sink: Sink,
+        positions: Positions,
+        probe: OffsetProbe,
+        options: KafkaOptions,
+        counts: FetchCounts,
+    ) -> None:
+        self._consumer = consumer
+        self._sink = sink
+        self._positions = positions
+        self._probe = probe
+        self._options = options
+        self._counts = counts
+        self._stopping = False
+        self._paused: set[TopicPartition] = set()
+        self._careful: dict[TopicPartition, int] = {}
+        """Partitions polled alone, record by record, and how often that failed in place."""
+        self.is_delivering = False
+        """Whether the sink has the word: then nothing can be said about the broker."""
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._positions.gate.set()
+
+    def is_excused(self, tp: TopicPartition) -> bool:
+        """Return whether no progress is due on `tp`, because of us and not of the broker."""
+        return self.is_delivering or tp in self._paused or tp in self._careful
+
+    async def run(self) -> None:
+        """Raises SinkError; KafkaError and others where only a new consumer helps."""
+        while not self._stopping:
+            await self._positions.gate.wait()
+            self._forget_lost()
+            self._apply_pressure()
+            for tp in [*self._careful]:
+                await self._poll_alone(tp)
+            await self._poll_rest()
+            # getmany returns without a pause while it holds records: let others run.
+            await asyncio.sleep(0)
+
+    async def _poll_rest(self) -> None:
+        rest: list[TopicPartition] = []
+        if self._careful:
+            rest = [tp for tp in self._positions.next if tp not in self._careful]
+            if not rest:
+                return  # without names, getmany would take all partitions
+        try:
+            got = await self._consumer.getmany(
+                *rest,
+                timeout_ms=PAUSED_POLL_MS if self._paused else POLL_MS,
+                max_records=self._options.max_poll_records,
+            )
+        except Exception as error:
+            await self._recover(error)
+            return
+        generation = self._positions.generation
+        for tp, records in got.items():
+            await self._deliver(tp, records)
+            if self._positions.generation != generation:
+                return
+        if not got:
+            await self._pass_markers(rest or [*self._positions.next])
+
+    async def _poll_alone(self, tp: TopicPartition) -> None:
+        """Take single records, so that a bad batch shows its place and costs no good record."""
+        records: list[ConsumerRecord] = []
+        failure: Exception | None = None
+        while len(records) < self._options.max_poll_records:
+            timeout_ms = 0 if records else CAREFUL_POLL_MS
+            try:
+                got = await self._consumer.getmany(tp, timeout_ms=timeout_ms, max_records=1)
+            except Exception as error:
+                failure = error
+                break
+            if tp not in got:
+                break
+            records += got[tp]
+        await self._deliver(tp, records)
+        if tp not in self._positions.next:
+            return
+        if failure is None:
+            del self._careful[tp]
+            return
+        self._counts.errors += 1
+        if not _is_poison(failure):
+            await self._recover(failure)
+            return
+        self._careful[tp] = 1 if records else self._careful[tp] + 1
+        next_offset = self._positions.next[tp]
+        if self._careful[tp] >= MAX_FAILURES:
+            reason = f"{type(failure).__name__}: {failure}"
+            await self._halt(tp, PoisonError(tp.topic, tp.partition, next_offset, reason))
+            return
+        self._seek(tp, next_offset)
+        await asyncio.sleep(FAILURE_PAUSE_S)
+
+    async def _recover(self, error: Exception) -> None:
+        """Go back to the own positions; raise where only a new consumer helps."""
+        self._counts.errors += 1
+        for tp, next_offset in self._positions.next.items():
+            self._seek(tp, next_offset)
+        if isinstance(error, NoOffsetForPartitionError):
+            return  # it looked for a committed offset before we had sought ours
+        if isinstance(error, OffsetOutOfRangeError):
+            await self._check_bounds()
+        elif _is_poison(error):
+            # Nobody says which partition it was: each is polled alone until that is known.
+            log.warning("cannot read a batch", extra={"reason": repr(error)})
+            for tp in self._positions.next:
+                self._careful.setdefault(tp, 0)
+        else:
+            raise error
+
+    async def _check_bounds(self) -> None:
+        generation = self._positions.generation
+        bounds = await self._probe.bounds([*self._positions.next])
+        if self._positions.generation != generation:
+            return
+        gaps = {tp: self._positions.gap(tp, self._positions.next[tp], bounds[tp]) for tp in bounds}
+        for tp, gap in gaps.items():
+            if gap is not None:
+                await self._halt(tp, gap)
+        await asyncio.sleep(FAILURE_PAUSE_S)
+
+    async def _deliver(self, tp: TopicPartition, got: list[ConsumerRecord]) -> None:
+        """Hand records over and move the position, unless ownership moved meanwhile."""
+        positions = self._positions
+        next_offset = positions.next.get(tp)
+        if next_offset is None or not got:
+            return
+        records = [
+            Record(tp.topic, tp.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+            for r in got
+            if r.offset >= next_offset
+        ]
+        self._counts.below_position += len(got) - len(records)
+        if not records:
+            return
+        if records[-1].offset - next_offset >= len(records):
+            self._counts.holes += 1
+        self._counts.records += len(records)
+        await self._hand_over(tp, records, records[-1].offset + 1)
+
+    async def _pass_markers(self, tps: list[TopicPartition]) -> None:
+        """Move past offsets that hold no record of ours, such as transaction markers."""
+        generation = self._positions.generation
+        for tp in tps:
+            if tp in self._paused:
+                continue
+            try:
+                position = await self._consumer.position(tp)
+            except IllegalStateError:
+                return
+            if self._positions.generation != generation:
+                return
+            if tp in self._positions.next and position > self._positions.next[tp]:
+                await self._hand_over(tp, [], position)
+
+    async def _hand_over(self, tp: TopicPartition, records: list[Record], next_offset: int) -> None:
+        generation = self._positions.generation
+        self.is_delivering = True
+        try:
+            await self._sink.deliver(self._positions.shard_no(tp), records, next_offset)
+        except Exception as error:
+            if self._positions.generation == generation:
+                raise SinkError from error
+        finally:
+            self.is_delivering = False
+        if self._positions.generation == generation:
+            self._positions.next[tp] = next_offset
+
+    async def _halt(self, tp: TopicPartition, error: SourceError) -> None:
+        """Give one partition up; the others go on."""
+        log.error("partition halted", extra={"reason": str(error)})
+        del self._positions.next[tp]
+        self._careful.pop(tp, None)
+        self._paused.discard(tp)
+        self._pause(tp)
+        try:
+            await self._sink.fail_partition(self._positions.shard_no(tp), error)
+        except Exception as failure:
+            raise SinkError from failure
+
+    def _forget_lost(self) -> None:
+        owned = self._positions.next.keys()
+        self._paused &= owned
+        for tp in self._careful.keys() - owned:
+            del self._careful[tp]
+
+    def _apply_pressure(self) -> None:
+        """Pause the partitions with more than their share when the sink holds too much."""
+        backlogs = {
+            tp: self._sink.backlog_bytes(self._positions.shard_no(tp))
+            for tp in self._positions.next
+        }
+        if not backlogs:
+            return
+        share = self._options.budget_bytes / len(backlogs)
+        if sum(backlogs.values()) > self._options.budget_bytes:
+            for tp, n_bytes in backlogs.items():
+                if n_bytes >= share and tp not in self._paused:
+                    self._pause(tp)
+                    self._paused.add(tp)
+        for tp in [tp for tp in self._paused if backlogs[tp] <= share / 2]:
+            self._paused.discard(tp)
+            self._resume(tp)
+
+    def _seek(self, tp: TopicPartition, offset: int) -> None:
+        with contextlib.suppress(IllegalStateError):  # no longer ours
+            self._consumer.seek(tp, offset)
+
+    def _pause(self, tp: TopicPartition) -> None:
+        with contextlib.suppress(IllegalStateError):  # no longer ours
+            self._consumer.pause(tp)
+
+    def _resume(self, tp: TopicPartition) -> None:
+        with contextlib.suppress(IllegalStateError):  # no longer ours
+            self._consumer.resume(tp)
+
+
+def _is_poison(error: Exception) -> bool:
+    return isinstance(error, POISON) or not isinstance(error, BROKER_TROUBLE)

@@ -1,0 +1,107 @@
+"""Asks where partitions begin and end, over connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from consumers.kafka_options import KafkaOptions
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+
+
+class OffsetProbe:
+    """Independent of the consumer in the group, so that it still sees when that one hangs."""
+
+    def __init__(self, bootstrap: str, options: KafkaOptions) -> None:
+        self._bootstrap = bootstrap
+        self._options = options
+        self._client: AIOKafkaConsumer | None = None
+        self._lock = asyncio.Lock()
+
+    async def ends(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the end offsets. Raises KafkaError or TimeoutError, then connects anew."""
+        async with self._lock:
+            return await self._ask(tps, "end_offsets")
+
+    async def bounds(self, tps: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return (log start, log end) of each partition. Raises as `ends`."""
+        async with self._lock:
+            starts = await self._ask(tps, "beginning_offsets")
+            ends = await self._ask(tps, "end_offsets")
+        return {tp: (starts[tp], ends[tp]) for tp in tps}
+
+    async def records_at(
+        self, offsets: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, ConsumerRecord]:
+        """Return the records at these offsets; those that cannot be had now are left out.
+
+        Requires: every offset lies within its partition's bounds.
+        """
+        found: dict[TopicPartition, ConsumerRecord] = {}
+        if not offsets:
+            return found
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=64 << 10,
+            **self._options.client_arguments(),
+        )
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await reader.start()
+                reader.assign([*offsets])
+                for tp, offset in offsets.items():
+                    reader.seek(tp, offset)
+                missing = set(offsets)
+                while missing:
+                    got = await reader.getmany(*missing, timeout_ms=100)
+                    for tp, records in got.items():
+                        missing.discard(tp)
+                        reader.pause(tp)
+                        if records[0].offset == offsets[tp]:
+                            found[tp] = records[0]
+        except Exception as error:
+            log.info("records not had", extra={"reason": repr(error)})
+        finally:
+            await _stop(reader)
+        return found
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await _stop(client)
+
+    async def _ask(self, tps: list[TopicPartition], question: str) -> dict[TopicPartition, int]:
+        if not tps:
+            return {}
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                client = await self._connected()
+                answer: dict[TopicPartition, int] = await getattr(client, question)(tps)
+        except BaseException:
+            await self.close()
+            raise
+        return answer
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            self._client = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                enable_auto_commit=False,
+                **self._options.client_arguments(),
+            )
+            await self._client.start()
+        return self._client
+
+
+async def _stop(client: AIOKafkaConsumer) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(client.stop(), TIMEOUT_S)

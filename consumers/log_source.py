@@ -1,0 +1,152 @@
+"""Feeds an index from the embedded log."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from consumers.log_partition import LogReader
+from consumers.source import (
+    DataGapError,
+    Record,
+    ReplacedError,
+    Sink,
+    SourceError,
+    TruncatedError,
+    fence_of,
+    is_behind_fence,
+)
+from index.errors import StorageError, TailraceError
+
+if TYPE_CHECKING:
+    from consumers.log import EmbeddedLog
+
+READ_BYTES = 1 << 20
+RECHECK_S = 0.005
+"""How often a full sink is looked at again."""
+
+
+@dataclass(slots=True)
+class _Position:
+    next_offset: int
+    first_end: int
+    """The end of the partition when it was opened: at it, the shard is caught up."""
+
+
+class EmbeddedSource:
+    """A source over an `EmbeddedLog`; see `consumers.source.Source`. The log is not closed."""
+
+    def __init__(self, log: EmbeddedLog, *, budget_bytes: int = 64 << 20) -> None:
+        self._log = log
+        self._budget_bytes = budget_bytes // log.n_partitions
+        self._positions: dict[int, _Position] = {}
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self._n_opened = 0
+
+    async def run(self, sink: Sink) -> None:
+        self._ended.clear()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for partition in range(self._log.n_partitions):
+                    tasks.create_task(self._run_partition(sink, partition))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await self._ended.wait()
+
+    def commit_hint(self, partition: int, next_offset: int) -> None:
+        """Let the log go of what the index holds durably."""
+        self._log.cut_behind(partition, next_offset)
+
+    def lag(self) -> dict[int, int]:
+        log = self._log
+        return {no: log.end_offset(no) - at.next_offset for no, at in self._positions.items()}
+
+    def is_caught_up(self) -> bool:
+        return self._n_opened == self._log.n_partitions and all(
+            at.next_offset >= at.first_end for at in self._positions.values()
+        )
+
+    async def _run_partition(self, sink: Sink, partition: int) -> None:
+        stored = await sink.open_partition(partition)
+        try:
+            error = self._gap(partition, stored) or await self._replaced(sink, partition)
+            if error is not None:
+                self._n_opened += 1
+                await sink.fail_partition(partition, error)
+                return
+            start = self._log.start_offset(partition) if stored is None else stored
+            self._positions[partition] = _Position(start, self._log.end_offset(partition))
+            self._n_opened += 1
+            reader = self._log.reader(partition, start)
+            try:
+                await self._feed(sink, partition, reader)
+            finally:
+                reader.close()
+        finally:
+            await sink.close_partition(partition, True)
+
+    def _gap(self, partition: int, stored: int | None) -> SourceError | None:
+        log = self._log
+        start, end = log.start_offset(partition), log.end_offset(partition)
+        if stored is None or start <= stored <= end:
+            return None
+        if stored < start:
+            return DataGapError(log.topic, partition, stored, start)
+        return TruncatedError(log.topic, partition, stored, end)
+
+    async def _replaced(self, sink: Sink, partition: int) -> TailraceError | None:
+        log, fence = self._log, fence_of(sink, partition)
+        if fence is None or fence["offset"] < log.start_offset(partition):
+            return None  # no longer held: that proves nothing
+        reader = log.reader(partition, fence["offset"])
+        try:
+            records = await log.read(reader, 1)
+        except StorageError as error:
+            return error
+        finally:
+            reader.close()
+        if records and is_behind_fence(fence, records[0].timestamp_ms, records[0].value):
+            return None
+        return ReplacedError(log.topic, partition, fence["offset"])
+
+    async def _feed(self, sink: Sink, partition: int, reader: LogReader) -> None:
+        position = self._positions[partition]
+        while not self._stopping.is_set():
+            if sink.backlog_bytes(partition) > self._budget_bytes:
+                await asyncio.sleep(RECHECK_S)
+                continue
+            offset = reader.next_offset
+            try:
+                stored = await self._log.read(reader, READ_BYTES)
+            except StorageError as error:
+                del self._positions[partition]
+                await sink.fail_partition(partition, self._gap(partition, offset) or error)
+                return
+            if not stored:
+                await self._wait_growth(partition, offset)
+                continue
+            topic = self._log.topic
+            records = [
+                Record(topic, partition, no, s.timestamp_ms, s.key, s.value, s.headers)
+                for no, s in enumerate(stored, offset)
+            ]
+            assert offset + len(records) == reader.next_offset
+            await sink.deliver(partition, records, reader.next_offset)
+            position.next_offset = reader.next_offset
+
+    async def _wait_growth(self, partition: int, offset: int) -> None:
+        growth = asyncio.ensure_future(self._log.wait_past(partition, offset))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([growth, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            growth.cancel()
+            stop.cancel()

@@ -1,0 +1,120 @@
+"""What all sources and logs share: their protocols, their errors, and the fence.
+
+The protocols are the pipeline's. A source drives one index: it learns from the sink where each
+shard stands, hands over the records from there on in order, and keeps its own positions; what
+the broker believes about them is never asked. It closes every partition that it opened, also
+one that failed. Troubles of the broker are waited out; errors of the sink end `run`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import google_crc32c
+
+from index.errors import TailraceError
+from pipeline.events import NewRecord, Record
+from pipeline.feed import Log, Sink, Source
+
+__all__ = [
+    "DataGapError",
+    "Log",
+    "LogError",
+    "NewRecord",
+    "PoisonError",
+    "Record",
+    "ReplacedError",
+    "Sink",
+    "Source",
+    "SourceError",
+    "TruncatedError",
+    "fence_of",
+    "is_behind_fence",
+    "shard_no",
+]
+
+SHARDS_PER_TOPIC = 65_536
+
+
+class SourceError(TailraceError):
+    """A partition cannot be read on from where its shard stands."""
+
+    type = "source_exception"
+
+
+class DataGapError(SourceError):
+    """The log no longer holds records that the shard has not seen."""
+
+    def __init__(self, topic: str, partition: int, next_offset: int, log_start: int) -> None:
+        super().__init__(
+            f"{topic}:{partition} begins at offset {log_start}, but the shard needs "
+            f"{next_offset}: {log_start - next_offset} offsets are gone"
+        )
+        self.next_offset = next_offset
+        self.log_start = log_start
+
+
+class TruncatedError(SourceError):
+    """The log ends before the shard does: it lost records, or it is another log."""
+
+    def __init__(self, topic: str, partition: int, next_offset: int, log_end: int) -> None:
+        super().__init__(
+            f"{topic}:{partition} ends at offset {log_end}, but the shard has seen "
+            f"{next_offset}: the log was cut or made anew"
+        )
+        self.next_offset = next_offset
+        self.log_end = log_end
+
+
+class ReplacedError(SourceError):
+    """The log holds another record where the shard has one: it is another log."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(
+            f"{topic}:{partition} holds another record at offset {offset} than the shard has "
+            "seen: the log was made anew, or lost what it had acknowledged"
+        )
+        self.offset = offset
+
+
+class PoisonError(SourceError):
+    """A stretch of the log cannot be decoded, however often it is fetched."""
+
+    def __init__(self, topic: str, partition: int, offset: int, reason: str) -> None:
+        super().__init__(f"{topic}:{partition} at offset {offset} cannot be read: {reason}")
+        self.offset = offset
+
+
+class LogError(TailraceError):
+    """A log did not take a write; it may or may not hold it."""
+
+    type = "log_exception"
+    status = 503
+
+
+@runtime_checkable
+class Fenced(Protocol):
+    """A sink that remembers the last record below its checkpoint."""
+
+    def fence(self, partition: int) -> dict[str, int] | None:
+        """Return `offset`, `timestamp_ms` and `crc32c` (of the value) of that record."""
+        ...
+
+
+def fence_of(sink: Sink, partition: int) -> dict[str, int] | None:
+    """Return the fence of an open shard, None where the sink keeps none."""
+    return sink.fence(partition) if isinstance(sink, Fenced) else None
+
+
+def is_behind_fence(fence: dict[str, int], timestamp_ms: int, value: bytes | None) -> bool:
+    """Return whether the record now at the fence's offset is the one the shard has applied."""
+    crc32c: int = google_crc32c.value(value or b"")
+    return timestamp_ms == fence["timestamp_ms"] and crc32c == fence["crc32c"]
+
+
+def shard_no(topics: tuple[str, ...], topic: str, partition: int) -> int:
+    """Number the shards of a source: the first topic's are its partitions.
+
+    A topic appended to `topics` changes no number. Requires: partition < 65,536.
+    """
+    return topics.index(topic) * SHARDS_PER_TOPIC + partition

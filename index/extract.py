@@ -1,0 +1,308 @@
+"""From a parsed JSON object to the values of fields: what the mapping makes of a document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from index.convert import Convert, converters, nothing
+from index.dates import looks_like_date
+from index.errors import MappingError
+from index.field import Field, check_field_name
+from index.options import IndexOptions
+from index.schema import Schema, SchemaRef
+
+DYNAMIC_IGNORE_ABOVE = 256
+"""Of the keyword that dynamic mapping puts beside each text."""
+
+Value = bytes | int | float | list[bytes] | list[int] | list[float]
+
+
+class ParsedDocument(msgspec.Struct, frozen=True, gc=False):
+    """The values of one document by field number.
+
+    Text and keyword: UTF-8 bytes; integers, dates (epoch ms) and booleans (0, 1): int; floats:
+    float. A list where a field has two values or more; those of a keyword differ.
+    """
+
+    values: dict[int, Value]
+
+
+class _Leaf:
+    """How one field reads JSON values: a converter for each type it takes."""
+
+    __slots__ = ("by_type", "is_set", "name", "no", "subs")
+
+    def __init__(self, field: Field, no: int, options: IndexOptions) -> None:
+        self.no = no
+        self.name = field.name
+        self.is_set = field.is_keyword
+        self.by_type: dict[type, Convert] = {
+            **converters(field, options),
+            list: self.many,
+            type(None): nothing,
+        }
+        self.subs: list[_Leaf] = []
+
+    def many(self, values: list[Any]) -> Any:
+        """Convert an array: None, one value, or a list of values."""
+        out: list[Any] = []
+        for value in values:
+            one = self.convert(value)
+            if type(one) is list:
+                out += one
+            elif one is not None:
+                out.append(one)
+        return self.joined(out)
+
+    def joined(self, values: list[Any]) -> Any:
+        """Return converted values as a document holds them: None, one, or a list."""
+        if len(values) > 1 and self.is_set:
+            values = list(dict.fromkeys(values))
+        if len(values) > 1:
+            return values
+        return values[0] if values else None
+
+    def convert(self, value: Any) -> Any:
+        converter = self.by_type.get(type(value))
+        if converter is None:
+            raise MappingError(
+                f"failed to parse field [{self.name}]: "
+                f"found {'an object' if isinstance(value, dict) else type(value).__name__}"
+            )
+        return converter(value)
+
+    def put(self, value: Any, values: dict[int, Any]) -> None:
+        """Convert, and add to what the field has already."""
+        for leaf in (self, *self.subs):
+            more = leaf.convert(value)
+            if more is None:
+                continue
+            have = values.get(leaf.no)
+            values[leaf.no] = more if have is None else leaf.joined(_listed(have) + _listed(more))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if type(value) is list else [value]
+
+
+class _Layout:
+    """The leaves of one schema."""
+
+    __slots__ = ("leaves", "schema", "tops")
+
+    def __init__(self, schema: Schema, options: IndexOptions) -> None:
+        self.schema = schema
+        self.leaves: dict[str, _Leaf] = {}
+        for field in schema.fields:
+            leaf = _Leaf(field, field.no, options)
+            if field.parent is None:
+                self.leaves[field.name] = leaf
+            else:
+                self.leaves[field.parent].subs.append(leaf)
+        self.tops = {name: leaf for name, leaf in self.leaves.items() if "." not in name}
+
+
+class Extractor:
+    """Thread rule: `parse` on the apply thread only; `check` on any."""
+
+    def __init__(self, schema_ref: SchemaRef, options: IndexOptions) -> None:
+        self._ref = schema_ref
+        self._options = options
+        self._layout = _Layout(schema_ref.current, options)
+
+    def parse(self, fields: dict[str, Any]) -> ParsedDocument:
+        """Return the document's values; new fields are added to the schema as its mapping says.
+
+        Raises: MappingError; then nothing has changed.
+        """
+        values, walk = self._read(fields)
+        if walk is not None and walk.has_grown:
+            self._ref.current = walk.grown_schema()
+        return ParsedDocument(values)
+
+    def check(self, fields: dict[str, Any]) -> None:
+        """Raises: MappingError where `parse` would. Changes nothing."""
+        _, walk = self._read(fields)
+        if walk is not None and walk.has_grown:
+            walk.grown_schema()
+
+    def _read(self, fields: dict[str, Any]) -> tuple[dict[int, Any], _Walk | None]:
+        layout = self._layout
+        if layout.schema is not self._ref.current:
+            layout = self._layout = _Layout(self._ref.current, self._options)
+        values: dict[int, Any] = {}
+        rest: list[tuple[str, Any]] = []
+        tops = layout.tops
+        name = ""
+        try:
+            for name, value in fields.items():
+                leaf = tops.get(name)
+                if leaf is None:
+                    rest.append((name, value))
+                    continue
+                converter = leaf.by_type.get(type(value))
+                if converter is None:
+                    leaf.convert(value)  # raises
+                    continue
+                converted = converter(value)
+                if converted is not None:
+                    values[leaf.no] = converted
+                for sub in leaf.subs:
+                    sub.put(value, values)
+            if not rest:
+                return values, None
+            walk = _Walk(layout, self._options, values)
+            for name, value in rest:
+                walk.member("", name, value, 1)
+        except UnicodeEncodeError as error:
+            raise MappingError(f"field [{name}] holds a half surrogate pair") from error
+        return values, walk
+
+
+class _Walk:
+    """One document's way through objects and unknown fields."""
+
+    __slots__ = ("_leaves", "_new_fields", "_new_objects", "_options", "_schema", "_values")
+
+    def __init__(self, layout: _Layout, options: IndexOptions, values: dict[int, Any]) -> None:
+        self._schema = layout.schema
+        self._leaves = layout.leaves
+        self._options = options
+        self._values = values
+        self._new_fields: list[Field] = []
+        self._new_objects: list[str] = []
+
+    @property
+    def has_grown(self) -> bool:
+        return bool(self._new_fields or self._new_objects)
+
+    def grown_schema(self) -> Schema:
+        return self._schema.with_fields(
+            self._new_fields, self._new_objects, self._options.max_fields
+        )
+
+    def member(self, path: str, name: str, value: Any, depth: int) -> None:
+        """Take one member of the object at `path`."""
+        full = f"{path}.{name}" if path else name
+        leaf = self._leaves.get(full)
+        if leaf is not None:
+            leaf.put(value, self._values)
+        elif self._is_object(full):
+            self._object(full, value, depth)
+        elif not _is_empty(value):
+            self._unknown(path, name, value, depth)
+
+    def _object(self, path: str, value: Any, depth: int) -> None:
+        if path in self._schema.disabled:
+            return
+        if depth >= self._options.max_depth:
+            raise MappingError(f"the depth of [{path}] exceeds the limit of {depth}")
+        if type(value) is dict:
+            for name, member in value.items():
+                self.member(path, name, member, depth + 1)
+        elif type(value) is list:
+            for element in value:
+                self._object(path, element, depth)
+        elif value is not None:
+            raise MappingError(
+                f"object mapping for [{path}] tried to parse field [{path}] as object, "
+                "but found a concrete value"
+            )
+
+    def _unknown(self, path: str, name: str, value: Any, depth: int) -> None:
+        full = f"{path}.{name}" if path else name
+        check_field_name(full)
+        first, dot, others = name.partition(".")
+        if dot and not self._is_prefix_leaf(path, first):
+            self._dotted(path, first, others, value, depth)
+            return
+        dynamic = self._schema.dynamic_at(path)
+        if dynamic == "false":
+            return
+        if dynamic == "strict":
+            raise MappingError(
+                f"mapping set to strict, dynamic introduction of [{name}] within "
+                f"[{path or '_doc'}] is not allowed"
+            )
+        sample = _first(value)
+        if type(sample) is dict:
+            self._new_objects.append(full)
+            self._object(full, value, depth)
+            return
+        self._add(full, sample)
+        self._leaves[full].put(value, self._values)
+
+    def _dotted(self, path: str, first: str, others: str, value: Any, depth: int) -> None:
+        """Take `a.b` as the member b of the object a."""
+        full = f"{path}.{first}" if path else first
+        if not self._is_object(full):
+            if self._schema.dynamic_at(path) == "true":
+                self._new_objects.append(full)
+            elif self._schema.dynamic_at(path) == "false":
+                return
+        if full in self._schema.disabled:
+            return
+        if depth >= self._options.max_depth:
+            raise MappingError(f"the depth of [{full}] exceeds the limit of {depth}")
+        self.member(full, others, value, depth + 1)
+
+    def _is_prefix_leaf(self, path: str, first: str) -> bool:
+        full = f"{path}.{first}" if path else first
+        if full in self._leaves:
+            raise MappingError(f"cannot add a member to [{full}], which is a field, not an object")
+        return False
+
+    def _is_object(self, path: str) -> bool:
+        return self._schema.is_object(path) or path in self._new_objects
+
+    def _add(self, name: str, sample: Any) -> None:
+        """Add the field that `sample` asks for, with the leaf that reads it."""
+        fields = _guess(name, sample, self._schema.date_detection)
+        no = len(self._schema.fields) + len(self._new_fields)
+        if no + len(fields) > self._options.max_fields:
+            raise MappingError(
+                f"limit of total fields [{self._options.max_fields}] has been exceeded"
+            )
+        if not self._new_fields:
+            self._leaves = dict(self._leaves)
+        leaf, *subs = (_Leaf(field, no + k, self._options) for k, field in enumerate(fields))
+        leaf.subs = subs
+        self._leaves[name] = leaf
+        self._new_fields += fields
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether there is nothing to map in it: null, or an array of such."""
+    return value is None or (type(value) is list and all(map(_is_empty, value)))
+
+
+def _first(value: Any) -> Any:
+    """Return the first value that is no array and no null. Requires: there is one."""
+    while type(value) is list:
+        value = next(element for element in value if not _is_empty(element))
+    return value
+
+
+def _guess(name: str, sample: Any, detects_dates: bool) -> list[Field]:
+    """Return the field that OpenSearch would make for a JSON value, and its multi-field."""
+    match sample:
+        case bool():
+            return [Field(no=-1, name=name, type="boolean")]
+        case int():
+            return [Field(no=-1, name=name, type="long")]
+        case float():
+            return [Field(no=-1, name=name, type="float")]
+        case str() if detects_dates and looks_like_date(sample):
+            return [Field(no=-1, name=name, type="date")]
+        case str():
+            keyword = Field(
+                no=-1,
+                name=f"{name}.keyword",
+                type="keyword",
+                ignore_above=DYNAMIC_IGNORE_ABOVE,
+                parent=name,
+            )
+            return [Field(no=-1, name=name, type="text"), keyword]
+    raise MappingError(f"field [{name}] holds a {type(sample).__name__}, which is no JSON value")

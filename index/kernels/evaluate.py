@@ -1,0 +1,404 @@
+"""Run a query's program over views, window by window.
+
+One call answers a query on all views: see `operations.py` for the program and `rows.py` for
+its leaves. The window of documents moves to the next candidate of the drivers, so that what
+no driver has costs nothing; everything about a window stays in the cache.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from index.kernels.bits import highest_bit, lowest_bit, popcount
+from index.kernels.leaves import advance, dense_next, dense_word
+from index.kernels.memory import f32_at, u8_at, u64_at
+from index.kernels.operations import (
+    ALIVE,
+    AND,
+    ARG,
+    BM25,
+    CLEAR,
+    CODE,
+    CONST,
+    CONSTANT,
+    COUNT,
+    DEPTH,
+    DST,
+    GIVEN,
+    JUMP,
+    LEAF,
+    LEAST,
+    LIMIT,
+    MAX,
+    MAYBE,
+    MODE,
+    N_DOCS,
+    NOT,
+    OUT_WORD,
+    REGISTER,
+    TIE,
+    UNSCORED,
+    WINDOW,
+    WINDOW_WORDS,
+)
+from index.kernels.rows import BITS
+
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+
+_STREAM = (
+    "void(i8[::1], f4, u4[::1], u4[::1], i8, i8, i8, i8, i8, u8[::1], u8[::1], f4[::1], u2[::1])"
+)
+
+
+@numba.njit(_STREAM, nogil=True, cache=True)
+def _take_postings(
+    op, weight, docs, tfs, start, stop, base, norm_address, n_docs, mask, kept, scores, counts
+):  # type: ignore[no-untyped-def]
+    """Take postings `start` .. `stop` of a buffer, all within the window at `base`.
+
+    AND writes the documents that stay into `kept`; the caller makes it the mask afterwards.
+    """
+    code = op[CODE]
+    mode = op[MODE]
+    norms = u8_at(norm_address, n_docs if mode == BM25 else 0)
+    table = f32_at(op[ARG], 256 if mode == BM25 else 0)
+    given = tfs.view(np.float32)
+    score = weight
+    for i in range(start, stop):
+        doc = np.int64(docs[i]) - base
+        word = doc >> 6
+        bit = _ONE << np.uint64(doc & 63)
+        is_in = (mask[word] & bit) != _ZERO
+        if code == NOT:
+            mask[word] &= ~bit
+            continue
+        if (code == AND or code == MAYBE) and not is_in:
+            continue
+        if mode == BM25:
+            tf = np.float32(tfs[i])
+            score = weight * tf / (tf + table[norms[doc + base]])
+        elif mode == GIVEN:
+            score = given[i] * weight
+        if code == AND:
+            kept[word] |= bit
+            if mode != UNSCORED:
+                scores[doc] += score
+        elif code == MAYBE:
+            scores[doc] += score
+        else:
+            mask[word] |= bit
+            if code == COUNT:
+                counts[doc] = np.uint16(counts[doc] + 1) if is_in else np.uint16(1)
+            if mode != UNSCORED:
+                if not is_in:
+                    scores[doc] = score
+                elif code == MAX:
+                    scores[doc] = max(scores[doc], score)
+                else:
+                    scores[doc] += score
+
+
+@numba.njit("void(i8[::1], f4, u8, i8, u8[::1], f4[::1], u2[::1], f4[::1])", nogil=True, cache=True)
+def _take_word(op, weight, bits, word, mask, scores, counts, given):  # type: ignore[no-untyped-def]
+    """Take 64 documents of a dense leaf or of another register, whose scores are `given`."""
+    code = op[CODE]
+    mode = op[MODE]
+    before = mask[word]
+    if code == AND:
+        bits &= before
+        mask[word] = bits
+    elif code == NOT:
+        mask[word] = before & ~bits
+        return
+    elif code == MAYBE:
+        bits &= before
+    else:
+        mask[word] = before | bits
+    if mode == UNSCORED and code != COUNT:
+        return
+    score = weight
+    while bits != _ZERO:
+        doc = word * 64 + lowest_bit(bits)
+        is_in = (before >> np.uint64(doc & 63)) & _ONE != _ZERO
+        bits &= bits - _ONE
+        if mode != CONSTANT:
+            score = given[doc]
+        if code == COUNT:
+            counts[doc] = np.uint16(counts[doc] + 1) if is_in else np.uint16(1)
+        if mode == UNSCORED:
+            continue
+        if not is_in:
+            scores[doc] = score
+        elif code == MAX:
+            scores[doc] = max(scores[doc], score)
+        else:
+            scores[doc] += score
+
+
+@numba.njit("b1(u8[::1], i8, i8[::1])", nogil=True, cache=True)
+def _range_of(mask, base, bounds):  # type: ignore[no-untyped-def]
+    """Set `bounds` to [first, last + 1] of the documents in a register; False: it is empty."""
+    first = 0
+    while first < WINDOW_WORDS and mask[first] == _ZERO:
+        first += 1
+    if first == WINDOW_WORDS:
+        return False
+    last = WINDOW_WORDS - 1
+    while mask[last] == _ZERO:
+        last -= 1
+    bounds[0] = base + first * 64 + lowest_bit(mask[first])
+    bounds[1] = base + last * 64 + highest_bit(mask[last]) + 1
+    return True
+
+
+@numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True)
+def _push_hit(heap_scores, heap_docs, n, score, doc):  # type: ignore[no-untyped-def]
+    """Add a hit to a heap of `n` hits whose root is the worst; full: the root goes.
+
+    Worse = lower score, then higher doc. Requires: full: the hit is better than the root.
+    """
+    size = len(heap_scores)
+    if n < size:
+        i = n
+        while i > 0:
+            parent = (i - 1) >> 1
+            if heap_scores[parent] < score or (
+                heap_scores[parent] == score and heap_docs[parent] > doc
+            ):
+                break
+            heap_scores[i] = heap_scores[parent]
+            heap_docs[i] = heap_docs[parent]
+            i = parent
+        heap_scores[i] = score
+        heap_docs[i] = doc
+        return
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        other = child + 1
+        if other < size and (
+            heap_scores[other] < heap_scores[child]
+            or (heap_scores[other] == heap_scores[child] and heap_docs[other] > heap_docs[child])
+        ):
+            child = other
+        if heap_scores[child] > score or (heap_scores[child] == score and heap_docs[child] < doc):
+            break
+        heap_scores[i] = heap_scores[child]
+        heap_docs[i] = heap_docs[child]
+        i = child
+    heap_scores[i] = score
+    heap_docs[i] = doc
+
+
+_EVALUATE = (
+    "void(i8[:,::1], f4[::1], i8[:,:,::1], i8[:,::1], i8[::1], i8[:,::1], f4[::1], "
+    "u8[:,::1], f4[:,::1], u2[:,::1], u4[:,::1], u4[:,::1], i8[:,::1], i8[:,::1], i8[:,::1], "
+    "f4[::1], i8[::1], u8[::1], f4[::1], i8[::1])"
+)
+
+
+@numba.njit(_EVALUATE, nogil=True, cache=True)
+def evaluate(
+    ops,
+    weights,
+    leaves,
+    norms,
+    drivers,
+    views,
+    limits,
+    masks,
+    scores,
+    counts,
+    docs,
+    tfs,
+    cursors,
+    places,
+    bounds,
+    heap_scores,
+    heap_docs,
+    out_mask,
+    out_scores,
+    result,
+):  # type: ignore[no-untyped-def]
+    """Run the program `ops`/`weights` over every view in turn.
+
+    leaves[v, l]: row of leaf l in view v; norms[v, l]: address of its norms (u8[n_docs]), 0
+    where it is not scored by BM25. drivers: leaves whose union holds every match. views[v]:
+    see `operations.py`. limits: [the highest score there can be, the least score to keep].
+    Scratch: masks u64[registers + 1, 64], scores f32[registers, 4096] (finite), counts (as
+    scores; [registers, 0] where no COUNT is), docs, tfs u32[leaves, 128], cursors i64[leaves,
+    4], places i64[leaves, 2], bounds i64[MAX_LEVELS, 2].
+
+    Fills: heap_scores, heap_docs (view << 32 | doc; a heap of the best hits, the worst
+    first; ties go to the lower), out_mask and out_scores where they are not empty, result =
+    [hits counted, length of the heap].
+
+    Requires: every leaf is a source once; doc ids of a stream rise; result is zeros.
+    """
+    n_ops = len(ops)
+    n_leaves = leaves.shape[1]
+    k = len(heap_scores)
+    best_possible = limits[0]
+    min_score = limits[1]
+    total = 0
+    n_heap = 0
+    kept = masks[masks.shape[0] - 1]
+    for v in range(len(views)):
+        n_docs = views[v, N_DOCS]
+        has_dead = views[v, ALIVE] != 0
+        alive = u64_at(views[v, ALIVE], (n_docs + 63) >> 6 if has_dead else 0)
+        out_word = views[v, OUT_WORD]
+        for leaf in range(n_leaves):
+            places[leaf, 0] = 0
+            places[leaf, 1] = 0
+            for i in range(cursors.shape[1]):
+                cursors[leaf, i] = 0
+        base = 0
+        while True:
+            # --- the next window that can hold a match
+            first = n_docs
+            for i in range(len(drivers)):
+                leaf = drivers[i]
+                row = leaves[v, leaf]
+                if row[0] >= BITS:
+                    first = min(first, dense_next(row, base, n_docs))
+                elif advance(row, cursors[leaf], docs[leaf], tfs[leaf], places[leaf], base):
+                    first = min(first, np.int64(docs[leaf, places[leaf, 0]]))
+            if first >= n_docs:
+                break
+            base = (first >> 6) << 6
+            bounds[0, 0] = first
+            bounds[0, 1] = min(base + WINDOW, n_docs)
+            # --- the program
+            at = 0
+            while at < n_ops:
+                op = ops[at]
+                code = op[CODE]
+                weight = weights[at]
+                at += 1
+                mask = masks[op[DST]]
+                score = scores[op[DST]]
+                count = counts[op[DST]]
+                if code == CLEAR:
+                    mask[:] = _ZERO
+                elif code == LIMIT:
+                    if not _range_of(mask, base, bounds[op[ARG]]):
+                        at = op[JUMP]
+                elif code == CONST:
+                    for word in range(WINDOW_WORDS):
+                        if mask[word] != _ZERO:
+                            score[word * 64 : word * 64 + 64] = weight
+                elif code == LEAST:
+                    for word in range(WINDOW_WORDS):
+                        bits = mask[word]
+                        while bits != _ZERO:
+                            bit = lowest_bit(bits)
+                            bits &= bits - _ONE
+                            if np.int64(count[word * 64 + bit]) < op[ARG]:
+                                mask[word] &= ~(_ONE << np.uint64(bit))
+                elif code == TIE:
+                    others = scores[op[REGISTER]]
+                    for word in range(WINDOW_WORDS):
+                        bits = mask[word]
+                        while bits != _ZERO:
+                            i = word * 64 + lowest_bit(bits)
+                            bits &= bits - _ONE
+                            score[i] += weight * (others[i] - score[i])
+                elif op[LEAF] < 0:
+                    source = masks[op[REGISTER]]
+                    given = scores[op[REGISTER]]
+                    for word in range(WINDOW_WORDS):
+                        if source[word] != _ZERO or code == AND:
+                            _take_word(op, weight, source[word], word, mask, score, count, given)
+                else:
+                    leaf = op[LEAF]
+                    row = leaves[v, leaf]
+                    low = bounds[op[DEPTH], 0]
+                    high = bounds[op[DEPTH], 1]
+                    if row[0] >= BITS:
+                        # AND must see every word that may hold a document: those of `bounds`
+                        for word in range(low >> 6, (high + 63) >> 6):
+                            bits = dense_word(row, word, n_docs)
+                            if row[1] <= 0:
+                                bits = _ZERO
+                            if bits != _ZERO or code == AND:
+                                _take_word(
+                                    op, weight, bits, word - (base >> 6), mask, score, count, score
+                                )
+                        continue
+                    if code == AND:
+                        kept[:] = _ZERO
+                    while low < high and advance(
+                        row, cursors[leaf], docs[leaf], tfs[leaf], places[leaf], low
+                    ):
+                        start = places[leaf, 0]
+                        stop = places[leaf, 1]
+                        if np.int64(docs[leaf, stop - 1]) >= high:
+                            stop = start
+                            while np.int64(docs[leaf, stop]) < high:
+                                stop += 1
+                        if stop == start:
+                            break
+                        _take_postings(
+                            op,
+                            weight,
+                            docs[leaf],
+                            tfs[leaf],
+                            start,
+                            stop,
+                            base,
+                            norms[v, leaf],
+                            n_docs,
+                            mask,
+                            kept,
+                            score,
+                            count,
+                        )
+                        low = np.int64(docs[leaf, stop - 1]) + 1
+                    if code == AND:
+                        mask[:] = kept
+            # --- what the window gives
+            mask = masks[0]
+            score = scores[0]
+            first_word = base >> 6
+            n_words = (min(base + WINDOW, n_docs) - base + 63) >> 6
+            if has_dead:
+                for word in range(n_words):
+                    mask[word] &= alive[first_word + word]
+            if min_score > -np.inf:
+                for word in range(n_words):
+                    bits = mask[word]
+                    while bits != _ZERO:
+                        bit = lowest_bit(bits)
+                        bits &= bits - _ONE
+                        if score[word * 64 + bit] < min_score:
+                            mask[word] &= ~(_ONE << np.uint64(bit))
+            if len(out_mask) > 0:
+                for word in range(n_words):
+                    out_mask[out_word + first_word + word] = mask[word]
+            if len(out_scores) > 0:
+                start = (out_word + first_word) * 64
+                for i in range(n_words * 64):
+                    out_scores[start + i] = score[i]
+            for word in range(n_words):
+                total += popcount(mask[word])
+            if k > 0 and not (n_heap == k and best_possible <= heap_scores[0]):
+                threshold = heap_scores[0] if n_heap == k else np.float32(-np.inf)
+                for word in range(n_words):
+                    bits = mask[word]
+                    while bits != _ZERO:
+                        i = word * 64 + lowest_bit(bits)
+                        bits &= bits - _ONE
+                        if score[i] > threshold:
+                            _push_hit(heap_scores, heap_docs, n_heap, score[i], v << 32 | base + i)
+                            if n_heap < k:
+                                n_heap += 1
+                            if n_heap == k:
+                                threshold = heap_scores[0]
+            base += WINDOW
+    result[0] = total
+    result[1] = n_heap

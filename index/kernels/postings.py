@@ -1,0 +1,498 @@
+"""Postings of a segment: bit-packed blocks of 128, and how to walk and write them.
+
+A term with one document, frequency 1, is its record alone (a LIST leaf points into the
+record). Any other term has ceil(df / 128) blocks. Of each block, in flat arrays over all terms:
+
+  last_docs  u32   its last doc id
+  doc_metas  u64   bits 0..39 where it begins in the data; 40..45 bits of a doc id gap;
+                   46..51 bits of a frequency; 52..59 greatest frequency, 255 = that or more
+  pos_metas  u64   bits 0..39 where its positions begin; 40..45 bits of a position, 63 = the
+                   term has none; 46..53 least norm byte of its documents, 0 = unknown
+
+Data of a block of n documents: n - 1 gaps (doc id - the one before - 1; before the first
+block is -1; the last document is `last_docs`), then n frequencies - 1. Positions: of each
+document the first as it is, then the differences. Each run is packed from the lowest bit on
+and ends at a whole byte; both data sections end in 8 bytes of zeros, so that a value is read
+by one unaligned 64-bit load.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from index.kernels.bits import highest_bit
+from index.kernels.memory import u8_at, u32_at, u64_at
+from index.kernels.rows import BLOCK, SIZE
+
+TAIL = 8
+"""Bytes of zeros after the data that a load may run into."""
+
+# columns of a BLOCKS row
+LAST_DOCS = 2
+DOC_METAS = 3
+DATA = 4
+DATA_SIZE = 5
+POS_METAS = 6
+POSITIONS = 7
+POSITIONS_SIZE = 8
+
+# columns of the row that stands for all postings of a segment (`postings.Postings`)
+P_RECORDS, P_N_TERMS, P_LAST_DOCS, P_DOC_METAS, P_POS_METAS, P_N_BLOCKS = range(6)
+P_DATA, P_DATA_SIZE, P_POSITIONS, P_POSITIONS_SIZE = range(6, 10)
+POSTINGS_WIDTH = 10
+
+NO_POSITIONS = 63
+
+# A record: a single posting has the top bit set, its doc id in bits 0..31 and position + 1 (0:
+# none) in bits 32..62; other terms have their first block in bits 0..31 and df in 32..62.
+_SINGLE = np.uint64(1 << 63)
+_LOW = np.uint64(0xFFFFFFFF)
+_HIGH = np.uint64(0x7FFFFFFF)
+_OFFSET = np.uint64((1 << 40) - 1)
+_SIX = np.uint64(63)
+_ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_U7 = np.uint64(7)
+_U8 = np.uint64(8)
+_U32 = np.uint64(32)
+_U40 = np.uint64(40)
+_U46 = np.uint64(46)
+_U52 = np.uint64(52)
+_U255 = np.uint64(255)
+
+
+@intrinsic
+def _load(typing_context, address):  # type: ignore[no-untyped-def]
+    """Return the 8 bytes at an address as a u64, aligned or not."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word = builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+        word.align = 1
+        return word
+
+    return types.uint64(types.int64), generate
+
+
+@intrinsic
+def _store(typing_context, array, at, value):  # type: ignore[no-untyped-def]
+    """Write a u64 to bytes at .. at + 7 of a u8 array, aligned or not, unchecked."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        view = context.make_array(signature.args[0])(context, builder, args[0])
+        address = builder.gep(view.data, [args[1]])
+        builder.store(args[2], builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), generate
+
+
+@numba.njit(inline="always")
+def _n_bytes(n, bits):  # type: ignore[no-untyped-def]
+    return (n * bits + 7) >> 3
+
+
+@numba.njit(inline="always")
+def _unpack(address, bits, n, out):  # type: ignore[no-untyped-def]
+    """Write `n` values of `bits` bits to `out`."""
+    mask = np.uint32((_ONE << np.uint64(bits)) - _ONE)
+    for i in range(n):
+        at = i * bits
+        word = _load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)
+        out[i] = np.uint32(word) & mask
+
+
+# --- walking -------------------------------------------------------------------------------
+@numba.njit(inline="always")
+def _decode_block(row, block, n_blocks, docs, tfs):  # type: ignore[no-untyped-def]
+    """Write the postings of one block; return how many, 0 where its data is not in the section."""
+    n = min(np.int64(BLOCK), row[SIZE] - block * BLOCK)
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    meta = u64_at(row[DOC_METAS], n_blocks)[block]
+    offset = np.int64(meta & _OFFSET)
+    doc_bits = np.int64((meta >> _U40) & _SIX)
+    tf_bits = np.int64((meta >> _U46) & _SIX)
+    tf_offset = offset + _n_bytes(n - 1, doc_bits)
+    if doc_bits > 32 or tf_bits > 32 or tf_offset + _n_bytes(n, tf_bits) + TAIL > row[DATA_SIZE]:
+        return np.int64(0)
+    previous = np.uint32(0xFFFFFFFF)
+    if block > 0:
+        previous = last_docs[block - 1]
+    _unpack(row[DATA] + offset, doc_bits, n - 1, docs)
+    for i in range(n - 1):
+        previous = np.uint32(previous + docs[i] + np.uint32(1))
+        docs[i] = previous
+    docs[n - 1] = last_docs[block]
+    if tf_bits == 0:
+        for i in range(n):
+            tfs[i] = np.uint32(1)
+    else:
+        _unpack(row[DATA] + tf_offset, tf_bits, n, tfs)
+        for i in range(n):
+            tfs[i] += np.uint32(1)
+    return n
+
+
+@numba.njit("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])", nogil=True, cache=True)
+def fill_blocks(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
+    """Write the next block of at most 128 postings; return how many, 0 = exhausted.
+
+    Requires: len(docs) and len(tfs) >= 128. cursor[0] is the next block.
+    """
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    block = cursor[0]
+    if block >= n_blocks:
+        return np.int64(0)
+    cursor[0] = block + 1
+    return _decode_block(row, block, n_blocks, docs, tfs)
+
+
+@numba.njit("void(int64[::1], int64[::1], int64)", nogil=True, cache=True)
+def seek_blocks(row, cursor, target):  # type: ignore[no-untyped-def]
+    """Move forward to the first block whose last doc id is >= `target`."""
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    low = cursor[0]
+    if low >= n_blocks:
+        return
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    step = 1
+    high = low
+    while high < n_blocks and np.int64(last_docs[high]) < target:
+        low = high + 1
+        high += step
+        step *= 2
+    high = min(high, n_blocks)
+    while low < high:
+        middle = (low + high) >> 1
+        if np.int64(last_docs[middle]) < target:
+            low = middle + 1
+        else:
+            high = middle
+    cursor[0] = low
+
+
+@numba.njit(inline="always")
+def _positions_of_block(row, block, n_blocks):  # type: ignore[no-untyped-def]
+    """Return (address, bits) of a block's positions; bits < 0: it has none."""
+    meta = u64_at(row[POS_METAS], n_blocks)[block]
+    bits = np.int64((meta >> _U40) & _SIX)
+    if bits > 32:
+        return np.int64(0), np.int64(-1)
+    return row[POSITIONS] + np.int64(meta & _OFFSET), bits
+
+
+@numba.njit(
+    "int64(int64[::1], uint32[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1])",
+    nogil=True,
+    cache=True,
+)
+def find_positions(row, doc_ids, starts, out, docs, tfs):  # type: ignore[no-untyped-def]
+    """Write the positions in each of `doc_ids` (rising) one after the other; return how many
+    there are. Those beyond len(out) are counted only.
+
+    Requires: len(starts) > len(doc_ids); `docs` and `tfs` room for 128.
+    """
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    cursor = np.zeros(1, np.int64)
+    n_out = 0
+    n = np.int64(0)
+    i = 0
+    before = 0
+    address = np.int64(0)
+    bits = np.int64(-1)
+    for k in range(len(doc_ids)):
+        starts[k] = n_out
+        doc = doc_ids[k]
+        if n == 0 or docs[n - 1] < doc:
+            seek_blocks(row, cursor, np.int64(doc))
+            block = cursor[0]
+            if block >= n_blocks:
+                n = np.int64(0)
+                continue
+            n = fill_blocks(row, cursor, docs, tfs)
+            if n == 0:
+                continue
+            i = 0
+            before = 0
+            address, bits = _positions_of_block(row, block, n_blocks)
+            total = np.int64(0)
+            for j in range(n):
+                total += np.int64(tfs[j])
+            end = address - row[POSITIONS] + _n_bytes(total, bits) + TAIL
+            if bits < 0 or end > row[POSITIONS_SIZE]:
+                bits = np.int64(-1)
+        while i < n and docs[i] < doc:
+            before += np.int64(tfs[i])
+            i += 1
+        if bits < 0 or i == n or docs[i] != doc:
+            continue
+        mask = np.uint32((_ONE << np.uint64(bits)) - _ONE)
+        position = np.uint32(0)
+        for j in range(np.int64(tfs[i])):
+            at = (before + j) * bits
+            word = _load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)
+            position += np.uint32(word) & mask
+            if n_out < len(out):
+                out[n_out] = position
+            n_out += 1
+    starts[len(doc_ids)] = n_out
+    return np.int64(n_out)
+
+
+@numba.njit(
+    "int64(int64[::1], int64, uint32[::1], uint32[::1])", nogil=True, cache=True
+)
+def decode_positions(row, block, tfs, out):  # type: ignore[no-untyped-def]
+    """Write all positions of a block whose frequencies are `tfs`; return how many, 0 where the
+    term has none, -1 - their number where `out` is too short, and -1 where they are not in the
+    section."""
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    address, bits = _positions_of_block(row, block, n_blocks)
+    if bits < 0:
+        return np.int64(0)
+    total = np.int64(0)
+    for i in range(len(tfs)):
+        total += np.int64(tfs[i])
+    if address - row[POSITIONS] + _n_bytes(total, bits) + TAIL > row[POSITIONS_SIZE]:
+        return np.int64(-1)
+    if total > len(out):
+        return np.int64(-1 - total)
+    _unpack(address, bits, total, out)
+    at = 0
+    for i in range(len(tfs)):
+        end = at + np.int64(tfs[i])
+        for j in range(at + 1, end):
+            out[j] += out[j - 1]
+        at = end
+    return total
+
+
+# --- all postings of a segment ------------------------------------------------------------
+@numba.njit("int64(int64[::1], int64, int64[::1])", nogil=True, cache=True)
+def term_row(postings, term, row):  # type: ignore[no-untyped-def]
+    """Fill the BLOCKS row of a term and return -1; for a single posting return its record's bits
+    0..62 and leave the row. A term whose blocks are not all there gets a row without postings."""
+    record = u64_at(postings[P_RECORDS], postings[P_N_TERMS])[term]
+    if record & _SINGLE:
+        return np.int64(record & ~_SINGLE)
+    first = np.int64(record & _LOW)
+    size = np.int64((record >> _U32) & _HIGH)
+    if first + ((size + BLOCK - 1) >> 7) > postings[P_N_BLOCKS]:
+        size = np.int64(0)
+    row[0] = 0
+    row[SIZE] = size
+    row[LAST_DOCS] = postings[P_LAST_DOCS] + 4 * first
+    row[DOC_METAS] = postings[P_DOC_METAS] + 8 * first
+    row[DATA] = postings[P_DATA]
+    row[DATA_SIZE] = postings[P_DATA_SIZE]
+    row[POS_METAS] = postings[P_POS_METAS] + 8 * first
+    row[POSITIONS] = postings[P_POSITIONS]
+    row[POSITIONS_SIZE] = postings[P_POSITIONS_SIZE]
+    return np.int64(-1)
+
+
+# --- writing -------------------------------------------------------------------------------
+@numba.njit(
+    "int64(uint32[::1], int64, int64, int64, uint8[::1], int64)", nogil=True, cache=True
+)
+def _pack(values, first, n, bits, out, at):  # type: ignore[no-untyped-def]
+    """Write values first .. first + n - 1, `bits` each, from byte `at` on; return the end.
+
+    Requires: 8 bytes of room beyond the end.
+    """
+    if bits == 0:
+        return at
+    word = _ZERO
+    filled = np.int64(0)
+    for i in range(first, first + n):
+        value = np.uint64(values[i])
+        word |= value << np.uint64(filled)
+        filled += bits
+        if filled >= 64:
+            _store(out, at, word)
+            at += 8
+            filled -= 64
+            word = value >> np.uint64(bits - filled)
+    while filled > 0:
+        out[at] = np.uint8(word & _U255)
+        word >>= _U8
+        filled -= 8
+        at += 1
+    return at
+
+
+@numba.njit(inline="always")
+def _width(values, first, n):  # type: ignore[no-untyped-def]
+    """Return how many bits the greatest of the values needs."""
+    union = np.uint32(0)
+    for i in range(first, first + n):
+        union |= values[i]
+    return highest_bit(np.uint64(union)) + 1
+
+
+@numba.njit(
+    "int64(int64[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1], int64[::1], int64,"
+    " uint32[::1], int64[::1], uint64[::1], uint32[::1], uint64[::1], uint64[::1], uint8[::1],"
+    " uint8[::1])",
+    nogil=True,
+    cache=True,
+)
+def encode_postings(  # type: ignore[no-untyped-def]
+    posting_starts, position_starts, docs, tfs, positions, norms, n_docs, gaps, state,
+    records, last_docs, doc_metas, pos_metas, data, position_data,
+):  # fmt: skip
+    """Encode the terms of one chunk (`draft.TermChunk`); return -1, or the first term that is not
+    sound: doc ids rising and below `n_docs`, frequencies >= 1 and as many as positions.
+
+    `norms`: for each term the address of its field's norm bytes, or 0. `state`: blocks, bytes of
+    data and of positions written by earlier chunks; raised by what this one wrote.
+
+    Requires: `gaps` as long as docs or positions, whichever is more; records: a term each;
+    last_docs and both metas: room for docs / 128 + terms; data: 8 bytes a posting + 8 a term +
+    16; position_data: 4 bytes a position, 1 a posting, + 16.
+    """
+    n_terms = len(posting_starts) - 1
+    block = 0
+    at = np.int64(0)
+    position_at = np.int64(0)
+    for term in range(n_terms):
+        first = posting_starts[term]
+        df = posting_starts[term + 1] - first
+        p = position_starts[term]
+        n_positions = position_starts[term + 1] - p
+        if df <= 0 or df > np.int64(_HIGH):
+            return np.int64(term)
+        total = np.int64(0)
+        previous = np.int64(-1)
+        for i in range(first, first + df):
+            if np.int64(docs[i]) <= previous or tfs[i] == np.uint32(0):
+                return np.int64(term)
+            previous = np.int64(docs[i])
+            total += np.int64(tfs[i])
+        if previous >= n_docs or (n_positions != 0 and total != n_positions):
+            return np.int64(term)
+        if df == 1 and total == 1 and (n_positions == 0 or positions[p] < np.uint32(0x7FFFFFFE)):
+            record = _SINGLE | np.uint64(docs[first])
+            if n_positions:
+                record |= (np.uint64(positions[p]) + _ONE) << _U32
+            records[term] = record
+            continue
+        records[term] = np.uint64(state[0] + block) | (np.uint64(df) << _U32)
+        previous = np.int64(-1)
+        for start in range(first, first + df, BLOCK):
+            n = min(np.int64(BLOCK), first + df - start)
+            # doc ids
+            for i in range(n):
+                doc = np.int64(docs[start + i])
+                gaps[i] = np.uint32(doc - previous - 1)
+                previous = doc
+            doc_bits = _width(gaps, 0, n - 1)
+            meta = np.uint64(state[1] + at) | (np.uint64(doc_bits) << _U40)
+            at = _pack(gaps, 0, n - 1, doc_bits, data, at)
+            # frequencies
+            greatest = np.uint32(0)
+            in_block = np.int64(0)
+            for i in range(n):
+                gaps[i] = tfs[start + i] - np.uint32(1)
+                greatest = max(greatest, tfs[start + i])
+                in_block += np.int64(tfs[start + i])
+            tf_bits = _width(gaps, 0, n)
+            at = _pack(gaps, 0, n, tf_bits, data, at)
+            meta |= np.uint64(tf_bits) << _U46
+            doc_metas[block] = meta | (min(np.uint64(greatest), _U255) << _U52)
+            last_docs[block] = np.uint32(previous)
+            # positions
+            least = np.uint8(0)
+            if norms[term] != 0:
+                bytes_ = u8_at(norms[term], n_docs)
+                least = bytes_[docs[start]]
+                for i in range(1, n):
+                    least = min(least, bytes_[docs[start + i]])
+            meta = np.uint64(least) << _U46
+            if n_positions == 0:
+                pos_metas[block] = meta | (np.uint64(NO_POSITIONS) << _U40)
+            else:
+                g = 0
+                for i in range(n):
+                    before = np.uint32(0)
+                    for _ in range(np.int64(tfs[start + i])):
+                        if positions[p] < before:
+                            return np.int64(term)
+                        gaps[g] = positions[p] - before
+                        before = positions[p]
+                        p += 1
+                        g += 1
+                bits = _width(gaps, 0, in_block)
+                meta |= np.uint64(state[2] + position_at) | (np.uint64(bits) << _U40)
+                pos_metas[block] = meta
+                position_at = _pack(gaps, 0, in_block, bits, position_data, position_at)
+            block += 1
+    state[0] += block
+    state[1] += at
+    state[2] += position_at
+    return np.int64(-1)
+
+
+# --- checking ------------------------------------------------------------------------------
+@numba.njit(
+    "int64(int64[::1], int64, int64, int64, int64[::1], uint32[::1], uint32[::1], uint32[::1],"
+    " int64[::1])",
+    nogil=True,
+    cache=True,
+)
+def check_postings(postings, first, end, n_docs, row, docs, tfs, scratch, totals):  # type: ignore[no-untyped-def]
+    """Walk terms first .. end - 1; return -1, or the first whose postings are not sound: doc ids
+    rising and below `n_docs`, last ids as the blocks say, positions rising. `totals` is raised by
+    (postings, sum of frequencies, positions).
+
+    Requires: `docs` and `tfs` room for 128. A block with more positions than `scratch` is long
+    is counted, its positions not looked at.
+    """
+    cursor = np.zeros(4, np.int64)
+    for term in range(first, end):
+        single = term_row(postings, term, row)
+        if single >= 0:
+            if single & np.int64(0xFFFFFFFF) >= n_docs:
+                return np.int64(term)
+            totals[0] += 1
+            totals[1] += 1
+            totals[2] += np.int64(single >> 32 != 0)
+            continue
+        if row[SIZE] == 0:
+            return np.int64(term)
+        cursor[0] = 0
+        seen = np.int64(0)
+        previous = np.int64(-1)
+        while True:
+            block = cursor[0]
+            n = fill_blocks(row, cursor, docs, tfs)
+            if n == 0:
+                break
+            frequency = np.int64(0)
+            for i in range(n):
+                if np.int64(docs[i]) <= previous:
+                    return np.int64(term)
+                previous = np.int64(docs[i])
+                frequency += np.int64(tfs[i])
+            n_positions = decode_positions(row, block, tfs[:n], scratch)
+            if n_positions == -1:
+                return np.int64(term)
+            if n_positions < -1:
+                n_positions = -1 - n_positions
+            elif n_positions > 0:
+                at = 0
+                for i in range(n):
+                    for j in range(at + 1, at + np.int64(tfs[i])):
+                        if scratch[j] < scratch[j - 1]:
+                            return np.int64(term)
+                    at += np.int64(tfs[i])
+            seen += n
+            totals[0] += n
+            totals[1] += frequency
+            totals[2] += n_positions
+        if seen != row[SIZE] or previous >= n_docs:
+            return np.int64(term)
+    return np.int64(-1)

@@ -1,0 +1,90 @@
+"""Ranges over columns, 64 documents at a time, straight from the column's memory.
+
+A row names the column of one field: KIND, SIZE (its documents), then the columns below.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from index.kernels.memory import f64_at, i64_at, u32_at, u64_at
+
+RANGE_I64 = 5
+RANGE_F64 = 6
+RANGE_ORD = 7
+"""Kinds of leaf beside those of `rows.py`: documents with a value in LOW .. HIGH, both
+included. Values are i64, f64 or u32; the bounds of RANGE_F64 are the bits of two f64."""
+
+VALUES = 2
+N_VALUES = 3
+LOW = 4
+HIGH = 5
+PRESENT = 6
+"""Address of the bitset of documents with a value (u64[(SIZE + 63) // 64]); 0: all have one."""
+STARTS = 7
+"""Address of u32[SIZE + 1]; 0: one value a document."""
+
+
+@numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
+def _any_value(row, word):  # type: ignore[no-untyped-def]
+    """Return the 64 bits of documents of which one of several values lies in the range."""
+    n_docs = row[1]
+    n = row[N_VALUES]
+    starts = u32_at(row[STARTS], n_docs + 1)
+    ints = i64_at(row[VALUES], n)
+    floats = f64_at(row[VALUES], n)
+    ordinals = u32_at(row[VALUES], n)
+    bounds = row[LOW : HIGH + 1].view(np.float64)
+    bits = np.uint64(0)
+    for doc in range(word * 64, min(word * 64 + 64, n_docs)):
+        for i in range(np.int64(starts[doc]), min(np.int64(starts[doc + 1]), n)):
+            if row[0] == RANGE_I64:
+                is_in = row[LOW] <= ints[i] and ints[i] <= row[HIGH]
+            elif row[0] == RANGE_F64:
+                is_in = bounds[0] <= floats[i] and floats[i] <= bounds[1]
+            else:
+                is_in = row[LOW] <= np.int64(ordinals[i]) and np.int64(ordinals[i]) <= row[HIGH]
+            if is_in:
+                bits |= np.uint64(1) << np.uint64(doc & 63)
+                break
+    return bits
+
+
+@numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
+def range_word(row, word):  # type: ignore[no-untyped-def]
+    """Return bits of documents 64 * word .. + 63 with a value in the range.
+
+    Requires: word < (SIZE + 63) // 64.
+    """
+    n_docs = row[1]
+    present = ~np.uint64(0)
+    if row[PRESENT] != 0:
+        present = u64_at(row[PRESENT], (n_docs + 63) >> 6)[word]
+    if present == np.uint64(0):
+        return present
+    if row[STARTS] != 0:
+        return _any_value(row, word) & present
+    first = word * 64
+    n = min(64, min(n_docs, row[N_VALUES]) - first)
+    bits = np.uint64(0)
+    if row[0] == RANGE_I64:
+        ints = i64_at(row[VALUES], row[N_VALUES])
+        low, high = row[LOW], row[HIGH]
+        for i in range(n):
+            is_in = (ints[first + i] >= low) & (ints[first + i] <= high)
+            bits |= np.uint64(is_in) << np.uint64(i)
+    elif row[0] == RANGE_F64:
+        floats = f64_at(row[VALUES], row[N_VALUES])
+        bounds = row[LOW : HIGH + 1].view(np.float64)
+        least, most = bounds[0], bounds[1]
+        for i in range(n):
+            is_in = (floats[first + i] >= least) & (floats[first + i] <= most)
+            bits |= np.uint64(is_in) << np.uint64(i)
+    else:
+        ordinals = u32_at(row[VALUES], row[N_VALUES])
+        low, high = row[LOW], row[HIGH]
+        for i in range(n):
+            ordinal = np.int64(ordinals[first + i])
+            bits |= np.uint64((ordinal >= low) & (ordinal <= high)) << np.uint64(i)
+    return bits & present

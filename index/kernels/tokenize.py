@@ -1,0 +1,302 @@
+"""Texts to tokens: where each token of a batch of texts is, and at which position.
+
+A batch is one array of UTF-8 bytes and the texts' starts. A token is a row of u32[4]:
+begin (byte), bytes << 1 | mark, text, position. `mark` is `ascii_mark` for a token of ASCII
+alone, else `wide_mark`; what marks mean is the caller's business. All kernels return how many
+tokens they wrote, or -1 where `tokens` was too short: half as many rows as bytes plus one for
+each text always do. Bytes that are no UTF-8 separate tokens, as blanks do.
+
+A text that `continues` the one before it (one more value of a field) counts its positions on
+from there, after a gap.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+POSITION_GAP = 100
+
+OTHER = 0
+ALETTER = 1
+NUMERIC = 2
+EXTEND_NUM_LET = 3
+KATAKANA = 4
+HEBREW = 5
+MID_LETTER = 6
+MID_NUM = 7
+MID_NUM_LET = 8
+SINGLE_QUOTE = 9
+DOUBLE_QUOTE = 10
+EXTEND = 11
+JOINER = 12
+IDEOGRAPH = 13
+HIRAGANA = 14
+SOUTH_EAST_ASIAN = 15
+EMOJI = 16
+REGIONAL = 17
+CLASS_MASK = 31
+
+_BROKEN = 0xFFFD
+_SCAN = "int64(uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], int64"
+
+
+@numba.njit(inline="always")
+def _decode(text, at, end):  # type: ignore[no-untyped-def]
+    """Return (code point, bytes) of the character at `at` < `end`, which is not ASCII."""
+    first = np.int64(text[at])
+    size = 2
+    code = first & 0x1F
+    if first >= 0xF0:
+        size = 4
+        code = first & 0x07
+    elif first >= 0xE0:
+        size = 3
+        code = first & 0x0F
+    if first < 0xC2 or first > 0xF4 or at + size > end:
+        return np.int64(_BROKEN), np.int64(1)
+    for k in range(1, size):
+        follower = np.int64(text[at + k])
+        if follower & 0xC0 != 0x80:
+            return np.int64(_BROKEN), np.int64(1)
+        code = (code << 6) | (follower & 0x3F)
+    if code > 0x10FFFF:
+        return np.int64(_BROKEN), np.int64(1)
+    return code, np.int64(size)
+
+
+@numba.njit(inline="always")
+def _value(code, pages, classes):  # type: ignore[no-untyped-def]
+    return np.int64(classes[(np.int64(pages[code >> 8]) << 8) | (code & 255)])
+
+
+@numba.njit(
+    "UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True
+)
+def _class_at(text, at, end, pages, classes):  # type: ignore[no-untyped-def]
+    """Return (class, bytes) of the character at `at` < `end`."""
+    if text[at] < 128:
+        return np.int64(classes[text[at]]) & CLASS_MASK, np.int64(1)
+    code, size = _decode(text, at, end)
+    return _value(code, pages, classes) & CLASS_MASK, size
+
+
+@numba.njit(
+    "UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True
+)
+def _skip_extends(text, at, end, pages, classes):  # type: ignore[no-untyped-def]
+    """Return (end, characters) of the run of Extend, Format and joiners at `at`."""
+    n_chars = 0
+    while at < end and text[at] >= 128:
+        kind, size = _class_at(text, at, end, pages, classes)
+        if kind != EXTEND and kind != JOINER:
+            break
+        at += size
+        n_chars += 1
+    return at, n_chars
+
+
+@numba.njit(
+    "int64(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1], int64)", nogil=True, cache=True
+)
+def _symbol_end(text, at, end, kind, pages, classes, max_chars):  # type: ignore[no-untyped-def]
+    """Return the end of the token that starts at `at` with an ideograph, a Hiragana, a South
+    East Asian letter, an emoji or a regional indicator."""
+    size = _class_at(text, at, end, pages, classes)[1]
+    at, n_chars = _skip_extends(text, at + size, end, pages, classes)
+    n_chars += 1
+    n_regional = 1
+    while at < end and n_chars < max_chars:
+        follower, size = _class_at(text, at, end, pages, classes)
+        joins = kind == SOUTH_EAST_ASIAN and follower == SOUTH_EAST_ASIAN
+        if kind == REGIONAL and follower == REGIONAL and n_regional == 1:
+            n_regional = 2
+            joins = True
+        if kind == EMOJI and follower == EMOJI:
+            # U+200D just before: E2 80 8D
+            joins = text[at - 1] == 0x8D and text[at - 2] == 0x80 and text[at - 3] == 0xE2
+        if not joins:
+            break
+        at, n_more = _skip_extends(text, at + size, end, pages, classes)
+        n_chars += 1 + n_more
+    return at
+
+
+@numba.njit(f"{_SCAN}, uint32, uint32, uint32[:, ::1])", nogil=True, cache=True)
+def scan_words(  # type: ignore[no-untyped-def]
+    text, starts, continues, pages, classes, max_chars, ascii_mark, wide_mark, tokens
+):
+    """Write the words of UAX #29, as Lucene's StandardTokenizer finds them.
+
+    A word has a letter, a digit or a Katakana in it; ideographs and Hiragana are tokens one by
+    one, South East Asian runs and emoji whole. A word longer than `max_chars` is split.
+    """
+    # ASCII letters and digits, most of most texts, which hold together whatever came before
+    is_plain = np.zeros(256, np.bool_)
+    for byte in range(128):
+        is_plain[byte] = 0 < np.int64(classes[byte]) & CLASS_MASK <= NUMERIC
+    n = 0
+    position = 0
+    for t in range(len(starts) - 1):
+        at = starts[t]
+        end = starts[t + 1]
+        position = position + POSITION_GAP if continues[t] else 0
+        while at < end:
+            first = text[at]
+            size = np.int64(1)
+            if first < 128:
+                kind = np.int64(classes[first]) & CLASS_MASK
+            else:
+                code, size = _decode(text, at, end)
+                kind = _value(code, pages, classes) & CLASS_MASK
+            if kind == OTHER or (kind >= MID_LETTER and kind <= JOINER):
+                at += size
+                continue
+            begin = at
+            is_wide = first >= 128
+            is_word = True
+            if kind >= IDEOGRAPH:
+                at = _symbol_end(text, at, end, kind, pages, classes, max_chars)
+            else:
+                is_word = kind != EXTEND_NUM_LET
+                at += size
+                n_chars = np.int64(1)
+                while at < end and n_chars < max_chars:
+                    if kind != KATAKANA and is_plain[text[at]]:
+                        run = at
+                        stop = min(end, at + max_chars - n_chars)
+                        while at < stop and is_plain[text[at]]:
+                            at += 1
+                        n_chars += at - run
+                        kind = np.int64(classes[text[at - 1]]) & CLASS_MASK
+                        is_word = True
+                        continue
+                    byte = text[at]
+                    size = np.int64(1)
+                    if byte < 128:
+                        follower = np.int64(classes[byte]) & CLASS_MASK
+                    else:
+                        code, size = _decode(text, at, end)
+                        follower = _value(code, pages, classes) & CLASS_MASK
+                    if follower == OTHER or follower >= IDEOGRAPH:
+                        break
+                    if follower <= NUMERIC or follower == HEBREW:
+                        if kind == KATAKANA:
+                            break
+                        is_word = True
+                        kind = follower
+                    elif follower >= EXTEND:
+                        pass  # belongs to the character before, which stays the one that counts
+                    elif follower == EXTEND_NUM_LET:
+                        kind = follower
+                    elif follower == KATAKANA:
+                        if kind != KATAKANA and kind != EXTEND_NUM_LET:
+                            break
+                        is_word = True
+                        kind = follower
+                    else:
+                        # a sign that holds together what is on both sides of it, or ends the word
+                        after, n_more = _skip_extends(text, at + size, end, pages, classes)
+                        beyond = np.int64(OTHER)
+                        if after < end and n_chars + n_more + 1 < max_chars:
+                            beyond = _class_at(text, after, end, pages, classes)[0]
+                        is_both = follower in (MID_NUM_LET, SINGLE_QUOTE)
+                        is_letter = kind in (ALETTER, HEBREW)
+                        if not (
+                            (
+                                is_letter
+                                and (is_both or follower == MID_LETTER)
+                                and beyond in (ALETTER, HEBREW)
+                            )
+                            or (
+                                kind == NUMERIC
+                                and (is_both or follower == MID_NUM)
+                                and beyond == NUMERIC
+                            )
+                            or (kind == HEBREW and follower == DOUBLE_QUOTE and beyond == HEBREW)
+                        ):
+                            if kind == HEBREW and follower == SINGLE_QUOTE:
+                                at = after
+                            break
+                        if byte >= 128 or n_more > 0:
+                            is_wide = True
+                        n_chars += 1 + n_more
+                        at = after
+                        continue
+                    if byte >= 128:
+                        is_wide = True
+                    n_chars += 1
+                    at += size
+            if not is_word:
+                continue
+            if n == len(tokens):
+                return np.int64(-1)
+            tokens[n, 0] = np.uint32(begin)
+            tokens[n, 1] = np.uint32((at - begin) << 1) | (wide_mark if is_wide else ascii_mark)
+            tokens[n, 2] = np.uint32(t)
+            tokens[n, 3] = np.uint32(position)
+            n += 1
+            position += 1
+    return np.int64(n)
+
+
+@numba.njit(f"{_SCAN}, int64, int64, uint32, uint32, uint32[:, ::1])", nogil=True, cache=True)
+def scan_runs(  # type: ignore[no-untyped-def]
+    text, starts, continues, pages, classes, max_chars, flag, wanted, ascii_mark, wide_mark, tokens
+):
+    """Write the runs of characters whose value has `value & flag == wanted`, split at
+    `max_chars`: letters, or all that is no blank."""
+    n = 0
+    position = 0
+    for t in range(len(starts) - 1):
+        at = starts[t]
+        end = starts[t + 1]
+        position = position + POSITION_GAP if continues[t] else 0
+        begin = at
+        n_chars = 0
+        is_wide = False
+        while at <= end:
+            belongs = False
+            size = np.int64(1)
+            byte = np.uint8(0)
+            if at < end:
+                byte = text[at]
+                if byte < 128:
+                    belongs = np.int64(classes[byte]) & flag == wanted
+                else:
+                    code, size = _decode(text, at, end)
+                    belongs = code != _BROKEN and _value(code, pages, classes) & flag == wanted
+            if n_chars > 0 and (not belongs or n_chars == max_chars):
+                if n == len(tokens):
+                    return np.int64(-1)
+                tokens[n, 0] = np.uint32(begin)
+                tokens[n, 1] = np.uint32((at - begin) << 1) | (wide_mark if is_wide else ascii_mark)
+                tokens[n, 2] = np.uint32(t)
+                tokens[n, 3] = np.uint32(position)
+                n += 1
+                position += 1
+                n_chars = 0
+            if belongs:
+                if n_chars == 0:
+                    begin = at
+                    is_wide = False
+                n_chars += 1
+                is_wide = is_wide or byte >= 128
+            at += size
+    return np.int64(n)
+
+
+@numba.njit("int64(int64[::1], uint8[::1], uint32, uint32[:, ::1])", nogil=True, cache=True)
+def scan_whole(starts, continues, mark, tokens):  # type: ignore[no-untyped-def]
+    """Write every text as one token."""
+    position = 0
+    for t in range(len(starts) - 1):
+        if t == len(tokens):
+            return np.int64(-1)
+        position = position + POSITION_GAP if continues[t] else 0
+        tokens[t, 0] = np.uint32(starts[t])
+        tokens[t, 1] = np.uint32((starts[t + 1] - starts[t]) << 1) | mark
+        tokens[t, 2] = np.uint32(t)
+        tokens[t, 3] = np.uint32(position)
+        position += 1
+    return np.int64(len(starts) - 1)

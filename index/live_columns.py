@@ -1,0 +1,188 @@
+"""What a memtable knows of each field, document by document: arrays that grow at the end.
+
+A live field belongs to the apply thread; `snapshot()` gives what a reader keeps. Array cells of
+a reader's documents never change afterwards; cells beyond them may be written at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from index.kernels.chains import set_bits
+from index.lengths import encode_lengths
+from index.reader import I64, U8, U32, U64, Column, FieldStats
+
+DTYPES: dict[str, type[np.generic]] = {"i64": np.int64, "f64": np.float64, "ord": np.uint32}
+
+
+class TextSnapshot(NamedTuple):
+    bits: U64
+    lengths: U32
+    norms: U8
+    stats: FieldStats
+
+
+class ColumnSnapshot(NamedTuple):
+    """Of a keyword, `values` are term ids in the order given, not ordinals."""
+
+    kind: Literal["i64", "f64", "ord"]
+    bits: U64
+    values: np.ndarray
+    starts: U32 | None
+    stats: FieldStats
+
+    def column(self, n_docs: int) -> Column:
+        """Return the first `n_docs` documents' values. Requires: no more than when it was taken."""
+        present = first_bits(self.bits, n_docs)
+        if self.starts is None:
+            return Column(self.kind, self.values[:n_docs], present, None)
+        starts = self.starts[: n_docs + 1]
+        return Column(self.kind, self.values[: int(starts[-1])], present, starts)
+
+
+def first_bits(bits: U64, n_docs: int) -> U64:
+    """Return a copy of the first `n_docs` bits, those beyond them 0."""
+    words = bits[: (n_docs + 63) // 64].copy()
+    if n_docs % 64:
+        words[-1] &= np.uint64((1 << n_docs % 64) - 1)
+    return words
+
+
+class LiveText:
+    """One text field: lengths, norms and which documents have a value."""
+
+    def __init__(self, capacity: int) -> None:
+        self._bits = np.zeros((capacity + 63) // 64, np.uint64)
+        self._lengths = np.zeros(capacity, np.uint32)
+        self._norms = np.zeros(capacity, np.uint8)
+        self._n_docs = 0
+        self._total = 0
+
+    def append(self, docs: U32, lengths: U32) -> None:
+        """Add texts' lengths in tokens. Requires: docs rise; one with several texts comes once for
+        each of them, one after the other."""
+        set_bits(self._bits, docs)
+        if len(docs) > 1 and bool((docs[1:] == docs[:-1]).any()):
+            docs, inverse = np.unique(docs, return_inverse=True)
+            lengths = np.bincount(inverse, weights=lengths).astype(np.uint32)
+        self._lengths[docs] = lengths
+        self._norms[docs] = encode_lengths(lengths)
+        self._n_docs += int(np.count_nonzero(lengths))
+        self._total += int(lengths.sum())
+
+    def pad(self, n_docs: int) -> None:
+        """Documents below `n_docs` have all been appended; those without a value need nothing."""
+
+    def grow(self, capacity: int) -> None:
+        self._bits = _grown(self._bits, (capacity + 63) // 64)
+        self._lengths = _grown(self._lengths, capacity)
+        self._norms = _grown(self._norms, capacity)
+
+    def snapshot(self) -> TextSnapshot:
+        stats = FieldStats(self._n_docs, self._total)
+        return TextSnapshot(self._bits, self._lengths, self._norms, stats)
+
+    @property
+    def n_bytes(self) -> int:
+        return self._bits.nbytes + self._lengths.nbytes + self._norms.nbytes
+
+
+class LiveColumn:
+    """One field of numbers or keywords: one value a document, until one has more.
+
+    From then on values lie one after the other, and `starts` says whose they are.
+    """
+
+    def __init__(self, kind: Literal["i64", "f64", "ord"], capacity: int) -> None:
+        self._kind = kind
+        self._capacity = capacity
+        self._bits = np.zeros((capacity + 63) // 64, np.uint64)
+        self._values: np.ndarray = np.zeros(capacity, DTYPES[kind])
+        self._starts: U32 | None = None
+        self._n_padded = 0
+        """Documents whose end in `starts` is written."""
+        self._n_docs = 0
+        self._total = 0
+
+    def append(self, docs: U32, values: np.ndarray, counts: I64 | None) -> None:
+        """Add the values of documents that rise; `counts`: how many each has, None: one."""
+        set_bits(self._bits, docs)
+        if counts is not None and self._starts is None:
+            self._spread(int(docs[0]))
+        if self._starts is None:
+            self._values[docs] = values
+        else:
+            self._append_many(self._starts, docs, values, counts)
+        self._n_docs += len(docs)
+        self._total += len(values)
+
+    def _spread(self, n_docs: int) -> None:
+        """Go over from one value a document to several, for the documents below `n_docs`."""
+        bits = np.unpackbits(self._bits.view(np.uint8), bitorder="little")[:n_docs]
+        self._starts = np.zeros(self._capacity + 1, np.uint32)
+        np.cumsum(bits, out=self._starts[1 : n_docs + 1])
+        values = np.zeros(max(self._capacity, 2 * len(self._values)), self._values.dtype)
+        values[: int(self._starts[n_docs])] = self._values[:n_docs][bits.astype(np.bool_)]
+        self._values = values
+        self._n_padded = n_docs
+
+    def _append_many(self, starts: U32, docs: U32, values: np.ndarray, counts: I64 | None) -> None:
+        begin = int(starts[self._n_padded])
+        end = begin + len(values)
+        if end > len(self._values):
+            self._values = _grown(self._values, max(end, 2 * len(self._values)))
+        self._values[begin:end] = values
+        n_docs = int(docs[-1]) + 1
+        per_doc = np.zeros(n_docs - self._n_padded, np.int64)
+        per_doc[docs.astype(np.int64) - self._n_padded] = 1 if counts is None else counts
+        starts[self._n_padded + 1 : n_docs + 1] = begin + np.cumsum(per_doc)
+        self._n_padded = n_docs
+
+    def pad(self, n_docs: int) -> None:
+        """Documents below `n_docs` have all been appended; write that the others have no value."""
+        if self._starts is not None and self._n_padded < n_docs:
+            self._starts[self._n_padded + 1 : n_docs + 1] = self._starts[self._n_padded]
+            self._n_padded = n_docs
+
+    def grow(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._bits = _grown(self._bits, (capacity + 63) // 64)
+        if self._starts is None:
+            self._values = _grown(self._values, capacity)
+        else:
+            self._starts = _grown(self._starts, capacity + 1)
+
+    def snapshot(self) -> ColumnSnapshot:
+        stats = FieldStats(self._n_docs, self._total)
+        return ColumnSnapshot(self._kind, self._bits, self._values, self._starts, stats)
+
+    @property
+    def n_bytes(self) -> int:
+        starts = self._starts.nbytes if self._starts is not None else 0
+        return self._bits.nbytes + self._values.nbytes + starts
+
+
+def _grown(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    grown = np.zeros(length, array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def flattened(values: Sequence[Any]) -> tuple[list[Any], list[int] | None]:
+    """Return the values with lists opened, and how many each had; None: there was no list."""
+    if list not in set(map(type, values)):
+        return list(values), None
+    flat: list[Any] = []
+    counts: list[int] = []
+    for value in values:
+        if type(value) is list:
+            flat += value
+            counts.append(len(value))
+        else:
+            flat.append(value)
+            counts.append(1)
+    return flat, counts

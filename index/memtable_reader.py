@@ -1,0 +1,191 @@
+"""A memtable as one moment saw it, through the reader protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
+from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
+from index.kernels.vocabulary import scan_prefix, scan_wildcard
+from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
+from index.reader import I64, U8, U32, U64, Column, FieldStats
+from index.vocabulary import Terms
+
+_NOTHING = FieldStats(0, 0)
+
+
+class MemtableReader:
+    """Thread rule: any thread, also while the memtable grows."""
+
+    __slots__ = (
+        "_doc_of_key",
+        "_keys",
+        "_offsets",
+        "_older",
+        "_ordinals",
+        "_sources",
+        "_versions",
+        "fields",
+        "n_docs",
+        "terms",
+    )
+
+    def __init__(
+        self,
+        n_docs: int,
+        terms: Terms,
+        fields: dict[int, TextSnapshot | ColumnSnapshot],
+        keys: list[bytes],
+        sources: list[bytes],
+        versions: I64,
+        offsets: I64,
+        doc_of_key: dict[bytes, int],
+        older: dict[int, int],
+    ) -> None:
+        self.n_docs = n_docs
+        self.terms = terms
+        self.fields = fields
+        self._keys = keys
+        self._sources = sources
+        self._versions = versions
+        self._offsets = offsets
+        self._doc_of_key = doc_of_key
+        self._older = older
+        self._ordinals: dict[int, tuple[Column, I64]] = {}
+
+    @property
+    def field_nos(self) -> frozenset[int]:
+        return frozenset(self.fields)
+
+    # --- terms -------------------------------------------------------------------------
+    def find_term(self, field_no: int, term: bytes) -> int:
+        return self.terms.find(field_no, term)
+
+    def term_bytes(self, term_id: int) -> bytes:
+        return self.terms.bytes_of(term_id)
+
+    def prefix_terms(self, field_no: int, prefix: bytes, limit: int) -> I64:
+        return self._scan(scan_prefix, field_no, prefix, limit)
+
+    def wildcard_terms(self, field_no: int, pattern: bytes, limit: int) -> I64:
+        return self._scan(scan_wildcard, field_no, pattern, limit)
+
+    def _scan(self, kernel: object, field_no: int, wanted: bytes, limit: int) -> I64:
+        terms = self.terms
+        out = np.empty(min(limit, terms.n), np.int64)
+        text = np.frombuffer(bytearray(wanted), np.uint8)
+        n = kernel(terms.records, terms.blob, terms.chains, terms.n, field_no, text, out)  # type: ignore[operator]
+        return out[:n]
+
+    # --- postings ----------------------------------------------------------------------
+    def leaf(self, term_id: int, row: I64) -> None:
+        terms = self.terms
+        row[KIND] = CHAIN
+        row[SIZE] = int(terms.chains[term_id, 2]) & 0xFFFFFFFF
+        row[POOL] = terms.pool_address
+        row[POOL_SIZE] = len(terms.pool)
+        row[HEAD] = terms.head(term_id)
+        row[N_DOCS] = self.n_docs
+
+    def doc_freq(self, term_id: int) -> int:
+        """Return the exact number; costs a walk where documents came after this reader."""
+        return self.terms.doc_freq(term_id, self.n_docs)
+
+    def positions(self, term_id: int, doc_ids: U32) -> tuple[I64, U32]:
+        row = np.zeros(ROW_WIDTH, np.int64)
+        self.leaf(term_id, row)
+        wanted = np.ascontiguousarray(doc_ids, np.uint32)
+        starts = np.zeros(len(wanted) + 1, np.int64)
+        n = find_positions(row, wanted, starts, np.empty(0, np.uint32))
+        out = np.empty(n, np.uint32)
+        find_positions(row, wanted, starts, out)
+        return starts, out
+
+    # --- fields ------------------------------------------------------------------------
+    def field_stats(self, field_no: int) -> FieldStats:
+        state = self.fields.get(field_no)
+        return state.stats if state is not None else _NOTHING
+
+    def norms(self, field_no: int) -> U8 | None:
+        state = self.fields.get(field_no)
+        return state.norms[: self.n_docs] if isinstance(state, TextSnapshot) else None
+
+    def lengths(self, field_no: int) -> U32 | None:
+        state = self.fields.get(field_no)
+        return state.lengths[: self.n_docs] if isinstance(state, TextSnapshot) else None
+
+    def present(self, field_no: int) -> U64 | None:
+        state = self.fields.get(field_no)
+        return first_bits(state.bits, self.n_docs) if state is not None else None
+
+    def column(self, field_no: int) -> Column | None:
+        """Return the field's values. Of a keyword each document's are sorted, and the first call
+        sorts the field's terms."""
+        state = self.fields.get(field_no)
+        if not isinstance(state, ColumnSnapshot):
+            return None
+        if state.kind == "ord":
+            return self._with_ordinals(field_no, state)[0]
+        return state.column(self.n_docs)
+
+    def ord_term(self, field_no: int, ordinal: int) -> bytes:
+        state = self.fields[field_no]
+        assert isinstance(state, ColumnSnapshot)
+        return self.term_bytes(int(self._with_ordinals(field_no, state)[1][ordinal]))
+
+    def _with_ordinals(self, field_no: int, state: ColumnSnapshot) -> tuple[Column, I64]:
+        known = self._ordinals.get(field_no)
+        if known is None:
+            known = self._ordinals[field_no] = to_ordinals(self.terms, state.column(self.n_docs))
+        return known
+
+    # --- documents ---------------------------------------------------------------------
+    def find_key(self, key: bytes) -> int:
+        doc = self._doc_of_key.get(key, -1)
+        while doc >= self.n_docs:
+            doc = self._older.get(doc, -1)
+        return doc
+
+    def key(self, doc_id: int) -> bytes:
+        return self._keys[self._known(doc_id)]
+
+    def version(self, doc_id: int) -> int:
+        return int(self._versions[self._known(doc_id)])
+
+    def offset(self, doc_id: int) -> int:
+        return int(self._offsets[self._known(doc_id)])
+
+    def source(self, doc_id: int) -> bytes:
+        return self._sources[self._known(doc_id)]
+
+    def versions_of(self, doc_ids: I64) -> I64:
+        return self._versions[doc_ids]
+
+    def offsets_of(self, doc_ids: I64) -> I64:
+        return self._offsets[doc_ids]
+
+    def _known(self, doc_id: int) -> int:
+        if not 0 <= doc_id < self.n_docs:
+            raise IndexError(f"document {doc_id} of {self.n_docs}")
+        return doc_id
+
+
+def to_ordinals(terms: Terms, column: Column) -> tuple[Column, I64]:
+    """Return a column of term ids with ordinals in their place, those of a document rising, and
+    the term id of each ordinal. A document without a value has ordinal 0 or none."""
+    values = column.values
+    if column.starts is None and column.present is not None:
+        bits = np.unpackbits(column.present.view(np.uint8), bitorder="little")[: len(values)]
+        used = values[bits.astype(np.bool_)]
+    else:
+        used = values
+    is_used = np.zeros(terms.n, np.bool_)
+    is_used[used] = True
+    ordered = terms.sorted_by_bytes(np.flatnonzero(is_used))
+    rank = np.zeros(terms.n, np.uint32)
+    rank[ordered] = np.arange(len(ordered), dtype=np.uint32)
+    ordinals = rank[np.where(values < terms.n, values, 0)]
+    if column.starts is not None:
+        docs = np.repeat(np.arange(len(column.starts) - 1), np.diff(column.starts.astype(np.int64)))
+        ordinals = ordinals[np.lexsort((ordinals, docs))]
+    return Column("ord", ordinals, column.present, column.starts), ordered

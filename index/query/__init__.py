@@ -1,0 +1,1 @@
+"""Queries: from a request to a program that kernels run."""

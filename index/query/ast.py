@@ -1,0 +1,208 @@
+"""What can be asked, as plain immutable values.
+
+Parsers (`parse_json`, `parse_string`) make these trees, `rewrite` turns one into a plan
+against a schema. Nothing here knows a schema: a field is the name the user wrote, a value
+is what JSON gave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool
+Operator: TypeAlias = Literal["or", "and"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Base of all queries. `boost` multiplies the score."""
+
+    boost: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class MatchAll(Query):
+    """Every document, score 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchNone(Query):
+    """No document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Query):
+    """Documents with the tokens of an analysed text; on fields that are not text, the value."""
+
+    field: str
+    text: Scalar
+    operator: Operator = "or"
+    minimum_should_match: str | None = None
+    fuzziness: str | None = None
+    prefix_length: int = 0
+    max_expansions: int = 50
+    analyzer: str | None = None
+    zero_terms: Literal["none", "all"] = "none"
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPhrase(Query):
+    """Documents with the tokens of a text beside each other, at most `slop` moves apart."""
+
+    field: str
+    text: Scalar
+    slop: int = 0
+    analyzer: str | None = None
+    zero_terms: Literal["none", "all"] = "none"
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MatchPhrasePrefix(Query):
+    """As `MatchPhrase`, the last token being the beginning of a term."""
+
+    field: str
+    text: Scalar
+    slop: int = 0
+    max_expansions: int = 50
+    analyzer: str | None = None
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Term(Query):
+    """Documents with exactly this value: for text, this term of the dictionary."""
+
+    field: str
+    value: Scalar
+    case_insensitive: bool = False
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms(Query):
+    """Documents with one of these values; score 1."""
+
+    field: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Query):
+    """Documents with a value between the bounds; None: no bound on that side; score 1."""
+
+    field: str
+    gt: Scalar | None = None
+    gte: Scalar | None = None
+    lt: Scalar | None = None
+    lte: Scalar | None = None
+    format: str | None = None
+    time_zone: str | None = None
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(Query):
+    """Documents with a value in the field, or in any field of the object; score 1."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ids(Query):
+    """Documents with one of these keys; score 1."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix(Query):
+    """Documents with a term that starts so; score 1."""
+
+    field: str
+    value: str
+    case_insensitive: bool = False
+    normalize: bool = False
+    """Lower-case the value where the field's analyzer does, as a query string asks."""
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard(Query):
+    """Documents with a term that matches: `*` any run, `?` one character, `\\` takes the next
+    as it is; score 1."""
+
+    field: str
+    pattern: str
+    case_insensitive: bool = False
+    normalize: bool = False
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fuzzy(Query):
+    """Documents with a term at most some edits away."""
+
+    field: str
+    value: Scalar
+    fuzziness: str = "AUTO"
+    prefix_length: int = 0
+    max_expansions: int = 50
+    normalize: bool = False
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bool(Query):
+    """All of `must` and `filter`, none of `must_not`, some of `should`.
+
+    `minimum_should_match` None: one where there is neither `must` nor `filter`, else none.
+    """
+
+    must: tuple[Query, ...] = ()
+    should: tuple[Query, ...] = ()
+    filter: tuple[Query, ...] = ()
+    must_not: tuple[Query, ...] = ()
+    minimum_should_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantScore(Query):
+    """What the filter matches, score 1."""
+
+    filter: Query
+
+
+@dataclass(frozen=True, slots=True)
+class DisMax(Query):
+    """Documents of any of the queries; the best score, plus `tie_breaker` times the others."""
+
+    queries: tuple[Query, ...]
+    tie_breaker: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPattern:
+    """A field name, or a pattern with `*` for several, with its boost: `title^3`."""
+
+    pattern: str
+    boost: float = 1.0
+
+
+ALL_FIELDS = (FieldPattern("*"),)
+
+
+@dataclass(frozen=True, slots=True)
+class OverFields(Query):
+    """One leaf query, asked of every field the patterns name.
+
+    The `field` of `query` is not looked at. `combine`: "best" as `DisMax` does, "sum" adds up
+    the scores. Patterns with `*` skip fields whose type the query does not suit.
+    """
+
+    fields: tuple[FieldPattern, ...]
+    query: Match | MatchPhrase | MatchPhrasePrefix | Term | Range | Prefix | Wildcard | Fuzzy
+    combine: Literal["best", "sum"] = "best"
+    tie_breaker: float = 0.0

@@ -1,0 +1,423 @@
+"""Each kind of query clause: a table from its JSON name to the function that parses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from index.query import ast
+from index.query.body import (
+    Body,
+    as_list,
+    as_object,
+    as_str,
+    fail,
+    scalar,
+    string_list,
+)
+from index.query.parse_string import parse_query_string, parse_simple_query_string
+
+MAX_CLAUSES = 1024
+MAX_DEPTH = 20
+
+_OPERATORS: dict[str, ast.Operator] = {"or": "or", "and": "and"}
+_ZERO_TERMS: dict[str, Literal["none", "all"]] = {"none": "none", "all": "all"}
+
+
+class ClauseParser:
+    """Parses one query body; counts its clauses and its depth on the way."""
+
+    def __init__(self) -> None:
+        self._n_clauses = 0
+
+    def parse(self, value: object, path: str, depth: int = 1) -> ast.Query:
+        if depth > MAX_DEPTH:
+            raise fail(path, f"queries may be nested {MAX_DEPTH} deep at most")
+        self._n_clauses += 1
+        if self._n_clauses > MAX_CLAUSES:
+            raise fail(path, f"a query may have {MAX_CLAUSES} clauses at most")
+        kind, clause = Body(value, path).only()
+        parse = CLAUSES.get(kind)
+        if parse is None:
+            raise fail(path, f"unknown query [{kind}]")
+        return parse(self, clause, f"{path}.{kind}", depth)
+
+    def parse_list(self, value: object, path: str, depth: int) -> tuple[ast.Query, ...]:
+        """Parse a clause or an array of clauses."""
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            return (self.parse(value, path, depth + 1),)
+        return tuple(
+            self.parse(clause, f"{path}[{i}]", depth + 1) for i, clause in enumerate(value)
+        )
+
+
+Clause = Callable[[ClauseParser, Any, str, int], ast.Query]
+
+
+def _one_field(value: object, path: str, short_key: str) -> tuple[str, Body]:
+    """Return (field, its body) of `{field: {..}}` or of the short `{field: value}`."""
+    field, inner = Body(value, path).only()
+    inner_path = f"{path}.{field}"
+    if not isinstance(inner, dict):
+        inner = {short_key: scalar(inner, inner_path)}
+    return field, Body(inner, inner_path)
+
+
+def _take_scalar(body: Body, key: str) -> ast.Scalar:
+    return scalar(body.need(key), body.at(key))
+
+
+def _opt_scalar(body: Body, key: str) -> ast.Scalar | None:
+    value = body.take(key)
+    return None if value is None else scalar(value, body.at(key))
+
+
+def _minimum(body: Body) -> str | None:
+    value = body.take("minimum_should_match")
+    return None if value is None else str(scalar(value, body.at("minimum_should_match")))
+
+
+def _fuzziness(body: Body) -> str | None:
+    value = body.take("fuzziness")
+    if value is None:
+        return None
+    word = str(scalar(value, body.at("fuzziness"))).upper()
+    if word in ("0", "0.0"):
+        return None
+    if word not in ("1", "2", "AUTO") and not word.startswith("AUTO:"):
+        raise fail(body.at("fuzziness"), f"expected 0, 1, 2 or AUTO but got [{word}]")
+    return word
+
+
+def _match_all(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body({} if value is None else value, path)
+    body.ignore("_name")
+    query = ast.MatchAll(boost=body.boost())
+    body.done()
+    return query
+
+
+def _match_none(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body({} if value is None else value, path)
+    body.ignore("_name", "boost")
+    body.done()
+    return ast.MatchNone()
+
+
+_MATCH_HINTS = ("_name", "auto_generate_synonyms_phrase_query", "fuzzy_rewrite", "cutoff_frequency")
+
+
+def _match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "query")
+    body.ignore(*_MATCH_HINTS, "fuzzy_transpositions")
+    query = ast.Match(
+        field,
+        _take_scalar(body, "query"),
+        operator=body.choice("operator", _OPERATORS, "or"),
+        minimum_should_match=_minimum(body),
+        fuzziness=_fuzziness(body),
+        prefix_length=body.natural("prefix_length", 0),
+        max_expansions=body.natural("max_expansions", 50),
+        analyzer=body.opt_text("analyzer"),
+        zero_terms=body.choice("zero_terms_query", _ZERO_TERMS, "none"),
+        lenient=body.flag("lenient"),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def _match_phrase(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "query")
+    body.ignore("_name")
+    query = ast.MatchPhrase(
+        field,
+        _take_scalar(body, "query"),
+        slop=body.natural("slop", 0),
+        analyzer=body.opt_text("analyzer"),
+        zero_terms=body.choice("zero_terms_query", _ZERO_TERMS, "none"),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def _match_phrase_prefix(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "query")
+    body.ignore("_name")
+    query = ast.MatchPhrasePrefix(
+        field,
+        _take_scalar(body, "query"),
+        slop=body.natural("slop", 0),
+        max_expansions=body.natural("max_expansions", 50),
+        analyzer=body.opt_text("analyzer"),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def parse_field_patterns(value: object, path: str) -> tuple[ast.FieldPattern, ...]:
+    """Parse `["title^3", "body"]`; None or empty: all fields."""
+    patterns = []
+    for text in string_list(value, path):
+        name, caret, boost = text.partition("^")
+        try:
+            patterns.append(ast.FieldPattern(name, float(boost) if caret else 1.0))
+        except ValueError:
+            raise fail(path, f"bad boost in [{text}]") from None
+    return tuple(patterns) or ast.ALL_FIELDS
+
+
+def _multi_match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore(*_MATCH_HINTS, "fuzzy_transpositions")
+    kind = body.text("type", "best_fields")
+    fields = parse_field_patterns(body.take("fields"), body.at("fields"))
+    text, tie = _take_scalar(body, "query"), body.opt_number("tie_breaker")
+    slop, analyzer = body.natural("slop", 0), body.opt_text("analyzer")
+    max_expansions = body.natural("max_expansions", 50)
+    leaf: ast.Match | ast.MatchPhrase | ast.MatchPhrasePrefix = ast.Match(
+        "",
+        text,
+        operator=body.choice("operator", _OPERATORS, "or"),
+        minimum_should_match=_minimum(body),
+        fuzziness=_fuzziness(body),
+        prefix_length=body.natural("prefix_length", 0),
+        max_expansions=max_expansions,
+        analyzer=analyzer,
+        zero_terms=body.choice("zero_terms_query", _ZERO_TERMS, "none"),
+        lenient=body.flag("lenient"),
+    )
+    if kind == "phrase":
+        leaf = ast.MatchPhrase("", text, slop=slop, analyzer=analyzer)
+    elif kind == "phrase_prefix":
+        leaf = ast.MatchPhrasePrefix(
+            "", text, slop=slop, max_expansions=max_expansions, analyzer=analyzer
+        )
+    elif kind not in ("best_fields", "most_fields"):
+        raise fail(body.at("type"), f"type [{kind}] is not supported")
+    boost = body.boost()
+    body.done()
+    combine: Literal["best", "sum"] = "sum" if kind == "most_fields" and tie is None else "best"
+    return ast.OverFields(fields, leaf, combine=combine, tie_breaker=tie or 0.0, boost=boost)
+
+
+def _term(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "value")
+    body.ignore("_name")
+    query = ast.Term(
+        field,
+        _take_scalar(body, "value"),
+        case_insensitive=body.flag("case_insensitive"),
+        boost=body.boost(),
+    )
+    body.done()
+    return ast.Ids((str(query.value),), boost=query.boost) if field == "_id" else query
+
+
+def _terms(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore("_name")
+    boost = body.boost()
+    field, listed = body.only()
+    items = as_list(listed, f"{path}.{field}")
+    values = tuple(scalar(item, f"{path}.{field}") for item in items)
+    if field == "_id":
+        return ast.Ids(tuple(str(value) for value in values), boost=boost)
+    return ast.Terms(field, values, boost=boost)
+
+
+def _range(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, inner = Body(value, path).only()
+    body = Body(inner, f"{path}.{field}")
+    body.ignore("_name", "relation")
+    bounds = {key: _opt_scalar(body, key) for key in ("gt", "gte", "lt", "lte")}
+    lower, upper = _opt_scalar(body, "from"), _opt_scalar(body, "to")
+    includes_lower, includes_upper = body.take("include_lower"), body.take("include_upper")
+    if lower is not None:
+        bounds["gt" if includes_lower is False else "gte"] = lower
+    if upper is not None:
+        bounds["lt" if includes_upper is False else "lte"] = upper
+    query = ast.Range(
+        field,
+        **bounds,
+        format=body.opt_text("format"),
+        time_zone=body.opt_text("time_zone"),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def _exists(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore("_name")
+    query = ast.Exists(as_str(body.need("field"), body.at("field")), boost=body.boost())
+    body.done()
+    return query
+
+
+def _ids(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore("_name", "type")
+    values = body.need("values")
+    items = values if isinstance(values, list) else [values]
+    keys = tuple(str(scalar(item, body.at("values"))) for item in items)
+    query = ast.Ids(keys, boost=body.boost())
+    body.done()
+    return query
+
+
+def _prefix(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "value")
+    body.ignore("_name", "rewrite")
+    query = ast.Prefix(
+        field,
+        str(_take_scalar(body, "value")),
+        case_insensitive=body.flag("case_insensitive"),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def _wildcard(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "value")
+    body.ignore("_name", "rewrite")
+    key = "wildcard" if body.has("wildcard") else "value"
+    query = ast.Wildcard(
+        field,
+        str(_take_scalar(body, key)),
+        case_insensitive=body.flag("case_insensitive"),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def _fuzzy(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "value")
+    body.ignore("_name", "rewrite", "transpositions")
+    query = ast.Fuzzy(
+        field,
+        _take_scalar(body, "value"),
+        fuzziness=_fuzziness(body) or ("0" if body.has("fuzziness") else "AUTO"),
+        prefix_length=body.natural("prefix_length", 0),
+        max_expansions=body.natural("max_expansions", 50),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
+def _bool(parser: ClauseParser, value: object, path: str, depth: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore("_name", "adjust_pure_negative")
+    parts = {
+        key: parser.parse_list(body.take(key), body.at(key), depth)
+        for key in ("must", "should", "filter", "must_not")
+    }
+    query = ast.Bool(**parts, minimum_should_match=_minimum(body), boost=body.boost())
+    body.done()
+    return query
+
+
+def _constant_score(parser: ClauseParser, value: object, path: str, depth: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore("_name")
+    inner = parser.parse(as_object(body.need("filter"), path), body.at("filter"), depth + 1)
+    query = ast.ConstantScore(inner, boost=body.boost())
+    body.done()
+    return query
+
+
+def _dis_max(parser: ClauseParser, value: object, path: str, depth: int) -> ast.Query:
+    body = Body(value, path)
+    body.ignore("_name")
+    queries = parser.parse_list(body.need("queries"), body.at("queries"), depth)
+    query = ast.DisMax(queries, body.number("tie_breaker", 0.0), boost=body.boost())
+    body.done()
+    return query
+
+
+_STRING_HINTS = (
+    "_name",
+    "allow_leading_wildcard",
+    "analyze_wildcard",
+    "auto_generate_synonyms_phrase_query",
+    "enable_position_increments",
+    "escape",
+    "flags",
+    "fuzzy_max_expansions",
+    "fuzzy_prefix_length",
+    "fuzzy_transpositions",
+    "max_determinized_states",
+    "rewrite",
+    "type",
+)
+
+
+def _string_options(body: Body) -> tuple[str, tuple[ast.FieldPattern, ...] | None, ast.Operator]:
+    text = str(_take_scalar(body, "query"))
+    body.ignore(*_STRING_HINTS)
+    named = body.take("fields") or body.take("default_field")
+    body.ignore("default_field", "lenient")
+    fields = parse_field_patterns(named, body.at("fields")) if named else None
+    return text, fields, body.choice("default_operator", _OPERATORS, "or")
+
+
+def _query_string(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body({"query": value} if isinstance(value, str) else value, path)
+    text, fields, operator = _string_options(body)
+    query = parse_query_string(text, fields, operator)
+    minimum, boost = _minimum(body), body.boost()
+    body.done()
+    return _with_minimum(query, minimum, boost)
+
+
+def _simple_query_string(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    body = Body({"query": value} if isinstance(value, str) else value, path)
+    text, fields, operator = _string_options(body)
+    query = parse_simple_query_string(text, fields, operator)
+    minimum, boost = _minimum(body), body.boost()
+    body.done()
+    return _with_minimum(query, minimum, boost)
+
+
+def _with_minimum(query: ast.Query, minimum: str | None, boost: float) -> ast.Query:
+    if isinstance(query, ast.Bool) and query.should and minimum is not None:
+        return ast.Bool(
+            query.must,
+            query.should,
+            query.filter,
+            query.must_not,
+            minimum,
+            boost=query.boost * boost,
+        )
+    return query if boost == 1.0 else ast.Bool(must=(query,), boost=boost)
+
+
+CLAUSES: dict[str, Clause] = {
+    "match_all": _match_all,
+    "match_none": _match_none,
+    "match": _match,
+    "match_phrase": _match_phrase,
+    "match_phrase_prefix": _match_phrase_prefix,
+    "multi_match": _multi_match,
+    "term": _term,
+    "terms": _terms,
+    "range": _range,
+    "exists": _exists,
+    "ids": _ids,
+    "prefix": _prefix,
+    "wildcard": _wildcard,
+    "fuzzy": _fuzzy,
+    "bool": _bool,
+    "constant_score": _constant_score,
+    "dis_max": _dis_max,
+    "query_string": _query_string,
+    "simple_query_string": _simple_query_string,
+}

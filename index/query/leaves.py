@@ -1,0 +1,261 @@
+"""The leaves of a plan: each fills the row that lets kernels walk its documents in one view."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from index.kernels import operations as op
+from index.kernels import ranges
+from index.kernels.counting import unite
+from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
+from index.query.bm25 import idf, keyword_part
+from index.query.statistics import Statistics, TermStats, address
+from index.reader import I64, U32, U64, Column, Reader, bitset
+
+UNLIMITED = 1 << 40
+"""As many terms as there are."""
+_UNITED_AT_ONCE = 1024
+
+
+class ConstantLeaf:
+    """Base of leaves whose documents all have one score."""
+
+    mode = op.CONSTANT
+    table = 0
+
+    def __init__(self, score: float, cost: int) -> None:
+        self.weight = score
+        self.cost = cost
+
+    @property
+    def bound(self) -> float:
+        return self.weight
+
+
+class AllLeaf(ConstantLeaf):
+    """Every document."""
+
+    def __init__(self, statistics: Statistics, score: float) -> None:
+        super().__init__(score, statistics.n_docs)
+        self._views = statistics.views
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        n_docs = self._views[view_no].reader.n_docs
+        row[:3] = (ALL, n_docs, n_docs)
+        return 0
+
+
+class TermLeaf(ConstantLeaf):
+    """The documents with one term. A text is scored by BM25; of a keyword, whose frequency and
+    length are always 1, that comes to one score for all."""
+
+    def __init__(
+        self, statistics: Statistics, field_no: int, term: bytes, boost: float, *, is_text: bool
+    ) -> None:
+        self._views = statistics.views
+        self._term: TermStats = statistics.term(field_no, term)
+        stats = statistics.field(field_no)
+        weight = boost * idf(self._term.doc_freq, stats.n_docs)
+        self._norms: tuple[int, ...] | None = None
+        if is_text:
+            text = statistics.text(field_no)
+            self._norms = text.norm_addresses
+            self.mode, self.table = op.BM25, text.table_address
+        else:
+            weight *= keyword_part(stats)
+        super().__init__(weight, self._term.doc_freq)
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        term_id = self._term.term_ids[view_no]
+        if term_id < 0:
+            return 0
+        self._views[view_no].reader.leaf(term_id, row)
+        return 0 if self._norms is None else self._norms[view_no]
+
+
+class BitsLeaf(ConstantLeaf):
+    """Documents of a bitset that is made for each view when it is needed; None: no document."""
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        make: Callable[[Reader], U64 | None],
+        score: float,
+        cost: int | None = None,
+    ) -> None:
+        super().__init__(score, statistics.n_docs // 4 if cost is None else cost)
+        self._views = statistics.views
+        self._make = make
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        reader = self._views[view_no].reader
+        words = self._make(reader)
+        if words is not None and len(words):
+            owners.append(words)
+            row[:4] = (BITS, reader.n_docs, address(words), len(words))
+        return 0
+
+
+def united(field_no: int, find: Callable[[Reader], I64]) -> Callable[[Reader], U64 | None]:
+    """Return what makes the bitset of the documents with any of the terms that `find` gives."""
+
+    def make(reader: Reader) -> U64 | None:
+        if field_no not in reader.field_nos:
+            return None
+        term_ids = find(reader)
+        if not len(term_ids):
+            return None
+        words = bitset(reader.n_docs)
+        for first in range(0, len(term_ids), _UNITED_AT_ONCE):
+            some = term_ids[first : first + _UNITED_AT_ONCE].tolist()
+            rows = np.zeros((len(some), ROW_WIDTH), np.int64)
+            for i, term_id in enumerate(some):
+                reader.leaf(term_id, rows[i])
+            unite(rows, words)
+        return words
+
+    return make
+
+
+class KeysLeaf(ConstantLeaf):
+    """The documents with one of some keys."""
+
+    def __init__(self, statistics: Statistics, keys: Sequence[bytes], score: float) -> None:
+        super().__init__(score, len(keys))
+        self._views = statistics.views
+        self._keys = keys
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        reader = self._views[view_no].reader
+        found = sorted({doc for key in self._keys if (doc := reader.find_key(key)) >= 0})
+        _fill_list(row, np.array(found, np.uint32), owners)
+        return 0
+
+
+class DocsLeaf(ConstantLeaf):
+    """Given documents of one view, and none of the others."""
+
+    def __init__(self, view_no: int, doc_ids: U32) -> None:
+        super().__init__(0.0, 0)
+        self._view_no = view_no
+        self._doc_ids = np.ascontiguousarray(doc_ids, np.uint32)
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        if view_no == self._view_no:
+            _fill_list(row, self._doc_ids, owners)
+        return 0
+
+
+def _fill_list(row: I64, doc_ids: U32, owners: list[np.ndarray]) -> None:
+    if len(doc_ids):
+        owners.append(doc_ids)
+        row[:4] = (LIST, len(doc_ids), address(doc_ids), 0)
+
+
+class RangeLeaf(ConstantLeaf):
+    """Documents with a number between two bounds, both included."""
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        field_no: int,
+        low: int | float,
+        high: int | float,
+        score: float,
+    ) -> None:
+        super().__init__(score, statistics.n_docs)
+        self._views = statistics.views
+        self._field_no = field_no
+        self._bounds = (low, high)
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        reader = self._views[view_no].reader
+        column = reader.column(self._field_no)
+        if column is None:
+            return 0
+        if column.kind == "f64":
+            bits = struct.unpack("<qq", struct.pack("<dd", *self._bounds))
+            _fill_range(row, ranges.RANGE_F64, column, reader.n_docs, *bits, owners=owners)
+        else:
+            low, high = self._bounds
+            _fill_range(
+                row, ranges.RANGE_I64, column, reader.n_docs, int(low), int(high), owners=owners
+            )
+        return 0
+
+
+class KeywordRangeLeaf(ConstantLeaf):
+    """Documents with a keyword between two bounds in byte order; None: no bound."""
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        field_no: int,
+        low: bytes | None,
+        high: bytes | None,
+        score: float,
+    ) -> None:
+        """The lower bound is included, the upper one is not."""
+        super().__init__(score, statistics.n_docs)
+        self._views = statistics.views
+        self._field_no = field_no
+        self._low, self._high = low, high
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        reader = self._views[view_no].reader
+        column = reader.column(self._field_no)
+        if column is None or not len(column.values):
+            return 0
+        n_terms = ord_count(column)
+        low = 0 if self._low is None else self._ordinal(reader, self._low, n_terms)
+        high = n_terms if self._high is None else self._ordinal(reader, self._high, n_terms)
+        if low < high:
+            _fill_range(row, ranges.RANGE_ORD, column, reader.n_docs, low, high - 1, owners=owners)
+        return 0
+
+    def _ordinal(self, reader: Reader, term: bytes, n_terms: int) -> int:
+        """Return the first ordinal whose term is >= `term`."""
+        low, high = 0, n_terms
+        while low < high:
+            middle = (low + high) >> 1
+            if reader.ord_term(self._field_no, middle) < term:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def ord_count(column: Column) -> int:
+    """Return one more than the highest ordinal in use, where documents have a value."""
+    values = column.values
+    if column.present is not None and column.starts is None:
+        has_value = np.unpackbits(
+            column.present.view(np.uint8), bitorder="little", count=len(values)
+        ).view(bool)
+        values = values[has_value]
+    return int(values.max()) + 1 if len(values) else 0
+
+
+def _fill_range(
+    row: I64,
+    kind: int,
+    column: Column,
+    n_docs: int,
+    low: int,
+    high: int,
+    *,
+    owners: list[np.ndarray],
+) -> None:
+    owners.append(column.values)
+    present = starts = 0
+    if column.present is not None:
+        owners.append(column.present)
+        present = address(column.present)
+    if column.starts is not None:
+        owners.append(column.starts)
+        starts = address(column.starts)
+    values = address(column.values)
+    row[:8] = (kind, n_docs, values, len(column.values), low, high, present, starts)

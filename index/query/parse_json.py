@@ -1,0 +1,245 @@
+"""JSON bodies -> requests: OpenSearch's query DSL and search body.
+
+Raises everywhere: InvalidQueryError, whose message begins with the path of the clause.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from index.query import ast
+from index.query.body import (
+    Body,
+    as_bool,
+    as_int,
+    as_list,
+    as_object,
+    as_str,
+    fail,
+    scalar,
+    string_list,
+)
+from index.query.clauses import ClauseParser
+from index.query.request import (
+    MAX_RESULT_WINDOW,
+    FieldRequest,
+    Highlight,
+    HighlightField,
+    SearchRequest,
+    SortKey,
+    SourceFilter,
+)
+
+_ORDERS: dict[str, Literal["asc", "desc"]] = {"asc": "asc", "desc": "desc"}
+_MODES: dict[str, Literal["min", "max", "sum", "avg", "median"]] = {
+    "min": "min",
+    "max": "max",
+    "sum": "sum",
+    "avg": "avg",
+    "median": "median",
+}
+_TIME_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "micros": 1e-6}
+
+
+def parse_query(body: object, path: str = "query") -> ast.Query:
+    """Parse one query, the value of `query`."""
+    return ClauseParser().parse(body, path)
+
+
+def parse_search(body: object) -> SearchRequest:
+    """Parse the body of a search; an empty one asks for the first 10 of all documents."""
+    top = Body({} if body is None else body, "")
+    top.ignore("profile", "preference", "stats", "stored_fields", "ext", "batched_reduce_size")
+    query = top.take("query")
+    post_filter = top.take("post_filter")
+    sort = _parse_sort(top.take("sort"))
+    request = SearchRequest(
+        query=ast.MatchAll() if query is None else parse_query(query),
+        from_=top.natural("from", 0),
+        size=top.natural("size", 10),
+        sort=sort,
+        search_after=_parse_search_after(top.take("search_after"), sort),
+        post_filter=None if post_filter is None else parse_query(post_filter, "post_filter"),
+        source=parse_source_filter(top.take("_source"), "_source"),
+        fields=_parse_fields(top.take("fields"), "fields")
+        + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
+        highlight=_parse_highlight(top.take("highlight")),
+        track_total_hits=parse_track_total_hits(top.take("track_total_hits")),
+        track_scores=top.flag("track_scores"),
+        min_score=top.opt_number("min_score"),
+        timeout_s=parse_timeout(top.take("timeout")),
+        version=top.flag("version"),
+        seq_no_primary_term=top.flag("seq_no_primary_term"),
+        explain=top.flag("explain"),
+    )
+    top.done()
+    check_window(request.from_, request.size)
+    if request.search_after is not None and request.from_ > 0:
+        raise fail("from", "must be 0 when search_after is given")
+    return request
+
+
+def check_window(from_: int, size: int) -> None:
+    if from_ + size > MAX_RESULT_WINDOW:
+        raise fail(
+            "size",
+            f"from + size may be {MAX_RESULT_WINDOW} at most but is [{from_ + size}], "
+            "search_after goes further",
+        )
+
+
+def parse_timeout(value: object, path: str = "timeout") -> float | None:
+    """Parse `500ms`, `2s`, ..; None and -1: no bound."""
+    if value is None or value in (-1, "-1"):
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([a-z]+)", as_str(value, path))
+    if match is None or match[2] not in _TIME_UNITS:
+        raise fail(path, f"expected a time such as 500ms or 2s but got [{value}]")
+    return float(match[1]) * _TIME_UNITS[match[2]]
+
+
+def parse_track_total_hits(value: object) -> bool | int:
+    if value is None:
+        return True
+    if isinstance(value, bool) or value in ("true", "false"):
+        return as_bool(value, "track_total_hits")
+    limit = as_int(value, "track_total_hits")
+    if limit < -1:
+        raise fail("track_total_hits", f"may not be negative but is [{limit}]")
+    return True if limit == -1 else limit
+
+
+def parse_source_filter(value: object, path: str) -> SourceFilter:
+    """Parse `true`, `false`, a pattern, patterns, or `{includes, excludes}`."""
+    if value is None:
+        return SourceFilter()
+    if isinstance(value, bool):
+        return SourceFilter(enabled=value)
+    if not isinstance(value, dict):
+        return SourceFilter(includes=string_list(value, path))
+    body = Body(value, path)
+    includes = body.strings("includes") + body.strings("include")
+    excludes = body.strings("excludes") + body.strings("exclude")
+    body.done()
+    return SourceFilter(includes=includes, excludes=excludes)
+
+
+def _parse_fields(value: object, path: str) -> tuple[FieldRequest, ...]:
+    if value is None:
+        return ()
+    requests = []
+    for i, item in enumerate(as_list(value, path)):
+        if isinstance(item, str):
+            requests.append(FieldRequest(item))
+            continue
+        body = Body(item, f"{path}[{i}]")
+        body.ignore("include_unmapped")
+        field = as_str(body.need("field"), body.at("field"))
+        requests.append(FieldRequest(field, body.opt_text("format")))
+        body.done()
+    return tuple(requests)
+
+
+def _parse_sort(value: object) -> tuple[SortKey, ...]:
+    if value is None:
+        return ()
+    items = value if isinstance(value, list) else [value]
+    return tuple(
+        key for i, item in enumerate(items) for key in _parse_sort_item(item, f"sort[{i}]")
+    )
+
+
+def _parse_sort_item(item: object, path: str) -> list[SortKey]:
+    if isinstance(item, str):
+        field, _, order = item.partition(":")
+        if order and order not in _ORDERS:
+            raise fail(path, f"expected asc or desc but got [{order}]")
+        return [SortKey(field, _ORDERS.get(order, _default_order(field)))]
+    return [_parse_sort_key(name, inner, path) for name, inner in as_object(item, path).items()]
+
+
+def _default_order(field: str) -> Literal["asc", "desc"]:
+    return "desc" if field == "_score" else "asc"
+
+
+def _parse_sort_key(field: str, value: Any, path: str) -> SortKey:
+    if isinstance(value, str):
+        value = {"order": value}
+    body = Body(value, f"{path}.{field}")
+    body.ignore("numeric_type")
+    missing = body.take("missing")
+    key = SortKey(
+        field,
+        body.choice("order", _ORDERS, _default_order(field)),
+        missing="_last" if missing is None else scalar(missing, body.at("missing")),
+        mode=body.choice("mode", _MODES, None),
+        unmapped_type=body.opt_text("unmapped_type"),
+        format=body.opt_text("format"),
+    )
+    body.done()
+    return key
+
+
+def _parse_search_after(
+    value: object, sort: tuple[SortKey, ...]
+) -> tuple[ast.Scalar | None, ...] | None:
+    if value is None:
+        return None
+    items = as_list(value, "search_after")
+    if not sort:
+        raise fail("search_after", "needs a sort")
+    if len(items) != len(sort):
+        raise fail("search_after", f"has {len(items)} values but sort has {len(sort)}")
+    return tuple(None if item is None else scalar(item, "search_after") for item in items)
+
+
+def _parse_highlight(value: object) -> Highlight | None:
+    if value is None:
+        return None
+    body = Body(value, "highlight")
+    fields = body.need("fields")
+    shared = dict(body.items())
+    listed = fields if isinstance(fields, list) else [fields]
+    parsed = []
+    for entry in listed:
+        for pattern, own in as_object(entry, "highlight.fields").items():
+            inner = as_object({} if own is None else own, f"highlight.fields.{pattern}")
+            parsed.append(_parse_highlight_field(pattern, {**shared, **inner}))
+    return Highlight(tuple(parsed))
+
+
+_HIGHLIGHT_HINTS = (
+    "type",
+    "fragmenter",
+    "boundary_scanner",
+    "boundary_chars",
+    "boundary_max_scan",
+    "boundary_scanner_locale",
+    "force_source",
+    "fragment_offset",
+    "matched_fields",
+    "max_analyzer_offset",
+    "phrase_limit",
+    "tags_schema",
+)
+
+
+def _parse_highlight_field(pattern: str, options: dict[str, Any]) -> HighlightField:
+    body = Body(options, f"highlight.fields.{pattern}")
+    body.ignore(*_HIGHLIGHT_HINTS)
+    query = body.take("highlight_query")
+    field = HighlightField(
+        pattern,
+        pre_tags=body.strings("pre_tags") or ("<em>",),
+        post_tags=body.strings("post_tags") or ("</em>",),
+        fragment_size=body.natural("fragment_size", 100),
+        number_of_fragments=body.natural("number_of_fragments", 5),
+        no_match_size=body.natural("no_match_size", 0),
+        require_field_match=body.take("require_field_match") not in (False, "false"),
+        order=body.choice("order", {"none": "none", "score": "score"}, "none"),  # type: ignore[arg-type]
+        encoder=body.choice("encoder", {"default": "default", "html": "html"}, "default"),  # type: ignore[arg-type]
+        query=None if query is None else parse_query(query, body.at("highlight_query")),
+    )
+    body.done()
+    return field

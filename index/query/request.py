@@ -1,0 +1,93 @@
+"""A search, parsed: what `_search` and `_count` bodies become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from index.query.ast import MatchAll, Query, Scalar
+
+MAX_RESULT_WINDOW = 10_000
+"""`from + size` may not go past this; `search_after` goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One key to sort by: a field, `_score`, `_doc` (log order) or `_id`."""
+
+    field: str
+    order: Literal["asc", "desc"] = "asc"
+    missing: Scalar = "_last"
+    """Where documents without a value go: `_last`, `_first`, or the value to take instead."""
+    mode: Literal["min", "max", "sum", "avg", "median"] | None = None
+    """Of several values take this; None: the smallest ascending, the largest descending."""
+    unmapped_type: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFilter:
+    """Which parts of the source to answer; patterns with `*` over dotted names."""
+
+    enabled: bool = True
+    includes: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the source goes out as it came."""
+        return self.enabled and not self.includes and not self.excludes
+
+
+@dataclass(frozen=True, slots=True)
+class HighlightField:
+    """How to highlight the fields that a pattern names."""
+
+    pattern: str
+    pre_tags: tuple[str, ...] = ("<em>",)
+    post_tags: tuple[str, ...] = ("</em>",)
+    fragment_size: int = 100
+    number_of_fragments: int = 5
+    no_match_size: int = 0
+    require_field_match: bool = True
+    order: Literal["none", "score"] = "none"
+    encoder: Literal["default", "html"] = "default"
+    query: Query | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    fields: tuple[HighlightField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRequest:
+    """One entry of `fields` or `docvalue_fields`."""
+
+    pattern: str
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """One search. `size` 0: only the total."""
+
+    query: Query = MatchAll()
+    from_: int = 0
+    size: int = 10
+    sort: tuple[SortKey, ...] = ()
+    """Empty: by score."""
+    search_after: tuple[Scalar | None, ...] | None = None
+    """The sort values of the last hit of the page before; None within: it had no value."""
+    post_filter: Query | None = None
+    source: SourceFilter = SourceFilter()
+    fields: tuple[FieldRequest, ...] = ()
+    highlight: Highlight | None = None
+    track_total_hits: bool | int = True
+    """True: count all. A number: count up to it. False: the total is not wanted."""
+    track_scores: bool = False
+    min_score: float | None = None
+    timeout_s: float | None = None
+    version: bool = False
+    seq_no_primary_term: bool = False
+    explain: bool = False

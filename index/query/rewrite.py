@@ -1,0 +1,333 @@
+"""A query against a schema and a searcher's statistics: the AST as a plan, cheapest first.
+
+Here texts are analysed, patterns of fields become fields, values become what columns hold,
+and whatever cannot match is dropped. A field that the schema does not have matches nothing.
+Raises: InvalidQueryError for what does not fit the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from index.analysis.analyzer import Token, get_analyzer
+from index.errors import InvalidQueryError, MappingError
+from index.query import ast
+from index.query.leaves import AllLeaf, BitsLeaf, DocsLeaf, KeysLeaf
+from index.query.minimum import minimum_should_match
+from index.query.phrase import PhraseLeaf, PhraseTerm
+from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
+from index.query.rewrite_terms import TermRewriter
+from index.query.statistics import Statistics
+from index.query.values import keyword_text
+from index.schema import Field, Schema
+
+_PATTERN_TYPES = frozenset({"text", "keyword"})
+
+
+class Rewriter:
+    """Rewrites one query. `within`: only these documents are asked for."""
+
+    def __init__(
+        self, schema: Schema, statistics: Statistics, now_ms: int, within: DocsLeaf | None = None
+    ) -> None:
+        self._schema = schema
+        self._statistics = statistics
+        self._within = within
+        self._terms = TermRewriter(statistics, now_ms)
+
+    def plan(self, query: ast.Query, boost: float = 1.0) -> Plan:
+        """Return the plan of `query`; `boost` is that of the queries around it."""
+        rewrite = _REWRITES.get(type(query))
+        if rewrite is None:
+            raise InvalidQueryError(f"query [{type(query).__name__}] is not supported")
+        return rewrite(self, query, boost * query.boost)
+
+    # --- all, keys, fields ---------------------------------------------------------------
+    def _all(self, query: ast.MatchAll, boost: float) -> Plan:
+        return AllLeaf(self._statistics, boost)
+
+    def _none(self, query: ast.MatchNone, boost: float) -> Plan:
+        return NOTHING
+
+    def _ids(self, query: ast.Ids, boost: float) -> Plan:
+        keys = tuple({key.encode("utf-8", "surrogatepass") for key in query.keys})
+        return KeysLeaf(self._statistics, keys, boost) if keys else NOTHING
+
+    def _exists(self, query: ast.Exists, boost: float) -> Plan:
+        if query.field in ("_id", "_source", "_index"):
+            return AllLeaf(self._statistics, boost)
+        parts = [
+            BitsLeaf(
+                self._statistics,
+                lambda reader, no=field.no: reader.present(no),  # type: ignore[misc]
+                boost,
+                self._statistics.field(field.no).n_docs,
+            )
+            for field in self._fields_at(query.field)
+        ]
+        return parts[0] if len(parts) == 1 else Constant(Some(tuple(parts)), boost)
+
+    def _fields_at(self, name: str) -> list[Field]:
+        """Return the field, those of the object, or those of the pattern with this name."""
+        field = self._schema.field(name)
+        if field is not None:
+            return [field]
+        if "*" in name:
+            return match_names(self._schema, name)
+        return [field for field in self._schema.fields if field.name.startswith(f"{name}.")]
+
+    # --- one field -----------------------------------------------------------------------
+    def _on_field(
+        self, query: Any, boost: float, rewrite: Callable[[Field, Any, float], Plan]
+    ) -> Plan:
+        """Rewrite a query of one field; `lenient` ones match nothing where the value is bad."""
+        field = self._schema.field(query.field)
+        if field is None:
+            return NOTHING
+        if not field.index:
+            if getattr(query, "lenient", False):
+                return NOTHING
+            raise InvalidQueryError(f"cannot search on field [{field.name}]: it is not indexed")
+        try:
+            return rewrite(field, query, boost)
+        except InvalidQueryError:
+            if getattr(query, "lenient", False):
+                return NOTHING
+            raise
+
+    def _match(self, query: ast.Match, boost: float) -> Plan:
+        return self._on_field(query, boost, self._match_field)
+
+    def _match_field(self, field: Field, query: ast.Match, boost: float) -> Plan:
+        if not field.is_text:
+            if query.fuzziness is not None and field.is_keyword:
+                return self._terms.fuzzy(field, _as_fuzzy(query), boost)
+            return self._terms.term(field, query.text, boost)
+        tokens = self._tokens(field, query.text, query.analyzer)
+        if not tokens:
+            return self._zero_terms(query.zero_terms, boost)
+        if query.fuzziness is not None:
+            parts = tuple(
+                self._terms.fuzzy(field, _as_fuzzy(query, token.term.decode()), boost)
+                for token in tokens
+            )
+        else:
+            parts = tuple(self._terms.text_term(field, token.term, boost) for token in tokens)
+        if query.operator == "and":
+            return every(parts)
+        spec = query.minimum_should_match
+        at_least = 1 if spec is None else max(1, minimum_should_match(spec, len(parts)))
+        return some(parts, at_least)
+
+    def _match_phrase(self, query: ast.MatchPhrase, boost: float) -> Plan:
+        return self._on_field(query, boost, self._phrase_field)
+
+    def _phrase_field(self, field: Field, query: ast.MatchPhrase, boost: float) -> Plan:
+        if not field.is_text:
+            return self._terms.term(field, query.text, boost)
+        tokens = self._tokens(field, query.text, query.analyzer)
+        if not tokens:
+            return self._zero_terms(query.zero_terms, boost)
+        if len(tokens) == 1:
+            return self._terms.text_term(field, tokens[0].term, boost)
+        first = tokens[0].position
+        places = tuple(PhraseTerm(token.position - first, (token.term,)) for token in tokens)
+        return self._phrase(field, places, query.slop, boost)
+
+    def _match_phrase_prefix(self, query: ast.MatchPhrasePrefix, boost: float) -> Plan:
+        return self._on_field(query, boost, self._phrase_prefix_field)
+
+    def _phrase_prefix_field(
+        self, field: Field, query: ast.MatchPhrasePrefix, boost: float
+    ) -> Plan:
+        if not field.is_text:
+            raise InvalidQueryError(
+                f"match_phrase_prefix needs a text field but [{field.name}] is a {field.type}"
+            )
+        tokens = self._tokens(field, query.text, query.analyzer)
+        if not tokens:
+            return NOTHING
+        *before, last = tokens
+        if not before:
+            prefix = ast.Prefix(field.name, last.term.decode("utf-8", "surrogatepass"))
+            return self._terms.prefix(field, prefix, boost)
+        terms = self._terms.expand_prefix(field, last.term, query.max_expansions)
+        first = tokens[0].position
+        places = [PhraseTerm(token.position - first, (token.term,)) for token in before]
+        places.append(PhraseTerm(last.position - first, terms))
+        return self._phrase(field, tuple(places), query.slop, boost)
+
+    def _phrase(
+        self, field: Field, places: tuple[PhraseTerm, ...], slop: int, boost: float
+    ) -> Plan:
+        leaf = PhraseLeaf(
+            self._statistics, field.no, places, slop=slop, boost=boost, within=self._within
+        )
+        return leaf if leaf.cost > 0 else NOTHING
+
+    def _zero_terms(self, zero_terms: str, boost: float) -> Plan:
+        return AllLeaf(self._statistics, boost) if zero_terms == "all" else NOTHING
+
+    def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> list[Token]:
+        try:
+            chosen = get_analyzer(analyzer or field.query_analyzer)
+        except MappingError as error:
+            raise InvalidQueryError(str(error)) from error
+        return chosen.tokens(keyword_text(text))
+
+    def _term(self, query: ast.Term, boost: float) -> Plan:
+        if query.field == "_id":
+            return self._ids(ast.Ids((keyword_text(query.value),)), boost)
+        return self._on_field(query, boost, self._term_field)
+
+    def _term_field(self, field: Field, query: ast.Term, boost: float) -> Plan:
+        if query.case_insensitive and (field.is_text or field.is_keyword):
+            return self._terms.caseless_term(field, keyword_text(query.value), boost)
+        return self._terms.term(field, query.value, boost)
+
+    def _terms_of(self, query: ast.Terms, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.terms)
+
+    def _range(self, query: ast.Range, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.range)
+
+    def _prefix(self, query: ast.Prefix, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.prefix)
+
+    def _wildcard(self, query: ast.Wildcard, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.wildcard)
+
+    def _fuzzy(self, query: ast.Fuzzy, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.fuzzy)
+
+    # --- several -------------------------------------------------------------------------
+    def _over_fields(self, query: ast.OverFields, boost: float) -> Plan:
+        only_terms = isinstance(query.query, ast.Prefix | ast.Wildcard | ast.Fuzzy)
+        parts = []
+        for pattern in query.fields:
+            leaf = query.query
+            if "*" in pattern.pattern:
+                leaf = replace(leaf, lenient=True)
+                fields = match_names(self._schema, pattern.pattern)
+                fields = [field for field in fields if field.index]
+            else:
+                found = self._schema.field(pattern.pattern)
+                fields = [] if found is None else [found]
+            for field in fields:
+                if only_terms and len(fields) > 1 and field.type not in _PATTERN_TYPES:
+                    continue
+                part = self.plan(replace(leaf, field=field.name), boost * pattern.boost)
+                parts.append(part)
+        if query.combine == "sum":
+            return some(tuple(parts), 1)
+        return best(tuple(parts), query.tie_breaker)
+
+    def _dis_max(self, query: ast.DisMax, boost: float) -> Plan:
+        return best(tuple(self.plan(part, boost) for part in query.queries), query.tie_breaker)
+
+    def _constant_score(self, query: ast.ConstantScore, boost: float) -> Plan:
+        part = self.plan(query.filter)
+        return NOTHING if part is NOTHING else Constant(part, boost)
+
+    def _bool(self, query: ast.Bool, boost: float) -> Plan:
+        if not (query.must or query.should or query.filter or query.must_not):
+            return AllLeaf(self._statistics, boost)
+        required = [(self.plan(part, boost), True) for part in query.must]
+        required += [(self.plan(part), False) for part in query.filter]
+        should = tuple(self.plan(part, boost) for part in query.should)
+        excluded = tuple(part for part in map(self.plan, query.must_not) if part is not NOTHING)
+        at_least = 0 if required or not should else 1
+        if query.minimum_should_match is not None:
+            at_least = minimum_should_match(query.minimum_should_match, len(should))
+        optional = tuple(part for part in should if part is not NOTHING)
+        if at_least > 0:
+            required.append((some(should, at_least), True))
+            optional = ()
+        if any(part is NOTHING for part, _ in required):
+            return NOTHING
+        if not required:
+            required = [(AllLeaf(self._statistics, 0.0), True)]
+        if len(required) == 1 and not excluded and not optional:
+            part, scores = required[0]
+            return part if scores else Constant(part, 0.0)
+        return Every(tuple(required), excluded, optional)
+
+
+def some(parts: tuple[Plan, ...], at_least: int) -> Plan:
+    """Return the plan of at least `at_least` of the parts, those that match nothing dropped."""
+    kept = tuple(part for part in parts if part is not NOTHING)
+    if not kept or len(kept) < at_least:
+        return NOTHING
+    if len(kept) == 1:
+        return kept[0]
+    return every(kept) if at_least == len(kept) else Some(kept, at_least)
+
+
+def every(parts: tuple[Plan, ...]) -> Plan:
+    if not parts or any(part is NOTHING for part in parts):
+        return NOTHING
+    return parts[0] if len(parts) == 1 else Every(tuple((part, True) for part in parts))
+
+
+def best(parts: tuple[Plan, ...], tie_breaker: float) -> Plan:
+    kept = tuple(part for part in parts if part is not NOTHING)
+    if not kept:
+        return NOTHING
+    return kept[0] if len(kept) == 1 else Best(kept, tie_breaker)
+
+
+def match_names(schema: Schema, pattern: str) -> list[Field]:
+    """Return the fields of any type whose name matches; `*` is any run of characters."""
+    if pattern == "*":
+        return list(schema.fields)
+    parts = pattern.split("*")
+    return [field for field in schema.fields if _matches(field.name, parts)]
+
+
+def _matches(name: str, parts: list[str]) -> bool:
+    """Return whether `name` consists of the parts with any runs of characters between them."""
+    first, *middle, last = parts if len(parts) > 1 else (parts[0], "")
+    if len(parts) == 1:
+        return name == first
+    if not name.startswith(first) or not name.endswith(last):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in middle:
+        at = name.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return at <= end
+
+
+def _as_fuzzy(query: ast.Match, term: str | None = None) -> ast.Fuzzy:
+    return ast.Fuzzy(
+        query.field,
+        keyword_text(query.text) if term is None else term,
+        fuzziness=query.fuzziness or "AUTO",
+        prefix_length=query.prefix_length,
+        max_expansions=query.max_expansions,
+    )
+
+
+_REWRITES: dict[type[ast.Query], Callable[..., Plan]] = {
+    ast.MatchAll: Rewriter._all,
+    ast.MatchNone: Rewriter._none,
+    ast.Ids: Rewriter._ids,
+    ast.Exists: Rewriter._exists,
+    ast.Match: Rewriter._match,
+    ast.MatchPhrase: Rewriter._match_phrase,
+    ast.MatchPhrasePrefix: Rewriter._match_phrase_prefix,
+    ast.Term: Rewriter._term,
+    ast.Terms: Rewriter._terms_of,
+    ast.Range: Rewriter._range,
+    ast.Prefix: Rewriter._prefix,
+    ast.Wildcard: Rewriter._wildcard,
+    ast.Fuzzy: Rewriter._fuzzy,
+    ast.OverFields: Rewriter._over_fields,
+    ast.DisMax: Rewriter._dis_max,
+    ast.ConstantScore: Rewriter._constant_score,
+    ast.Bool: Rewriter._bool,
+}

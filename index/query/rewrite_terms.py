@@ -1,0 +1,194 @@
+"""Queries about terms and values of one field, as leaves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from index.errors import InvalidQueryError
+from index.query import ast
+from index.query.leaves import (
+    UNLIMITED,
+    BitsLeaf,
+    KeywordRangeLeaf,
+    RangeLeaf,
+    TermLeaf,
+    united,
+)
+from index.query.phrase import term_finder
+from index.query.plan import NOTHING, Constant, Plan, Some
+from index.query.statistics import Statistics
+from index.query.values import exact_bounds, keyword_term, range_bounds
+from index.reader import I64, Reader
+from index.schema import Field
+
+_SINGLE_VALUES = 8
+"""More numbers than this in a `terms` are looked for together."""
+_VERBATIM = frozenset({"keyword", "whitespace"})
+"""Analyzers that keep capital letters."""
+
+
+class TermRewriter:
+    def __init__(self, statistics: Statistics, now_ms: int) -> None:
+        self._statistics = statistics
+        self._now_ms = now_ms
+
+    # --- one value -----------------------------------------------------------------------
+    def text_term(self, field: Field, term: bytes, boost: float) -> Plan:
+        leaf = TermLeaf(self._statistics, field.no, term, boost, is_text=field.is_text)
+        return leaf if leaf.cost > 0 else NOTHING
+
+    def term(self, field: Field, value: ast.Scalar, boost: float) -> Plan:
+        """Return the documents with exactly this value."""
+        if field.is_text or field.is_keyword:
+            return self.text_term(field, keyword_term(value), boost)
+        bounds = exact_bounds(field, value, self._now_ms)
+        return NOTHING if bounds is None else self._number_range(field, *bounds, boost)
+
+    def caseless_term(self, field: Field, value: str, boost: float) -> Plan:
+        wanted = value.lower()
+        return self._filtered(field, b"", lambda term: term.lower() == wanted, boost)
+
+    # --- several values ------------------------------------------------------------------
+    def terms(self, field: Field, query: ast.Terms, boost: float) -> Plan:
+        if field.is_text or field.is_keyword:
+            terms = tuple({keyword_term(value) for value in query.values})
+            if not terms:
+                return NOTHING
+            return self._union(field, term_finder(field.no, terms), boost)
+        parts = [
+            self._number_range(field, *bounds, boost)
+            for bounds in {exact_bounds(field, value, self._now_ms) for value in query.values}
+            if bounds is not None
+        ]
+        if not parts:
+            return NOTHING
+        return parts[0] if len(parts) == 1 else Constant(Some(tuple(parts)), boost)
+
+    # --- ranges --------------------------------------------------------------------------
+    def range(self, field: Field, query: ast.Range, boost: float) -> Plan:
+        if field.is_text or field.is_keyword:
+            low, high = _term_bounds(query)
+            if low is not None and high is not None and low >= high:
+                return NOTHING
+            if field.is_keyword:
+                return KeywordRangeLeaf(self._statistics, field.no, low, high, boost)
+            return self._filtered_bytes(
+                field,
+                b"",
+                lambda term: (low is None or term >= low) and (high is None or term < high),
+                boost,
+            )
+        bounds = range_bounds(query, field, self._now_ms)
+        return NOTHING if bounds is None else self._number_range(field, *bounds, boost)
+
+    def _number_range(
+        self, field: Field, low: int | float, high: int | float, boost: float
+    ) -> Plan:
+        return RangeLeaf(self._statistics, field.no, low, high, boost)
+
+    # --- patterns ------------------------------------------------------------------------
+    def prefix(self, field: Field, query: ast.Prefix, boost: float) -> Plan:
+        _need_terms(field, "prefix")
+        value = _normalized(field, query.value) if query.normalize else query.value
+        if query.case_insensitive:
+            wanted = value.lower()
+            return self._filtered(field, b"", lambda term: term.lower().startswith(wanted), boost)
+        prefix = keyword_term(value)
+        return self._union(
+            field, lambda reader: reader.prefix_terms(field.no, prefix, UNLIMITED), boost
+        )
+
+    def wildcard(self, field: Field, query: ast.Wildcard, boost: float) -> Plan:
+        _need_terms(field, "wildcard")
+        pattern = _normalized(field, query.pattern) if query.normalize else query.pattern
+        if query.case_insensitive:
+            matches = re.compile(wildcard_regex(pattern), re.DOTALL | re.IGNORECASE).fullmatch
+            return self._filtered(field, b"", lambda term: matches(term) is not None, boost)
+        encoded = keyword_term(pattern)
+        return self._union(
+            field, lambda reader: reader.wildcard_terms(field.no, encoded, UNLIMITED), boost
+        )
+
+    def fuzzy(self, field: Field, query: ast.Fuzzy, boost: float) -> Plan:
+        _need_terms(field, "fuzzy")
+        if query.fuzziness == "0":
+            return self.text_term(field, keyword_term(query.value), boost)
+        raise InvalidQueryError(f"fuzzy queries are not supported yet, asked of [{field.name}]")
+
+    def expand_prefix(self, field: Field, prefix: bytes, limit: int) -> tuple[bytes, ...]:
+        """Return at most `limit` terms that start so, the first ones in byte order."""
+        found: set[bytes] = set()
+        for view in self._statistics.views:
+            reader = view.reader
+            if field.no in reader.field_nos:
+                ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
+                found.update(reader.term_bytes(term_id) for term_id in ids.tolist())
+        return tuple(sorted(found)[:limit])
+
+    # --- unions --------------------------------------------------------------------------
+    def _union(self, field: Field, find: Callable[[Reader], I64], boost: float) -> Plan:
+        return BitsLeaf(self._statistics, united(field.no, find), boost)
+
+    def _filtered(
+        self, field: Field, prefix: bytes, accept: Callable[[str], bool], boost: float
+    ) -> Plan:
+        return self._filtered_bytes(
+            field, prefix, lambda term: accept(term.decode("utf-8", "replace")), boost
+        )
+
+    def _filtered_bytes(
+        self, field: Field, prefix: bytes, accept: Callable[[bytes], bool], boost: float
+    ) -> Plan:
+        """Return the documents with a term that Python accepts: one call a term, so slow."""
+
+        def find(reader: Reader) -> I64:
+            ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
+            kept = [i for i in ids.tolist() if accept(reader.term_bytes(i))]
+            return np.array(kept, np.int64)
+
+        return self._union(field, find, boost)
+
+
+def _term_bounds(query: ast.Range) -> tuple[bytes | None, bytes | None]:
+    """Return [low, high) of a range over terms; the next term in byte order is a 0 byte longer."""
+    low = high = None
+    if query.gte is not None:
+        low = keyword_term(query.gte)
+    if query.gt is not None:
+        low = max(low or b"", keyword_term(query.gt) + b"\0")
+    if query.lt is not None:
+        high = keyword_term(query.lt)
+    if query.lte is not None:
+        end = keyword_term(query.lte) + b"\0"
+        high = end if high is None else min(high, end)
+    return low, high
+
+
+def _need_terms(field: Field, kind: str) -> None:
+    if not (field.is_text or field.is_keyword):
+        raise InvalidQueryError(
+            f"{kind} queries work on keyword and text fields, not on [{field.name}] "
+            f"which is of type [{field.type}]"
+        )
+
+
+def _normalized(field: Field, text: str) -> str:
+    keeps_case = field.is_keyword or field.query_analyzer in _VERBATIM
+    return text if keeps_case else text.lower()
+
+
+def wildcard_regex(pattern: str) -> str:
+    """Return the regular expression of a wildcard pattern."""
+    out, i = "", 0
+    while i < len(pattern):
+        char = pattern[i]
+        if char == "\\" and i + 1 < len(pattern):
+            i += 1
+            out += re.escape(pattern[i])
+        else:
+            out += {"*": ".*", "?": "."}.get(char) or re.escape(char)
+        i += 1
+    return out

@@ -1,0 +1,100 @@
+"""What scores need to know of all views together: over live documents, however they are stored.
+
+Thread rule: one searcher's; any thread (two threads may at worst count the same thing twice).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from index.kernels.counting import count_alive
+from index.kernels.rows import ROW_WIDTH
+from index.query.bm25 import length_table
+from index.reader import FieldStats, View
+
+
+def address(array: np.ndarray) -> int:
+    """Return where an array's memory begins. The caller keeps the array alive."""
+    start: int = array.__array_interface__["data"][0]
+    return start
+
+
+@dataclass(frozen=True, slots=True)
+class TermStats:
+    doc_freq: int
+    """Live documents with the term, over all views."""
+    term_ids: tuple[int, ...]
+    """The term's id in each view, -1 where it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextField:
+    """A text field, ready to be scored by kernels."""
+
+    stats: FieldStats
+    table: npt.NDArray[np.float32]
+    table_address: int
+    norms: tuple[np.ndarray | None, ...]
+    norm_addresses: tuple[int, ...]
+    """Of each view; 0 where no document has the field."""
+
+
+class Statistics:
+    def __init__(self, views: tuple[View, ...]) -> None:
+        self.views = views
+        self.n_docs = sum(view.reader.n_docs for view in views)
+        self._fields: dict[int, FieldStats] = {}
+        self._texts: dict[int, TextField] = {}
+        self._terms: dict[tuple[int, bytes], TermStats] = {}
+
+    def field(self, field_no: int) -> FieldStats:
+        stats = self._fields.get(field_no)
+        if stats is None:
+            each = [_field_stats(view, field_no) for view in self.views]
+            stats = FieldStats(sum(s.n_docs for s in each), sum(s.total_length for s in each))
+            self._fields[field_no] = stats
+        return stats
+
+    def text(self, field_no: int) -> TextField:
+        field = self._texts.get(field_no)
+        if field is None:
+            stats = self.field(field_no)
+            table = length_table(stats)
+            norms = tuple(view.reader.norms(field_no) for view in self.views)
+            addresses = tuple(0 if array is None else address(array) for array in norms)
+            field = TextField(stats, table, address(table), norms, addresses)
+            self._texts[field_no] = field
+        return field
+
+    def term(self, field_no: int, term: bytes) -> TermStats:
+        stats = self._terms.get((field_no, term))
+        if stats is None:
+            ids = tuple(view.reader.find_term(field_no, term) for view in self.views)
+            doc_freq = sum(
+                live_doc_freq(view, term_id)
+                for view, term_id in zip(self.views, ids, strict=True)
+                if term_id >= 0
+            )
+            stats = self._terms[field_no, term] = TermStats(doc_freq, ids)
+        return stats
+
+
+def _field_stats(view: View, field_no: int) -> FieldStats:
+    if field_no not in view.reader.field_nos:
+        return FieldStats(0, 0)
+    try:
+        return view.stats[field_no]
+    except KeyError:
+        return view.reader.field_stats(field_no)
+
+
+def live_doc_freq(view: View, term_id: int) -> int:
+    """Return how many live documents of a view have a term."""
+    if view.alive is None:
+        return view.reader.doc_freq(term_id)
+    row = np.zeros(ROW_WIDTH, np.int64)
+    view.reader.leaf(term_id, row)
+    return int(count_alive(row, view.alive))

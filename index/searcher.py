@@ -1,0 +1,205 @@
+"""A point-in-time snapshot over the views of one or several shards, and what can be asked of it.
+
+Thread rule: any thread. A searcher is immutable; it is cheap to make, so make one a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from index.kernels.bits import count_bits, list_bits
+from index.query import ast
+from index.query.ast import Scalar
+from index.query.highlight import highlight_source
+from index.query.leaves import DocsLeaf
+from index.query.plan import NOTHING, Every, Plan
+from index.query.program import Program
+from index.query.request import SearchRequest, SortKey
+from index.query.rewrite import Rewriter
+from index.query.sort import sort_matches
+from index.query.sort_keys import make_key
+from index.query.statistics import Statistics
+from index.reader import U32, View
+from index.schema import Schema
+
+_SCORE_FALLING = SortKey("_score", "desc")
+
+
+class Hit(NamedTuple):
+    view_no: int
+    doc_id: int
+    score: float | None
+    """None where the search is sorted by fields and does not track scores."""
+    sort: tuple[Scalar | None, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    total: int
+    relation: Literal["eq", "gte"]
+    """gte: there are more than `total`, counting stopped at `track_total_hits`."""
+    max_score: float | None
+    hits: list[Hit]
+
+
+class Searcher:
+    """Answers over `views`; `now_ms` is what date math calls now."""
+
+    def __init__(self, views: tuple[View, ...], schema: Schema, now_ms: int) -> None:
+        self.views = views
+        self.schema = schema
+        self.now_ms = now_ms
+        self._statistics = Statistics(views)
+
+    # --- search --------------------------------------------------------------------------
+    def search(self, request: SearchRequest) -> SearchResult:
+        """Return the total, and the hits `from_` .. `from_ + size`.
+
+        Raises: InvalidQueryError, InvalidRequestError.
+        """
+        plan = self._plan(request.query)
+        if request.post_filter is not None:
+            only = self._plan(request.post_filter)
+            is_empty = plan is NOTHING or only is NOTHING
+            plan = NOTHING if is_empty else Every(((plan, True), (only, False)))
+        is_by_score = request.search_after is None and (
+            not request.sort or (len(request.sort) == 1 and request.sort[0] == _SCORE_FALLING)
+        )
+        return self._by_score(plan, request) if is_by_score else self._by_keys(plan, request)
+
+    def _plan(self, query: ast.Query, within: DocsLeaf | None = None) -> Plan:
+        return Rewriter(self.schema, self._statistics, self.now_ms, within).plan(query)
+
+    def _by_score(self, plan: Plan, request: SearchRequest) -> SearchResult:
+        k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
+        min_score = -np.inf if request.min_score is None else request.min_score
+        needs_scores = k > 0 or request.min_score is not None
+        program = Program(plan, scored=needs_scores)
+        matches = program.run(self.views, range(len(self.views)), k=k, min_score=min_score)
+        ranked = matches.ranked()
+        has_sort = bool(request.sort)
+        hits = [
+            Hit(view_no, doc_id, score, (score,) if has_sort else None)
+            for view_no, doc_id, score in ranked[request.from_ :]
+        ]
+        return _result(matches.total, ranked[0][2] if ranked else None, hits, request)
+
+    def _by_keys(self, plan: Plan, request: SearchRequest) -> SearchResult:
+        keys = [make_key(key, self.schema) for key in request.sort]
+        needs_scores = (
+            request.track_scores
+            or request.min_score is not None
+            or any(key.field == "_score" for key in request.sort)
+        )
+        total, matches = self._all_matches(plan, needs_scores, request.min_score)
+        k = request.from_ + request.size
+        best = sort_matches(self.views, matches, keys, request.search_after, k) if k else []
+        scored = request.track_scores or any(key.field == "_score" for key in request.sort)
+        hits = [
+            Hit(doc.view_no, doc.doc_id, doc.score if scored else None, doc.values)
+            for doc in best[request.from_ :]
+        ]
+        max_score = None
+        if scored:
+            max_score = max((float(s.max()) for _, s in matches if len(s)), default=None)
+        return _result(total, max_score, hits, request)
+
+    def _all_matches(
+        self, plan: Plan, scored: bool, min_score: float | None
+    ) -> tuple[int, list[tuple[np.ndarray, np.ndarray]]]:
+        """Return the total, and of each view (doc ids rising, scores; empty if not `scored`)."""
+        n_words = [(view.reader.n_docs + 63) >> 6 for view in self.views]
+        mask = np.zeros(sum(n_words), np.uint64)
+        scores = np.zeros(len(mask) * 64 if scored else 0, np.float32)
+        found = Program(plan, scored=scored).run(
+            self.views,
+            range(len(self.views)),
+            min_score=-np.inf if min_score is None else min_score,
+            out_mask=mask,
+            out_scores=scores,
+        )
+        matches = []
+        first = 0
+        for n in n_words:
+            words = mask[first : first + n]
+            docs = np.empty(count_bits(words), np.uint32)
+            list_bits(words, docs)
+            own = scores[first * 64 : (first + n) * 64]
+            matches.append((docs, own[docs] if scored else own))
+            first += n
+        return found.total, matches
+
+    def count(self, query: ast.Query) -> int:
+        """Return how many live documents match."""
+        if isinstance(query, ast.MatchAll):
+            return sum(view.n_alive for view in self.views)
+        return (
+            Program(self._plan(query), scored=False).run(self.views, range(len(self.views))).total
+        )
+
+    def match_docs(
+        self, query: ast.Query, view_no: int, doc_ids: U32
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """Return which of some documents of a view match, and their scores (0 where not).
+
+        Requires: doc_ids rising. Dead documents do not match.
+        """
+        within = DocsLeaf(view_no, doc_ids)
+        plan = self._plan(query, DocsLeaf(view_no, doc_ids))
+        is_match = np.zeros(len(doc_ids), bool)
+        scores = np.zeros(len(doc_ids), np.float32)
+        if plan is NOTHING or not len(doc_ids):
+            return is_match, scores
+        program = Program(Every(((within, False), (plan, True))), scored=True)
+        matches = program.run(self.views, range(view_no, view_no + 1), k=len(doc_ids))
+        at = np.searchsorted(doc_ids, (matches.docs & 0xFFFFFFFF).astype(doc_ids.dtype))
+        is_match[at] = True
+        scores[at] = matches.scores
+        return is_match, scores
+
+    # --- documents -----------------------------------------------------------------------
+    def get(self, key: bytes) -> tuple[View, int] | None:
+        """Return the newest live document with this key."""
+        for view in reversed(self.views):
+            doc_id = view.reader.find_key(key)
+            if doc_id >= 0 and _is_alive(view, doc_id):
+                return view, doc_id
+        return None
+
+    def key(self, hit: Hit) -> bytes:
+        return self.views[hit.view_no].reader.key(hit.doc_id)
+
+    def source(self, hit: Hit) -> bytes:
+        """Return the document as it came, JSON text."""
+        return self.views[hit.view_no].reader.source(hit.doc_id)
+
+    def version(self, hit: Hit) -> int:
+        return self.views[hit.view_no].reader.version(hit.doc_id)
+
+    def offset(self, hit: Hit) -> int:
+        return self.views[hit.view_no].reader.offset(hit.doc_id)
+
+    def highlight(self, request: SearchRequest, hit: Hit) -> dict[str, list[str]]:
+        """Return, of each field to highlight that has a match, its fragments."""
+        if request.highlight is None:
+            return {}
+        return highlight_source(request, self.schema, self.source(hit))
+
+
+def _result(
+    total: int, max_score: float | None, hits: list[Hit], request: SearchRequest
+) -> SearchResult:
+    limit: Any = request.track_total_hits
+    if isinstance(limit, bool) or total <= limit:
+        return SearchResult(total, "eq", max_score, hits)
+    return SearchResult(limit, "gte", max_score, hits)
+
+
+def _is_alive(view: View, doc_id: int) -> bool:
+    if view.alive is None:
+        return True
+    return bool((int(view.alive[doc_id >> 6]) >> (doc_id & 63)) & 1)

@@ -1,0 +1,173 @@
+"""The term dictionary of a segment. The layout is that of kernels/terms.py.
+
+A term's id is its number in (field number, bytes) order; its ordinal is its number within its
+field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from index.draft import TermChunk
+from index.errors import CorruptionError, StorageError
+from index.format import NO_FIELD, Kind, Section, Sections, Spool
+from index.kernels import terms as kernels
+from index.reader import I64
+
+_KINDS = (Kind.TERMS, Kind.TERM_BLOCKS, Kind.TERM_PREFIXES)
+
+
+class FieldTerms(NamedTuple):
+    """Where the terms of one field are."""
+
+    first: int
+    """Id of the first one."""
+    n_terms: int
+    first_block: int
+
+
+def place_fields(counts: dict[int, int]) -> dict[int, FieldTerms]:
+    """Return where each field's terms are, from how many terms each has."""
+    placed: dict[int, FieldTerms] = {}
+    first = block = 0
+    for field_no, n_terms in sorted(counts.items()):
+        placed[field_no] = FieldTerms(first, n_terms, block)
+        first += n_terms
+        block += -(-n_terms // kernels.BLOCK_TERMS)
+    return placed
+
+
+class TermsWriter:
+    """Takes the chunks of a draft in order. Thread rule: one thread."""
+
+    def __init__(self, scratch: Callable[[], BinaryIO]) -> None:
+        self.counts: dict[int, int] = {}
+        """Terms of each field."""
+        self.longest = 0
+        """Bytes of the longest term."""
+        self._state = np.array([-1, 0, 0, 0, 0], np.int64)
+        self._last = np.empty(256, np.uint8)
+        self._spools = {kind: Spool(scratch) for kind in _KINDS}
+
+    def add(self, chunk: TermChunk) -> None:
+        """Raises: StorageError where a term does not come after the one before it."""
+        n_terms = len(chunk.field_nos)
+        if n_terms == 0:
+            return
+        self.longest = max(self.longest, int(np.diff(chunk.term_starts).max()))
+        if self.longest > len(self._last):
+            self._last = np.concatenate([self._last, np.empty(self.longest, np.uint8)])
+        n_bytes = int(chunk.term_starts[-1] - chunk.term_starts[0])
+        entries = np.empty(n_bytes + 6 * n_terms, np.uint8)
+        starts, prefixes = np.empty((2, n_terms), np.uint64)
+        before = self._state.copy()
+        bad = kernels.encode_terms(
+            chunk.field_nos, chunk.term_starts, chunk.blob, self._state, self._last, entries,
+            starts, prefixes,
+        )  # fmt: skip
+        if bad >= 0:
+            raise StorageError(f"term {bad} of a chunk about to be written is out of order")
+        n_blocks = self._state[kernels.S_N_BLOCKS] - before[kernels.S_N_BLOCKS]
+        size = self._state[kernels.S_SIZE] - before[kernels.S_SIZE]
+        parts = (entries[:size], starts[:n_blocks], prefixes[:n_blocks])
+        for kind, part in zip(_KINDS, parts, strict=True):
+            self._spools[kind].write(part)
+        fields, counts = np.unique(chunk.field_nos, return_counts=True)
+        for field_no, count in zip(fields.tolist(), counts.tolist(), strict=True):
+            self.counts[field_no] = self.counts.get(field_no, 0) + count
+
+    def sections(self) -> Iterator[Section]:
+        """Yield what was written; at most once."""
+        end = np.array([self._state[kernels.S_SIZE]], np.uint64)
+        self._spools[Kind.TERM_BLOCKS].write(end)
+        for kind, spool in self._spools.items():
+            yield Section(kind, NO_FIELD, spool.chunks())
+
+    def close(self) -> None:
+        for spool in self._spools.values():
+            spool.close()
+
+
+class Terms:
+    """A mapped dictionary. Thread rule: any thread."""
+
+    def __init__(self, sections: Sections, counts: dict[int, int], longest: int) -> None:
+        """Raises: CorruptionError where the sections do not fit together."""
+        self.fields = place_fields(counts)
+        self.n_terms = sum(counts.values())
+        self.longest = longest
+        self._name = sections.name
+        self._offset = sections.offset(Kind.TERMS)
+        n_blocks = sum(-(-n // kernels.BLOCK_TERMS) for n in counts.values())
+        entries = sections.array(Kind.TERMS, np.uint8)
+        starts = sections.array(Kind.TERM_BLOCKS, np.uint64, n=n_blocks + 1)
+        prefixes = sections.array(Kind.TERM_PREFIXES, np.uint64, n=n_blocks)
+        self._owners = (entries, starts, prefixes)
+        self.row = np.zeros(kernels.TERMS_WIDTH, np.int64)
+        self.row[:] = [
+            entries.ctypes.data, len(entries), starts.ctypes.data, prefixes.ctypes.data, n_blocks
+        ]  # fmt: skip
+        self._firsts = [place.first for place in self.fields.values()]
+        self._numbers = list(self.fields)
+
+    def find(self, field_no: int, term: bytes) -> int:
+        """Return the term's id, or -1."""
+        place = self.fields.get(field_no)
+        if place is None:
+            return -1
+        found = kernels.lower_bound(self.row, place.first_block, place.n_terms, term)
+        return place.first + (found >> 1) if found & 1 else -1
+
+    def term_bytes(self, term_id: int) -> bytes:
+        if not 0 <= term_id < self.n_terms:
+            raise IndexError(f"term {term_id} of {self.n_terms}")
+        at = int(np.searchsorted(self._firsts, term_id, side="right")) - 1
+        field_no = self._numbers[at]
+        return self.ord_term(field_no, term_id - self._firsts[at])
+
+    def ord_term(self, field_no: int, ordinal: int) -> bytes:
+        """Return the bytes of the field's term number `ordinal`."""
+        place = self.fields[field_no]
+        if not 0 <= ordinal < place.n_terms:
+            raise IndexError(f"ordinal {ordinal} of {place.n_terms}")
+        block, index = divmod(ordinal, kernels.BLOCK_TERMS)
+        out = np.empty(self.longest, np.uint8)
+        length = kernels.read_term(self.row, place.first_block + block, index, out)
+        if length < 0:
+            raise CorruptionError(self._name, self._offset, f"term {ordinal} cannot be read")
+        return out[:length].tobytes()
+
+    def prefix(self, field_no: int, prefix: bytes, limit: int) -> I64:
+        """Return the ids of at most `limit` terms that start so."""
+        first, end = self.range_of(field_no, prefix)
+        return np.arange(first, min(end, first + max(limit, 0)), dtype=np.int64)
+
+    def range_of(self, field_no: int, prefix: bytes) -> tuple[int, int]:
+        """Return (first, end) of the ids of the field's terms that start so."""
+        place = self.fields.get(field_no)
+        if place is None:
+            return 0, 0
+        low = kernels.lower_bound(self.row, place.first_block, place.n_terms, prefix) >> 1
+        stem = prefix.rstrip(b"\xff")
+        high = place.n_terms
+        if stem:
+            after = stem[:-1] + bytes([stem[-1] + 1])
+            high = kernels.lower_bound(self.row, place.first_block, place.n_terms, after) >> 1
+        return place.first + low, place.first + high
+
+    def wildcard(self, field_no: int, pattern: bytes, limit: int) -> I64:
+        """Return the ids of at most `limit` terms that match (`Reader.wildcard_terms`)."""
+        place = self.fields.get(field_no)
+        if place is None:
+            return np.empty(0, np.int64)
+        literal = min((at for at in map(pattern.find, (b"*", b"?", b"\\")) if at >= 0), default=-1)
+        first, end = self.range_of(field_no, pattern if literal < 0 else pattern[:literal])
+        out = np.empty(max(min(limit, end - first), 0), np.int64)
+        n = kernels.scan_wildcard(
+            self.row, place.first_block, first - place.first, end - place.first,
+            np.frombuffer(bytearray(pattern), np.uint8), np.empty(self.longest, np.uint8), out,
+        )  # fmt: skip
+        return out[:n] + place.first

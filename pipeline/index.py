@@ -1,0 +1,410 @@
+"""One index of a node: its shards, its schema, its log and its live subscribers, behind the few
+calls that a server and a source need. It is the `Sink` of its source.
+
+Thread rule: the event loop's thread. Searches run in the query pool, on immutable views.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from index.engine import EngineStats
+from index.errors import InvalidRequestError, TailraceError, TimedOutError
+from index.options import IndexOptions
+from index.query.ast import Query
+from index.query.request import SearchRequest
+from index.schema import Schema, SchemaRef
+from index.searcher import Searcher, SearchResult
+from pipeline.broadcast import Broadcaster
+from pipeline.events import Record
+from pipeline.feed import Feed, Log
+from pipeline.index_store import IndexMeta, IndexStore
+from pipeline.maintenance import Maintenance
+from pipeline.options import PipelineOptions
+from pipeline.applied import Visible
+from pipeline.partitions import Partitions
+from pipeline.shard import Shard, ShardHooks, ShardState
+from pipeline.subscription import Subscription
+from pipeline.telemetry import Telemetry
+from pipeline.threads import Threads
+from pipeline.tokens import Vector, encode_token, parse_token
+from pipeline.write import Writer, WriteOp, WriteResult
+
+log = logging.getLogger(__name__)
+
+SMALL_BACKLOG_BYTES = 1 << 20
+"""A shard this little behind counts as caught up."""
+
+
+class Document(NamedTuple):
+    """A stored document."""
+
+    key: bytes
+    version: int
+    offset: int
+    shard: int
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    n_docs: int
+    n_deleted: int
+    n_bytes: int
+    n_segments: int
+    memtable_docs: int
+    memtable_bytes: int
+    backlog_bytes: int
+    n_subscribers: int
+    n_live_changes: int
+    """Recent changes kept for subscribers who come back."""
+    shards: dict[int, EngineStats]
+
+
+class Index:
+    def __init__(
+        self,
+        store: IndexStore,
+        meta: IndexMeta,
+        schema: Schema,
+        *,
+        threads: Threads,
+        options: PipelineOptions,
+        index_options: IndexOptions,
+        telemetry: Telemetry,
+    ) -> None:
+        self.name = meta.name
+        self.uuid = meta.uuid
+        self.created_ms = meta.created_ms
+        self.settings = meta.settings
+        self.schema_ref = SchemaRef(schema)
+        self.failure: Exception | None = None
+        """Why the source has ended or a shard cannot be opened."""
+        self._store = store
+        self._meta = meta
+        self._threads = threads
+        self._options = options
+        self._index_options = index_options
+        self._telemetry = telemetry
+        self._feed: Feed | None = None
+        self._writer: Writer | None = None
+        self._source_task: asyncio.Task[None] | None = None
+        self._was_ready = False
+        self._maintenance = Maintenance(
+            threads=threads,
+            options=options,
+            telemetry=telemetry,
+            persist_schema=self._persist_schema,
+            on_durable=self._on_durable,
+        )
+        self._partitions = Partitions(self._make_shard, self._maintenance)
+        self._broadcaster = Broadcaster(
+            self.name,
+            self.schema_ref,
+            threads=threads,
+            telemetry=telemetry,
+            visible=self._visible,
+        )
+
+    @property
+    def shards(self) -> dict[int, Shard]:
+        """Those that are open here, by partition."""
+        return self._partitions.shards
+
+    # --- life --------------------------------------------------------------------------------
+    def start(self, feed: Feed) -> None:
+        """Begin to read the feed."""
+        self._feed = feed
+        if feed.log is not None:
+            self._writer = Writer(
+                self.name,
+                feed.log,
+                self.shards,
+                self.schema_ref,
+                threads=self._threads,
+                options=self._options,
+                index_options=self._index_options,
+            )
+        if feed.source is not None:
+            self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
+
+    async def _read(self, feed: Feed) -> None:
+        assert feed.source is not None
+        try:
+            await feed.source.run(self)
+        except Exception as error:
+            self.failure = error
+            log.error(
+                "source ended",
+                extra={"index": self.name, "reason": str(error)},
+                exc_info=error if not isinstance(error, TailraceError) else None,
+            )
+
+    async def stop(self, *, flush: bool = True) -> None:
+        """Stop the source, apply and flush what was delivered (or drop it), close everything."""
+        feed = self._feed
+        try:
+            if feed is not None and feed.source is not None:
+                await feed.source.stop()
+            if self._source_task is not None:
+                await self._source_task
+            for shard in list(self.shards):
+                await self.close_partition(shard, flush)
+        finally:
+            await self._broadcaster.close()
+            if feed is not None:
+                await feed.dead_letters.close()
+                if feed.log is not None:
+                    await feed.log.close()
+
+    def tick(self) -> None:
+        """To be called about every second: flushes by age."""
+        self._maintenance.tick(self.shards.values())
+
+    @property
+    def log(self) -> Log | None:
+        """Where writes go; None: this index takes none."""
+        return self._feed.log if self._feed is not None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether what the log held at the start has become searchable; stays so unless
+        something fails."""
+        if self.failure is not None:
+            return False
+        if any(shard.state is ShardState.FAILED for shard in self.shards.values()):
+            return False
+        source = self._feed.source if self._feed is not None else None
+        if not self._was_ready and (source is None or source.is_caught_up()):
+            backlog = sum(shard.backlog_bytes for shard in self.shards.values())
+            self._was_ready = backlog <= SMALL_BACKLOG_BYTES
+        return self._was_ready
+
+    # --- the sink of a source ----------------------------------------------------------------
+    async def open_partition(self, partition: int) -> int | None:
+        """Recover the partition's shard; return the offset to go on at, None: nothing is stored.
+
+        Raises: CorruptionError, StorageError.
+        """
+        next_offset = await self._partitions.open(partition)
+        self._broadcaster.resync()
+        return next_offset
+
+    async def close_partition(self, partition: int, flush: bool) -> None:
+        """Apply and flush what was delivered (or drop it), and close the shard. Goes on to its
+        end if the caller is cancelled; `open_partition` waits for it."""
+        await self._partitions.close(partition, flush=flush)
+        self._broadcaster.resync()
+
+    async def fail_partition(self, partition: int, error: TailraceError) -> None:
+        """Learn that nothing more will come for this shard; what it has stays searchable."""
+        shard = self.shards.get(partition)
+        if shard is None:
+            self.failure = error
+        else:
+            shard.fail(error)
+
+    async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
+        """Queue records in offset order. Dropped where the partition is not open any more: its
+        next owner reads them from the log. Raises: StorageError where the shard has failed."""
+        shard = self.shards.get(partition)
+        if shard is not None and shard.state is not ShardState.DRAINING:
+            await shard.deliver(records, next_offset)
+
+    def backlog_bytes(self, partition: int) -> int:
+        shard = self.shards.get(partition)
+        return shard.backlog_bytes if shard is not None else 0
+
+    def fence(self, partition: int) -> dict[str, int] | None:
+        """Return offset, timestamp_ms and crc32c of the last record below the checkpoint: what a
+        source compares to know that the log is still the one we read."""
+        shard = self.shards.get(partition)
+        return shard.engine.manifest.fence if shard is not None else None
+
+    def _make_shard(self, number: int) -> Shard:
+        assert self._feed is not None, "an index that was not started"
+        return Shard(
+            self.name,
+            number,
+            self._store.shard_path(number),
+            self.schema_ref,
+            threads=self._threads,
+            options=self._options,
+            index_options=self._index_options,
+            dead_letters=self._feed.dead_letters,
+            hooks=ShardHooks(
+                on_applied=self._broadcaster.publish,
+                observe=self._telemetry.observe_batch,
+                wants_maintenance=self._maintenance.consider,
+            ),
+        )
+
+    def _on_durable(self, partition: int, next_offset: int) -> None:
+        if self._feed is not None and self._feed.source is not None:
+            self._feed.source.commit_hint(partition, next_offset)
+
+    # --- writes ------------------------------------------------------------------------------
+    async def write(self, ops: list[WriteOp]) -> list[WriteResult]:
+        """Make valid ops durable in the log; return what became of each, searchable by then
+        where its shard is here.
+
+        Raises: InvalidRequestError where the index takes no writes; OverloadError; what the log
+        raises.
+        """
+        if self._writer is None:
+            raise InvalidRequestError(f"index [{self.name}] takes no writes")
+        return await self._writer.write(ops)
+
+    async def put_mapping(self, body: dict[str, Any]) -> None:
+        """Add fields; durable on return. Raises: MappingError."""
+        await self._threads.apply(partial(self._merge_mapping, body))
+        await self._threads.query(self._persist_schema)
+
+    def _merge_mapping(self, body: dict[str, Any]) -> None:
+        max_fields = self._index_options.max_fields
+        self.schema_ref.current = self.schema_ref.current.merged(body, max_fields)
+
+    def _persist_schema(self) -> None:
+        self._store.save_schema(self._meta, self.schema_ref.current)
+
+    async def refresh(self) -> None:
+        """Return when all that was delivered before the call is searchable."""
+        for shard in list(self.shards.values()):
+            await shard.watermark.wait_for_offset(shard.delivered_offset - 1)
+
+    async def flush(self) -> None:
+        """Return when all that was searchable before the call is durable in the index."""
+        for shard in list(self.shards.values()):
+            await self._maintenance.flush(shard)
+
+    async def force_merge(self) -> None:
+        """Flush, and merge each shard into one segment."""
+        for shard in list(self.shards.values()):
+            await self._maintenance.force_merge(shard)
+
+    # --- searches ----------------------------------------------------------------------------
+    def _visible(self) -> dict[int, Visible]:
+        return {number: shard.visible for number, shard in self.shards.items()}
+
+    def searcher(self) -> Searcher:
+        """Return a searcher over what is searchable now, all shards in order."""
+        visible = self._visible()
+        views = tuple(view for number in sorted(visible) for view in visible[number].views)
+        return Searcher(views, self.schema_ref.current, int(time.time() * 1000))
+
+    async def search(self, request: SearchRequest) -> tuple[Searcher, SearchResult]:
+        """Search in the query pool; the searcher answers for sources and highlights.
+
+        Raises: InvalidQueryError, MappingError.
+        """
+        return await self._threads.query(lambda: _search(self.searcher(), request))
+
+    async def count(self, query: Query) -> int:
+        return await self._threads.query(lambda: self.searcher().count(query))
+
+    async def get(self, key: str) -> Document | None:
+        """Return the newest document of this key."""
+        return (await self.get_many([key]))[0]
+
+    async def get_many(self, keys: list[str]) -> list[Document | None]:
+        """Return the newest document of each key, all as of one moment."""
+        return await self._threads.query(lambda: _get_many(self.searcher(), keys))
+
+    # --- tokens and live ---------------------------------------------------------------------
+    def token(self) -> str:
+        """Return what is searchable now, as a token."""
+        visible = self._visible()
+        return encode_token({number: shown.next_offset for number, shown in visible.items()})
+
+    @staticmethod
+    def write_token(results: list[WriteResult]) -> str:
+        """Return the token of writes: a search after it sees them all."""
+        vector: Vector = {}
+        for result in results:
+            if result.partition is not None and result.offset is not None:
+                seen = vector.get(result.partition, 0)
+                vector[result.partition] = max(seen, result.offset + 1)
+        return encode_token(vector)
+
+    async def wait_token(self, token: str, timeout_s: float) -> None:
+        """Return when everything that the token (or `topic:partition:offset`) covers is
+        searchable here. Raises: InvalidRequestError, TimedOutError."""
+        wanted = self._parse_token(token)
+        try:
+            async with asyncio.timeout(timeout_s):
+                for number, next_offset in wanted.items():
+                    await self._wait_shard(number, next_offset)
+        except TimeoutError:
+            raise TimedOutError(
+                f"[{self.name}] is at {self.token()}, {token} was not reached in {timeout_s:g} s"
+            ) from None
+
+    def _parse_token(self, token: str) -> Vector:
+        return parse_token(token, self._feed.topics if self._feed is not None else ())
+
+    async def _wait_shard(self, number: int, next_offset: int) -> None:
+        shard = await self._partitions.wait_open(number)
+        await shard.watermark.wait_for_offset(next_offset - 1)
+
+    def subscribe(self, query: Query, snapshot: int = 10, after: str | None = None) -> Subscription:
+        """Return a live subscription: an async iterator of frames (INTERFACE section 6, without
+        the client's `id`). The caller closes it.
+
+        Raises: InvalidRequestError, OverloadError.
+        """
+        seen = self._parse_token(after) if after is not None else None
+        return self._broadcaster.subscribe(query, snapshot=snapshot, after=seen)
+
+    # --- what is there -----------------------------------------------------------------------
+    def lag(self) -> dict[int, int]:
+        """Return how many records each partition is behind the end of its log."""
+        source = self._feed.source if self._feed is not None else None
+        return source.lag() if source is not None else {}
+
+    def stats(self) -> IndexStats:
+        open_shards = [s for s in self.shards.values() if s.state is not ShardState.CLOSED]
+        each = {shard.number: shard.engine.stats() for shard in open_shards}
+        parts = list(each.values())
+        return IndexStats(
+            n_docs=sum(part.n_docs for part in parts),
+            n_deleted=sum(part.n_deleted for part in parts),
+            n_bytes=sum(part.n_bytes for part in parts),
+            n_segments=sum(len(part.segments) for part in parts),
+            memtable_docs=sum(part.memtable_docs for part in parts),
+            memtable_bytes=sum(part.memtable_bytes for part in parts),
+            backlog_bytes=sum(shard.backlog_bytes for shard in self.shards.values()),
+            n_subscribers=self._broadcaster.n_subscribers,
+            n_live_changes=self._broadcaster.n_history,
+            shards=each,
+        )
+
+
+def _search(searcher: Searcher, request: SearchRequest) -> tuple[Searcher, SearchResult]:
+    return searcher, searcher.search(request)
+
+
+def _get_many(searcher: Searcher, keys: list[str]) -> list[Document | None]:
+    documents: list[Document | None] = []
+    for key in keys:
+        raw = key.encode(errors="surrogatepass")
+        found = searcher.get(raw)
+        if found is None:
+            documents.append(None)
+            continue
+        view, doc_id = found
+        reader = view.reader
+        documents.append(
+            Document(
+                key=raw,
+                version=reader.version(doc_id),
+                offset=reader.offset(doc_id),
+                shard=view.shard,
+                source=reader.source(doc_id),
+            )
+        )
+    return documents

@@ -1,0 +1,209 @@
+"""What an index is, on disk: `index.json` in its folder, and how a request to create one reads.
+
+The schema in the file is never behind any segment: it is written before a manifest that needs
+it. Thread rule: `IndexStore` may be used by any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from index.errors import CorruptionError, InvalidRequestError, StorageError
+from index.schema import Schema
+
+FILE_NAME: Final = "index.json"
+FORMAT: Final = 1
+MAX_NAME_BYTES: Final = 255
+MAX_SHARDS: Final = 1_024
+FORBIDDEN: Final = frozenset('\\/*?"<>|, #:')
+
+
+class InvalidIndexNameError(InvalidRequestError):
+    type = "invalid_index_name_exception"
+
+
+class IndexMeta(msgspec.Struct, frozen=True):
+    """Everything about an index but its documents."""
+
+    name: str
+    uuid: str
+    created_ms: int
+    settings: dict[str, Any]
+    schema: msgspec.Raw
+    """`Schema.to_json()`."""
+    format: int = FORMAT
+
+
+def check_index_name(name: str) -> str:
+    """Return `name`. Raises: InvalidIndexNameError, by the rules of OpenSearch."""
+    problem = _name_problem(name)
+    if problem is not None:
+        raise InvalidIndexNameError(f"invalid index name [{name[:100]}], {problem}")
+    return name
+
+
+def _name_problem(name: str) -> str | None:
+    if not name:
+        return "must not be empty"
+    if name in (".", ".."):
+        return "must not be '.' or '..'"
+    if name != name.lower():
+        return "must be lowercase"
+    if name[0] in "_-+.":
+        return "must not start with '_', '-', '+' or '.'"
+    bad = sorted(FORBIDDEN.intersection(name))
+    if bad:
+        return f"must not contain {bad[0]!r}"
+    if not name.isprintable():
+        return "must not contain control characters"
+    if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+        return f"must not be longer than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+class IndexBody(msgspec.Struct, frozen=True):
+    """The body of `PUT /{index}`, understood."""
+
+    settings: dict[str, Any]
+    """Flat: `number_of_shards` (int), `number_of_replicas`, `refresh_interval`."""
+    mappings: dict[str, Any]
+
+
+def parse_index_body(body: Mapping[str, Any] | None) -> IndexBody:
+    """Read settings and mappings; anything that would not have its effect is refused.
+
+    Raises: InvalidRequestError.
+    """
+    body = dict(body or {})
+    settings = _object(body.pop("settings", None), "settings")
+    mappings = _object(body.pop("mappings", None), "mappings")
+    if body.pop("aliases", None):
+        raise InvalidRequestError("aliases are not supported")
+    if body:
+        raise InvalidRequestError(
+            f"unknown key [{next(iter(body))}] for create index; expected settings, mappings"
+        )
+    return IndexBody(_parse_settings(_flat(settings)), mappings)
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidRequestError(f"[{what}] must be an object")
+    return value
+
+
+def _flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        dotted = f"{path}{name}"
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{dotted}."))
+        else:
+            flat[dotted.removeprefix("index.")] = value
+    return flat
+
+
+def _parse_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {"number_of_shards": 1}
+    for name, value in flat.items():
+        if name == "number_of_shards":
+            settings[name] = _whole(value, name, 1, MAX_SHARDS)
+        elif name == "number_of_replicas":
+            settings[name] = _whole(value, name, 0, MAX_SHARDS)
+        elif name == "refresh_interval":
+            settings[name] = value  # accepted: documents are searchable without any refresh
+        else:
+            raise InvalidRequestError(
+                f"unknown setting [index.{name}]; expected number_of_shards, "
+                "number_of_replicas, refresh_interval"
+            )
+    return settings
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and value.isascii() and value.isdigit()):
+        raise InvalidRequestError(f"[index.{name}] must be an integer")
+    number = int(value)
+    if not least <= number <= most:
+        raise InvalidRequestError(f"[index.{name}] must be between {least} and {most}")
+    return number
+
+
+class IndexStore:
+    """The folder of one index: `index.json`, `shards/<n>/`, `log/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._persisted: Schema | None = None
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log"
+
+    def shard_path(self, number: int) -> Path:
+        return self.path / "shards" / str(number)
+
+    def load(self) -> tuple[IndexMeta, Schema] | None:
+        """Return what `index.json` says; None where there is none.
+
+        Raises: CorruptionError.
+        """
+        file = self.path / FILE_NAME
+        try:
+            data = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            meta = msgspec.json.decode(data, type=IndexMeta)
+            schema = Schema.from_json(bytes(meta.schema))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise CorruptionError(str(file), 0, str(error)) from error
+        if meta.format != FORMAT:
+            raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
+        self._persisted = schema
+        return meta, schema
+
+    def save(self, meta: IndexMeta, schema: Schema) -> None:
+        """Write `index.json`, durable with its name and its folder's name when it returns."""
+        with self._lock:
+            self._write(meta, schema)
+
+    def save_schema(self, meta: IndexMeta, schema: Schema) -> None:
+        """Write `index.json` if the one on disk has another schema."""
+        with self._lock:
+            if schema is not self._persisted:
+                self._write(meta, schema)
+
+    def _write(self, meta: IndexMeta, schema: Schema) -> None:
+        written = msgspec.structs.replace(meta, schema=msgspec.Raw(schema.to_json()))
+        data = orjson.dumps(orjson.loads(msgspec.json.encode(written)), option=orjson.OPT_INDENT_2)
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = self.path / f"{FILE_NAME}.tmp"
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self.path / FILE_NAME)
+        sync_directory(self.path)
+        sync_directory(self.path.parent)
+        self._persisted = schema
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,272 @@
+"""A node: one process, one data directory, some indexes, three thread pools.
+
+Layout: `<data>/node.lock`, `<data>/indexes/<name>/{index.json, shards/<n>/, log/}`.
+Thread rule: the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from index.errors import IndexExistsError, IndexNotFoundError, StorageError
+from index.options import IndexOptions
+from index.schema import Schema
+from pipeline.feed import Feed, FeedRequest, OpenFeed
+from pipeline.index import Document, Index, IndexStats
+from pipeline.index_store import (
+    IndexMeta,
+    IndexStore,
+    check_index_name,
+    parse_index_body,
+    sync_directory,
+)
+from pipeline.maintenance import TICK_S
+from pipeline.node_metrics import collect_gauges
+from pipeline.options import PipelineOptions
+from pipeline.telemetry import Telemetry
+from pipeline.threads import Threads
+from pipeline.write import WriteOp, WriteResult
+
+__all__ = [
+    "Document",
+    "Index",
+    "IndexStats",
+    "Node",
+    "PipelineOptions",
+    "WriteOp",
+    "WriteResult",
+]
+
+log = logging.getLogger(__name__)
+
+DELETED: Final = ".deleted-"
+
+
+class Node:
+    """Owns all that runs. `start`, use, `stop`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        options: PipelineOptions | None = None,
+        index_options: IndexOptions | None = None,
+        *,
+        open_feed: OpenFeed,
+    ) -> None:
+        self.data_dir = Path(data_dir)
+        self.options = options or PipelineOptions()
+        self.index_options = index_options or IndexOptions()
+        self.indexes: dict[str, Index] = {}
+        self.telemetry = Telemetry(self.options)
+        self._open_feed = open_feed
+        self._threads = Threads(self.options.query_threads)
+        self._changing = asyncio.Lock()
+        """Held while an index is made or deleted."""
+        self._lock_file: IO[str] | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        self._is_started = False
+        self.telemetry.register(lambda: collect_gauges(self))
+
+    # --- life --------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Lock the data directory, open every index in it and begin to read their feeds.
+
+        Returns before the indexes have caught up: see `is_ready`.
+        Raises: StorageError (another process has the directory), CorruptionError.
+        """
+        self._indexes_dir.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock_directory(self.data_dir)
+        try:
+            for path in sorted(self._indexes_dir.iterdir()):
+                await self._open_stored(path)
+        except BaseException:
+            await self.stop()
+            raise
+        self._ticker = asyncio.create_task(self._tick(), name="node ticker")
+        self._is_started = True
+
+    async def stop(self) -> None:
+        """Drain: stop the sources, apply and flush what was delivered, close. Gives up after
+        `drain_s`; what is not flushed then, the logs still have."""
+        self._is_started = False
+        if self._ticker is not None:
+            self._ticker.cancel()
+        try:
+            async with asyncio.timeout(self.options.drain_s):
+                await asyncio.gather(*(self._stop_index(i) for i in self.indexes.values()))
+        except TimeoutError:
+            log.warning("drain took too long, not all is flushed", extra={"data": self.data_dir})
+        self.indexes.clear()
+        self._threads.close()
+        self.telemetry.close()
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+    @staticmethod
+    async def _stop_index(index: Index) -> None:
+        try:
+            await index.stop()
+        except Exception as error:  # one index that cannot flush must not keep others from it
+            log.error("index not stopped cleanly", extra={"index": index.name}, exc_info=error)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for index in self.indexes.values():
+                index.tick()
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether every index has caught up with what its log held at the start."""
+        return self._is_started and all(index.is_ready for index in self.indexes.values())
+
+    # --- indexes -----------------------------------------------------------------------------
+    @property
+    def _indexes_dir(self) -> Path:
+        return self.data_dir / "indexes"
+
+    async def _open_stored(self, path: Path) -> None:
+        if path.name.startswith(DELETED):
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            return
+        store = IndexStore(path)
+        stored = await asyncio.to_thread(store.load)
+        if stored is None:
+            # A crash between the folder and its `index.json`: nobody was told that it exists.
+            log.warning("no index.json, so no index", extra={"path": str(path)})
+            return
+        meta, schema = stored
+        if meta.name != path.name:
+            raise StorageError(f"{path}/index.json is of index [{meta.name}]")
+        await self._open(store, meta, schema, feed=None)
+
+    async def create_index(
+        self, name: str, body: dict[str, Any] | None = None, *, feed: Feed | None = None
+    ) -> Index:
+        """Make an index from the body of `PUT /{index}`; durable on return.
+
+        `feed` None: what `open_feed` gives, as at every later start.
+        Raises: InvalidIndexNameError, InvalidRequestError, MappingError, IndexExistsError.
+        """
+        check_index_name(name)
+        async with self._changing:
+            if name in self.indexes:
+                raise IndexExistsError(f"index [{name}] already exists")
+            return await self._create(name, body, feed)
+
+    async def get_or_create(self, name: str, body: dict[str, Any] | None = None) -> Index:
+        """Return the index of this name, made from `body` where there is none."""
+        found = self.indexes.get(name)
+        if found is not None:
+            return found
+        check_index_name(name)
+        async with self._changing:
+            found = self.indexes.get(name)
+            return found if found is not None else await self._create(name, body, None)
+
+    async def _create(self, name: str, body: dict[str, Any] | None, feed: Feed | None) -> Index:
+        parsed = parse_index_body(body)
+        schema = Schema.from_mapping(parsed.mappings, self.index_options.max_fields)
+        meta = IndexMeta(
+            name=name,
+            uuid=secrets.token_urlsafe(16),
+            created_ms=int(time.time() * 1000),
+            settings=parsed.settings,
+            schema=msgspec.Raw(schema.to_json()),
+        )
+        store = IndexStore(self._indexes_dir / name)
+        await self._threads.query(lambda: store.save(meta, schema))
+        return await self._open(store, meta, schema, feed)
+
+    async def _open(
+        self, store: IndexStore, meta: IndexMeta, schema: Schema, feed: Feed | None
+    ) -> Index:
+        index = Index(
+            store,
+            meta,
+            schema,
+            threads=self._threads,
+            options=self.options,
+            index_options=self.index_options,
+            telemetry=self.telemetry,
+        )
+        if feed is None:
+            n_shards = int(meta.settings.get("number_of_shards", 1))
+            feed = await self._open_feed(FeedRequest(meta.name, store.path, n_shards))
+        index.start(feed)
+        self.indexes[meta.name] = index
+        return index
+
+    async def delete_index(self, name: str) -> None:
+        """Close the index and delete all of it, its own log too. Raises: IndexNotFoundError."""
+        async with self._changing:
+            index = self.indexes.pop(name, None)
+            if index is None:
+                raise IndexNotFoundError(name)
+            await index.stop(flush=False)
+            self.telemetry.forget(name)
+            gone = self._indexes_dir / f"{DELETED}{name[:100]}-{secrets.token_hex(8)}"
+            await asyncio.to_thread(_remove, self._indexes_dir / name, gone)
+
+    def resolve(self, expression: str) -> list[Index]:
+        """Return the indexes that names, commas, wildcards, `-name` and `_all` stand for.
+
+        Raises: IndexNotFoundError for a name without wildcard that is not there.
+        """
+        if expression in ("", "_all", "*"):
+            return [self.indexes[name] for name in sorted(self.indexes)]
+        chosen: dict[str, Index] = {}
+        for part in expression.split(","):
+            if part.startswith("-"):
+                for name in self._matching(part[1:]):
+                    chosen.pop(name, None)
+            elif "*" in part or part == "_all":
+                names = self._matching("*" if part == "_all" else part)
+                chosen.update({name: self.indexes[name] for name in names})
+            elif part in self.indexes:
+                chosen[part] = self.indexes[part]
+            else:
+                raise IndexNotFoundError(part)
+        return list(chosen.values())
+
+    def _matching(self, pattern: str) -> list[str]:
+        regex = re.compile(".*".join(re.escape(piece) for piece in pattern.split("*")))
+        return [name for name in sorted(self.indexes) if regex.fullmatch(name)]
+
+
+def _lock_directory(path: Path) -> IO[str]:
+    """Take the directory for this process; the lock goes with the process.
+
+    Raises: StorageError.
+    """
+    file = (path / "node.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read(100).strip() or "unknown"
+        file.close()
+        raise StorageError(f"{path} is in use by another process (pid {owner})") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _remove(path: Path, gone: Path) -> None:
+    # The rename is the deletion: a crash after it leaves rubbish, not half an index.
+    path.rename(gone)
+    sync_directory(path.parent)
+    shutil.rmtree(gone, ignore_errors=True)

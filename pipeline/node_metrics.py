@@ -1,0 +1,69 @@
+"""The gauges of a node, read from its indexes whenever the metrics are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from pipeline.shard import ShardState
+
+if TYPE_CHECKING:
+    from pipeline.index import Index
+    from pipeline.node import Node
+
+# name -> (help, attribute of IndexStats)
+INDEX_GAUGES = {
+    "tailrace_docs": ("live documents", "n_docs"),
+    "tailrace_deleted_docs": ("dead documents that a merge will drop", "n_deleted"),
+    "tailrace_store_bytes": ("bytes of segment files", "n_bytes"),
+    "tailrace_segments": ("searchable units, memtables too", "n_segments"),
+    "tailrace_memtable_docs": ("documents not flushed", "memtable_docs"),
+    "tailrace_memtable_bytes": ("memory of what is not flushed", "memtable_bytes"),
+    "tailrace_backlog_bytes": ("bytes delivered and not searchable yet", "backlog_bytes"),
+    "tailrace_live_subscribers": ("live subscribers", "n_subscribers"),
+}
+
+
+def collect_gauges(node: Node) -> Iterable[Metric]:
+    """Yield all gauges of a node. Thread rule: the event loop's thread."""
+    indexes = list(node.indexes.values())
+    stats = {index.name: index.stats() for index in indexes}
+    for name, (text, attribute) in INDEX_GAUGES.items():
+        family = GaugeMetricFamily(name, text, labels=("index",))
+        for index, values in stats.items():
+            family.add_metric((index,), getattr(values, attribute))
+        yield family
+    ready = GaugeMetricFamily("tailrace_ready", "1: caught up with what the logs held at start")
+    ready.add_metric((), float(node.is_ready))
+    yield ready
+    yield from _collect_shards(indexes)
+
+
+def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:
+    labels = ("index", "shard")
+    searchable = GaugeMetricFamily("tailrace_searchable_offset", "the watermark", labels=labels)
+    durable = GaugeMetricFamily("tailrace_durable_offset", "the checkpoint", labels=labels)
+    lag = GaugeMetricFamily("tailrace_lag_records", "records behind the log's end", labels=labels)
+    failed = GaugeMetricFamily("tailrace_failed_shards", "shards that stopped", labels=("index",))
+    again = CounterMetricFamily(
+        "tailrace_duplicate_records", "records delivered again and dropped", labels=labels
+    )
+    gaps = CounterMetricFamily(
+        "tailrace_offset_gaps", "holes in the log, as compaction makes them", labels=labels
+    )
+    for index in indexes:
+        shards = list(index.shards.values())
+        n_failed = sum(shard.state is ShardState.FAILED for shard in shards)
+        failed.add_metric((index.name,), n_failed)
+        for shard in shards:
+            names = (index.name, str(shard.number))
+            searchable.add_metric(names, shard.watermark.next_offset)
+            durable.add_metric(names, max(shard.engine.durable_offset, 0))
+            again.add_metric(names, shard.n_duplicates)
+            gaps.add_metric(names, shard.n_gaps)
+        for number, n_records in index.lag().items():
+            lag.add_metric((index.name, str(number)), n_records)
+    yield from (searchable, durable, lag, failed, again, gaps)

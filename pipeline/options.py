@@ -1,0 +1,49 @@
+"""What can be tuned in the flow, each with its effect and when to change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """Options of one node; all of its indexes share them."""
+
+    max_batch_docs: int = 2_000
+    """Most documents applied together. Larger: a little more throughput, later searchable under
+    load, because a batch becomes searchable as a whole."""
+
+    max_batch_bytes: int = 4 << 20
+    """Most bytes applied together."""
+
+    max_batch_age_s: float = 0.005
+    """Least time between two batches of a shard that are not full. Larger: less work each,
+    later searchable."""
+
+    flush_age_s: float = 60.0
+    """Flush a shard when its oldest document in memory is this old. Larger: fewer small
+    segments, a longer replay after a crash."""
+
+    query_threads: int = 2
+    """Threads that answer searches and check writes."""
+
+    max_backlog_bytes: int = 64 << 20
+    """Records of one shard that wait to be applied; past it, a source has to wait."""
+
+    max_stall_memtables: int = 4
+    """Stop applying when a shard holds this many full memtables that no flush has taken yet."""
+
+    max_write_bytes: int = 128 << 20
+    """Writes under way at once; past it, a write is refused with 429."""
+
+    write_timeout_s: float = 30.0
+    """How long a write waits for its outcome once it is durable in the log."""
+
+    drain_s: float = 9.0
+    """How long a stop may take to apply and flush what is queued."""
+
+    otlp_endpoint: str = ""
+    """URL of an OpenTelemetry collector; empty: no traces, and nothing of them imported."""
+
+    sample_ratio: float = 0.001
+    """Share of documents without a traceparent that get a trace."""

@@ -1,0 +1,37 @@
+"""The threads of a node: one applies, few answer queries, one flushes and merges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Threads:
+    """Three pools with a fixed number of threads. Each method takes a function without arguments,
+    runs it in its pool, and hands its result or exception to the awaiting task."""
+
+    def __init__(self, query_threads: int = 2) -> None:
+        self._apply = ThreadPoolExecutor(1, thread_name_prefix="apply")
+        self._query = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
+        self._maintenance = ThreadPoolExecutor(1, thread_name_prefix="maintenance")
+
+    async def apply(self, work: Callable[[], T]) -> T:
+        """Run in the one thread that may change an engine or a schema, in the order of calls."""
+        return await asyncio.get_running_loop().run_in_executor(self._apply, work)
+
+    async def query(self, work: Callable[[], T]) -> T:
+        """Run something short that only reads."""
+        return await asyncio.get_running_loop().run_in_executor(self._query, work)
+
+    async def maintain(self, work: Callable[[], T]) -> T:
+        """Run a flush or merge: slow, disk-bound."""
+        return await asyncio.get_running_loop().run_in_executor(self._maintenance, work)
+
+    def close(self) -> None:
+        """Take no more work and drop what has not begun. What runs is not waited for."""
+        for pool in (self._query, self._maintenance, self._apply):
+            pool.shutdown(wait=False, cancel_futures=True)

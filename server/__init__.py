@@ -1,0 +1,1 @@
+"""To outside: REST in OpenSearch's shapes, the live socket, the page."""

@@ -1,0 +1,123 @@
+"""From the bytes of a request to JSON that is safe to look at.
+
+Everything is bounded before it is built: the wire, the size after gzip, the growth by gzip,
+the nesting of the JSON. Bytes that are not UTF-8 are no JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
+
+from index.errors import InvalidRequestError
+from server.faults import MalformedBodyError, TooLargeError, UnsupportedBodyError
+from server.limits import Limits
+
+ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+RATIO_FREE_BYTES = 1 << 20
+"""Below this a body may grow by any ratio: zeros compress well and harm nobody."""
+
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""A string is one match, closed or not, so that looking through a body is linear."""
+
+
+async def read_bytes(request: web.Request, limits: Limits, *, wire_bytes: int) -> bytes:
+    """Return the body, inflated.
+
+    Raises: TooLargeError, UnsupportedBodyError, MalformedBodyError.
+    """
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ENCODINGS:
+        raise UnsupportedBodyError(f"content encoding [{encoding}] is not gzip or deflate")
+    on_wire = request.content_length
+    if on_wire is not None and on_wire > wire_bytes:
+        raise TooLargeError(f"body of {on_wire} bytes is above the limit of {wire_bytes}")
+    if not request.body_exists:
+        return b""
+    most = wire_bytes
+    if encoding not in {"", "identity"}:
+        most = max(limits.inflated_bytes, wire_bytes)
+        if on_wire is not None:
+            most = min(most, max(on_wire * limits.inflate_ratio, RATIO_FREE_BYTES))
+    return await _read_bounded(request, most)
+
+
+async def _read_bounded(request: web.Request, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := await request.content.readany():
+            size += len(part)
+            if size > most:
+                raise TooLargeError(f"body is above the limit of {most} bytes")
+            parts.append(part)
+    except (web.RequestPayloadError, HttpProcessingError, BadHttpMessage) as error:
+        raise MalformedBodyError("body is cut off, or is not in its content encoding") from error
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def parse_json(data: bytes, limits: Limits, *, where: str = "body") -> Any:
+    """Return the value of one JSON text.
+
+    Raises: MalformedBodyError for anything else, and for nesting above `limits.json_depth`.
+    """
+    check_depth(data, limits.json_depth, where=where)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        # bytes that are not UTF-8 end up here as well: orjson takes nothing else
+        raise MalformedBodyError(f"{where} is not valid json: {_reason(error)}") from None
+
+
+def parse_object(data: bytes, limits: Limits, *, where: str = "body") -> dict[str, Any]:
+    """Return one JSON object; nothing at all stands for an empty one."""
+    if not data or data.isspace():
+        return {}
+    value = parse_json(data, limits, where=where)
+    if not isinstance(value, dict):
+        raise MalformedBodyError(f"{where} is a json {_kind(value)}, not an object")
+    return value
+
+
+async def read_object(request: web.Request, limits: Limits) -> dict[str, Any]:
+    """Return the JSON object that a request carries, in its body or as `?source=`."""
+    data = await read_bytes(request, limits, wire_bytes=limits.body_bytes)
+    if not data and "source" in request.query:
+        data = request.query["source"].encode()
+    return parse_object(data, limits)
+
+
+def check_depth(data: bytes, depth: int, *, where: str) -> None:
+    """Refuse JSON nested deeper than `depth`, without parsing it. Linear in the bytes."""
+    if data.count(b"{") + data.count(b"[") <= depth:
+        return
+    level = 0
+    for match in _NESTING.finditer(data):
+        first = data[match.start()]
+        if first in b"[{":
+            level += 1
+            if level > depth:
+                raise MalformedBodyError(f"{where} is nested deeper than {depth}")
+        elif first in b"]}":
+            level -= 1
+
+
+def require_str(value: Any, what: str) -> str:
+    """Return `value` if it is text, else raise an error that names it."""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"[{what}] is a json {_kind(value)}, not a string")
+    return value
+
+
+def _reason(error: orjson.JSONDecodeError) -> str:
+    message = error.msg[:1].lower() + error.msg[1:]
+    return f"{message} (line {error.lineno}, column {error.colno})"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")

@@ -1,0 +1,85 @@
+"""The way of a `_bulk` through the logs of its indexes, in parts, answered item by item."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from index.document import Op
+from index.errors import TailraceError
+from pipeline.node import Node
+from pipeline.tokens import Vector
+from pipeline.write import WriteOp, WriteResult
+from server.bulk import OPS, Action, parse_update
+from server.limits import Limits
+from server.writes import error_item, index_for_write, result_body, vector_of, write
+
+
+class BulkWriter:
+    """One `_bulk` on its way: parts of it are written in order, and answered in order."""
+
+    def __init__(self, node: Node, limits: Limits, wait_s: float | None) -> None:
+        self._node = node
+        self._limits = limits
+        self._wait_s = wait_s
+        self.items: list[dict[str, Any]] = []
+        self.has_errors = False
+        self.vectors: dict[str, Vector] = {}
+
+    async def run(self, actions: list[Action]) -> None:
+        part: list[Action] = []
+        n_bytes = 0
+        for action in actions:
+            part.append(action)
+            n_bytes += len(action.source or b"")
+            if (
+                len(part) >= self._limits.bulk_chunk_docs
+                or n_bytes >= self._limits.bulk_chunk_bytes
+            ):
+                await self._write_part(part)
+                part, n_bytes = [], 0
+        if part:
+            await self._write_part(part)
+
+    async def _write_part(self, actions: list[Action]) -> None:
+        items: list[dict[str, Any] | None] = [None] * len(actions)
+        by_index: dict[str, list[int]] = {}
+        ops: list[WriteOp | None] = [None] * len(actions)
+        for place, action in enumerate(actions):
+            try:
+                ops[place] = _op_of(action, self._limits)
+                by_index.setdefault(action.index, []).append(place)
+            except TailraceError as error:
+                items[place] = error_item(action.index, action.key, error)
+        for name, places in by_index.items():
+            chosen = [op for place in places if (op := ops[place]) is not None]
+            for place, item in zip(places, await self._write_index(name, chosen), strict=True):
+                items[place] = item
+        for action, answer in zip(actions, items, strict=True):
+            assert answer is not None, "every action is answered"
+            self.has_errors = self.has_errors or "error" in answer
+            self.items.append({action.name: answer})
+
+    async def _write_index(self, name: str, ops: list[WriteOp]) -> list[dict[str, Any]]:
+        try:
+            index = await index_for_write(self._node, name)
+            results = await write(index, ops, refresh_s=self._wait_s)
+        except TailraceError as error:
+            return [error_item(name, op.key, error) for op in ops]
+        vector = self.vectors.setdefault(name, {})
+        for partition, offset in vector_of(results).items():
+            vector[partition] = max(offset, vector.get(partition, 0))
+        return [_item(name, op, result) for op, result in zip(ops, results, strict=True)]
+
+
+def _item(index: str, op: WriteOp, result: WriteResult) -> dict[str, Any]:
+    if result.error is not None:
+        return error_item(index, result.key, result.error)
+    return result_body(index, op, result) | {"status": result.status}
+
+
+def _op_of(action: Action, limits: Limits) -> WriteOp:
+    op = OPS[action.name]
+    if op is Op.UPDATE:
+        update = parse_update(action.source or b"", limits)
+        return WriteOp(op, action.key, update.source, upsert=update.upsert)
+    return WriteOp(op, action.key, action.source, version=action.version)

@@ -1,0 +1,259 @@
+"""Indexes themselves: make, look at, change, delete; analyse a text as one of them would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from index.analysis.analyzer import get_analyzer
+from index.errors import InvalidRequestError
+from pipeline.node import Index, Node
+from server.answers import json_answer, shards_body
+from server.bodies import read_object
+from server.faults import UnsupportedError
+from server.limits import Limits
+from server.parameters import INDEX_CHOICE, Parameters
+from server.routes import INDEX, Route
+from server.writes import wait_open
+
+ADMIN = frozenset({"timeout", "master_timeout", "cluster_manager_timeout", "local"})
+CREATE = ADMIN | {"wait_for_active_shards"}
+READ = ADMIN | INDEX_CHOICE | {"flat_settings", "include_defaults", "include_type_name"}
+MAPPING = ADMIN | INDEX_CHOICE | {"write_index_only"}
+REFRESH = INDEX_CHOICE | {"force", "wait_if_ongoing"}
+MERGE = INDEX_CHOICE | {"max_num_segments", "only_expunge_deletes", "flush", "wait_for_completion"}
+STATS = INDEX_CHOICE | {"level", "fields", "metric", "forbid_closed_indices", "groups"}
+STATS |= {"completion_fields", "fielddata_fields", "include_segment_file_sizes"}
+
+VERSION_CREATED = "136407827"
+"""What OpenSearch 2.x writes into an index's settings."""
+
+
+class IndexEndpoints:
+    """Thread rule: the event loop's thread."""
+
+    def __init__(self, node: Node, limits: Limits) -> None:
+        self._node = node
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET POST", f"/{INDEX}/_refresh", self._refresh, REFRESH),
+            Route("GET POST", "/_refresh", self._refresh, REFRESH),
+            Route("GET POST", f"/{INDEX}/_flush", self._flush, REFRESH),
+            Route("GET POST", "/_flush", self._flush, REFRESH),
+            Route("POST", f"/{INDEX}/_forcemerge", self._force_merge, MERGE),
+            Route("POST", "/_forcemerge", self._force_merge, MERGE),
+            Route("GET", f"/{INDEX}/_stats", self._stats, STATS),
+            Route("GET", "/_stats", self._stats, STATS),
+            Route("GET", f"/{INDEX}/_stats/{{metric}}", self._stats, STATS),
+            Route("GET", f"/{INDEX}/_mapping", self._get_mapping, READ),
+            Route("GET", "/_mapping", self._get_mapping, READ),
+            Route("PUT POST", f"/{INDEX}/_mapping", self._put_mapping, MAPPING),
+            Route("GET", f"/{INDEX}/_settings", self._get_settings, READ),
+            Route("GET", "/_settings", self._get_settings, READ),
+            Route("GET POST", f"/{INDEX}/_analyze", self._analyze, frozenset({"index"})),
+            Route("GET POST", "/_analyze", self._analyze, frozenset({"index"})),
+            Route("PUT", f"/{INDEX}", self._create, CREATE),
+            Route("GET", f"/{INDEX}", self._get, READ),
+            Route("DELETE", f"/{INDEX}", self._delete, ADMIN | INDEX_CHOICE),
+        ]
+
+    async def _create(self, request: web.Request, parameters: Parameters) -> web.Response:
+        name = request.match_info["index"]
+        body = await read_object(request, self._limits)
+        await wait_open(await self._node.create_index(name, body))
+        answer = {"acknowledged": True, "shards_acknowledged": True, "index": name}
+        return json_answer(request, answer)
+
+    async def _get(self, request: web.Request, parameters: Parameters) -> web.Response:
+        answer = {
+            index.name: {
+                "aliases": {},
+                "mappings": index.schema_ref.current.to_mapping(),
+                "settings": settings_body(index),
+            }
+            for index in self._resolve(request, parameters)
+        }
+        return json_answer(request, answer)
+
+    async def _delete(self, request: web.Request, parameters: Parameters) -> web.Response:
+        for index in self._resolve(request, parameters):
+            await self._node.delete_index(index.name)
+        return json_answer(request, {"acknowledged": True})
+
+    async def _get_mapping(self, request: web.Request, parameters: Parameters) -> web.Response:
+        answer = {
+            index.name: {"mappings": index.schema_ref.current.to_mapping()}
+            for index in self._resolve(request, parameters)
+        }
+        return json_answer(request, answer)
+
+    async def _put_mapping(self, request: web.Request, parameters: Parameters) -> web.Response:
+        body = await read_object(request, self._limits)
+        for index in self._resolve(request, parameters):
+            await index.put_mapping(body)
+        return json_answer(request, {"acknowledged": True})
+
+    async def _get_settings(self, request: web.Request, parameters: Parameters) -> web.Response:
+        answer = {
+            index.name: {"settings": settings_body(index)}
+            for index in self._resolve(request, parameters)
+        }
+        return json_answer(request, answer)
+
+    async def _refresh(self, request: web.Request, parameters: Parameters) -> web.Response:
+        indexes = self._resolve(request, parameters)
+        for index in indexes:
+            await index.refresh()
+        return json_answer(request, {"_shards": _all_shards(indexes)})
+
+    async def _flush(self, request: web.Request, parameters: Parameters) -> web.Response:
+        indexes = self._resolve(request, parameters)
+        for index in indexes:
+            await index.flush()
+        return json_answer(request, {"_shards": _all_shards(indexes)})
+
+    async def _force_merge(self, request: web.Request, parameters: Parameters) -> web.Response:
+        """Merge each shard into one segment, which drops all deleted documents."""
+        parameters.integer("max_num_segments")
+        parameters.flag("only_expunge_deletes")
+        indexes = self._resolve(request, parameters)
+        for index in indexes:
+            await index.force_merge()
+        return json_answer(request, {"_shards": _all_shards(indexes)})
+
+    async def _stats(self, request: web.Request, parameters: Parameters) -> web.Response:
+        indexes = self._resolve(request, parameters)
+        each = {index.name: stats_body(index) for index in indexes}
+        total = _sum_stats([stats_body(index) for index in indexes])
+        answer = {
+            "_shards": _all_shards(indexes),
+            "_all": {"primaries": total, "total": total},
+            "indices": {
+                index.name: {
+                    "uuid": index.uuid,
+                    "primaries": each[index.name],
+                    "total": each[index.name],
+                }
+                for index in indexes
+            },
+        }
+        return json_answer(request, answer)
+
+    async def _analyze(self, request: web.Request, parameters: Parameters) -> web.Response:
+        body = await read_object(request, self._limits)
+        unknown = set(body) - {"text", "analyzer", "field"}
+        if unknown:
+            raise UnsupportedError(f"[_analyze] does not support [{min(unknown)}]")
+        texts = body.get("text")
+        texts = texts if isinstance(texts, list) else [texts]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise InvalidRequestError("[_analyze] needs [text], a string or several")
+        name = body.get("analyzer") or self._field_analyzer(request, body.get("field"))
+        if not isinstance(name, str):
+            raise InvalidRequestError("[analyzer] is not a string")
+        return json_answer(request, {"tokens": analyze(name, texts)})
+
+    def _field_analyzer(self, request: web.Request, field: Any) -> str:
+        if field is None:
+            return "standard"
+        name = request.match_info.get("index") or request.query.get("index")
+        if name is None:
+            raise InvalidRequestError("[field] needs the name of an index in the path")
+        found = self._node.resolve(name)[0].schema_ref.current.field(str(field))
+        if found is None or not found.is_text:
+            return "keyword"
+        return str(found.analyzer)
+
+    def _resolve(self, request: web.Request, parameters: Parameters) -> list[Index]:
+        return resolve(self._node, request, parameters)
+
+
+def resolve(node: Node, request: web.Request, parameters: Parameters) -> list[Index]:
+    """Return the indexes that a path names; without a name, all.
+
+    Raises: IndexNotFoundError.
+    """
+    expression = request.match_info.get("index", "_all")
+    if not parameters.flag("ignore_unavailable"):
+        return node.resolve(expression)
+    known = [name for name in expression.split(",") if "*" in name or name in node.indexes]
+    return node.resolve(",".join(known)) if known else []
+
+
+def analyze(analyzer: str, texts: list[str]) -> list[dict[str, Any]]:
+    """Return the tokens of several values of one field, as `_analyze` shows them."""
+    tokens: list[dict[str, Any]] = []
+    base_position = base_offset = 0
+    for text in texts:
+        last = base_position
+        for token in get_analyzer(analyzer).tokens(text):
+            last = base_position + token.position
+            tokens.append(
+                {
+                    "token": token.term.decode(errors="replace"),
+                    "start_offset": base_offset + token.start,
+                    "end_offset": base_offset + token.end,
+                    "type": "<NUM>" if token.term.isdigit() else "<ALPHANUM>",
+                    "position": last,
+                }
+            )
+        base_position = last + 101
+        base_offset += len(text) + 1
+    return tokens
+
+
+def settings_body(index: Index) -> dict[str, Any]:
+    """Return an index's settings; OpenSearch writes all values as text."""
+    return {
+        "index": {
+            "number_of_replicas": "0",
+            "creation_date": str(index.created_ms),
+            **{name: _text(value) for name, value in index.settings.items()},
+            "uuid": index.uuid,
+            "version": {"created": VERSION_CREATED},
+            "provided_name": index.name,
+        }
+    }
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def stats_body(index: Index) -> dict[str, Any]:
+    """Return what an index holds and has done, summed over its shards."""
+    total = index.stats()
+    stats = list(total.shards.values())
+    return {
+        "docs": {"count": total.n_docs, "deleted": total.n_deleted},
+        "store": {"size_in_bytes": total.n_bytes, "reserved_in_bytes": 0},
+        "flush": {"total": sum(s.n_flushes for s in stats)},
+        "merges": {"total": sum(s.n_merges for s in stats)},
+        "segments": {
+            "count": total.n_segments,
+            "index_writer_memory_in_bytes": total.memtable_bytes,
+        },
+        "tailrace": {
+            "next_offset": sum(max(s.next_offset, 0) for s in stats),
+            "durable_offset": sum(max(s.durable_offset, 0) for s in stats),
+            "memtable_docs": total.memtable_docs,
+            "backlog_bytes": total.backlog_bytes,
+            "subscribers": total.n_subscribers,
+        },
+    }
+
+
+def _sum_stats(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    if not parts:
+        return {}
+    return {
+        group: {name: sum(part[group][name] for part in parts) for name in parts[0][group]}
+        for group in parts[0]
+    }
+
+
+def _all_shards(indexes: list[Index]) -> dict[str, int]:
+    return shards_body(sum(len(index.shards) for index in indexes))

@@ -1,0 +1,347 @@
+"""Searching: `_search` and its relatives, each one job in the query pool."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from index.errors import InvalidRequestError, TailraceError
+from index.query.parse_json import parse_search
+from index.query.request import SearchRequest
+from pipeline.node import Index, Node
+from server.answers import json_answer, shards_body
+from server.bodies import parse_object, read_bytes, read_object
+from server.faults import MalformedBodyError, UnsupportedError, error_body
+from server.gather import Target, hits_body, search_next, search_targets
+from server.indexes import resolve
+from server.limits import Limits
+from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
+from server.pool import in_query_pool
+from server.routes import INDEX, Route
+from server.scrolls import Scroll, ScrollTable
+from server.writes import wait_after
+
+QUERY = frozenset({"q", "df", "default_operator", "analyze_wildcard", "lenient", "analyzer"})
+CHOICE = INDEX_CHOICE | {"preference", "routing", "after", "timeout", "ignore_throttled"}
+SEARCH = QUERY | CHOICE
+SEARCH |= {"from", "size", "sort", "_source", "_source_includes", "_source_excludes", "scroll"}
+SEARCH |= {"track_total_hits", "track_scores", "version", "seq_no_primary_term", "explain"}
+SEARCH |= {"rest_total_hits_as_int", "typed_keys", "request_cache", "search_type"}
+SEARCH |= {"batched_reduce_size", "ccs_minimize_roundtrips", "max_concurrent_shard_requests"}
+SEARCH |= {"pre_filter_shard_size", "allow_partial_search_results"}
+COUNT = QUERY | CHOICE | {"min_score", "terminate_after"}
+MSEARCH = INDEX_CHOICE | {"rest_total_hits_as_int", "typed_keys", "max_concurrent_searches"}
+MSEARCH |= {"max_concurrent_shard_requests", "pre_filter_shard_size", "search_type"}
+MSEARCH |= {"ccs_minimize_roundtrips"}
+MSEARCH_HEADER = INDEX_CHOICE | {"index", "preference", "routing", "search_type", "request_cache"}
+MSEARCH_HEADER |= {"allow_partial_search_results", "ignore_throttled", "ccs_minimize_roundtrips"}
+SCROLL = frozenset({"scroll", "scroll_id", "rest_total_hits_as_int"})
+VALIDATE = QUERY | CHOICE | {"explain", "rewrite", "all_shards"}
+
+
+FLAGS = ("track_scores", "version", "seq_no_primary_term", "explain")
+
+
+class SearchEndpoints:
+    """Thread rule: the event loop's thread; the searching itself runs in the query pool."""
+
+    def __init__(self, node: Node, limits: Limits, scrolls: ScrollTable) -> None:
+        self._node = node
+        self._limits = limits
+        self._scrolls = scrolls
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET POST", f"/{INDEX}/_search", self._search, SEARCH),
+            Route("GET POST", "/_search", self._search, SEARCH),
+            Route("GET POST", "/_search/scroll", self._scroll, SCROLL),
+            Route("DELETE", "/_search/scroll", self._clear_scroll, SCROLL),
+            Route("GET POST", "/_search/scroll/{scroll_id}", self._scroll, SCROLL),
+            Route("DELETE", "/_search/scroll/{scroll_id}", self._clear_scroll, SCROLL),
+            Route("GET POST", f"/{INDEX}/_count", self._count, COUNT),
+            Route("GET POST", "/_count", self._count, COUNT),
+            Route("GET POST", f"/{INDEX}/_msearch", self._msearch, MSEARCH),
+            Route("GET POST", "/_msearch", self._msearch, MSEARCH),
+            Route("GET POST", f"/{INDEX}/_validate/query", self._validate, VALIDATE),
+            Route("GET POST", "/_validate/query", self._validate, VALIDATE),
+        ]
+
+    # --- _search -----------------------------------------------------------------------
+    async def _search(self, request: web.Request, parameters: Parameters) -> web.Response:
+        began = time.perf_counter()
+        body = await read_object(request, self._limits)
+        search = parse_search(with_parameters(body, parameters))
+        indexes = resolve(self._node, request, parameters)
+        await wait_after(indexes, parameters, self._limits)
+        keep = parameters.text("scroll")
+        if keep is None:
+            answer = await self._answer(indexes, search, began)
+        else:
+            answer = await self._open_scroll(indexes, search, parse_time_s(keep, "scroll"), began)
+        if parameters.flag("rest_total_hits_as_int"):
+            flatten_total(answer)
+        return json_answer(request, answer)
+
+    async def _answer(
+        self, indexes: list[Index], search: SearchRequest, began: float
+    ) -> dict[str, Any]:
+        targets = targets_of(indexes)
+        hits = await in_query_pool(self._node, partial(search_hits, targets, search))
+        return {"took": _took(began), "timed_out": False, "_shards": _shards(indexes), "hits": hits}
+
+    # --- scrolling ---------------------------------------------------------------------
+    async def _open_scroll(
+        self, indexes: list[Index], search: SearchRequest, keep_s: float, began: float
+    ) -> dict[str, Any]:
+        if search.from_ > 0:
+            raise InvalidRequestError("using [from] is not allowed in a scroll context")
+        if search.size == 0:
+            raise InvalidRequestError("[size] cannot be [0] in a scroll context")
+        name, scroll = self._scrolls.open(targets_of(indexes), search, keep_s)
+        try:
+            hits = await self._next_page(scroll)
+        except TailraceError:
+            self._scrolls.close(name)
+            raise
+        return {
+            "_scroll_id": name,
+            "took": _took(began),
+            "timed_out": False,
+            "_shards": _shards(indexes),
+            "hits": hits,
+        }
+
+    async def _scroll(self, request: web.Request, parameters: Parameters) -> web.Response:
+        began = time.perf_counter()
+        body = await read_object(request, self._limits)
+        name = scroll_ids(request, parameters, body)[0]
+        keep = parameters.text("scroll", body.get("scroll"))
+        keep_s = None if keep is None else parse_time_s(str(keep), "scroll")
+        scroll = self._scrolls.find(name, keep_s)
+        answer = {
+            "_scroll_id": name,
+            "hits": await self._next_page(scroll),
+            "took": _took(began),
+            "timed_out": False,
+            "_shards": shards_body(len(scroll.targets)),
+        }
+        if parameters.flag("rest_total_hits_as_int"):
+            flatten_total(answer)
+        return json_answer(request, answer)
+
+    async def _next_page(self, scroll: Scroll) -> dict[str, Any]:
+        if scroll.is_busy:
+            raise InvalidRequestError("another request is reading this scroll")
+        scroll.is_busy = True
+        try:
+            hits, scroll.afters = await in_query_pool(self._node, partial(scroll_hits, scroll))
+        finally:
+            scroll.is_busy = False
+        return hits
+
+    async def _clear_scroll(self, request: web.Request, parameters: Parameters) -> web.Response:
+        body = await read_object(request, self._limits)
+        names = scroll_ids(request, parameters, body)
+        if "_all" in names:
+            n_freed = self._scrolls.close_all()
+        else:
+            n_freed = sum(self._scrolls.close(name) for name in names)
+        status = 200 if n_freed else 404
+        return json_answer(request, {"succeeded": True, "num_freed": n_freed}, status=status)
+
+    # --- relatives ---------------------------------------------------------------------
+    async def _count(self, request: web.Request, parameters: Parameters) -> web.Response:
+        body = await read_object(request, self._limits)
+        unknown = set(body) - {"query"}
+        if unknown:
+            raise InvalidRequestError(f"request does not support [{min(unknown)}]")
+        query = parse_search(with_parameters(body, parameters)).query
+        indexes = resolve(self._node, request, parameters)
+        await wait_after(indexes, parameters, self._limits)
+        targets = targets_of(indexes)
+        count = await in_query_pool(
+            self._node, lambda: sum(target.searcher.count(query) for target in targets)
+        )
+        return json_answer(request, {"count": count, "_shards": _shards(indexes)})
+
+    async def _validate(self, request: web.Request, parameters: Parameters) -> web.Response:
+        body = await read_object(request, self._limits)
+        indexes = resolve(self._node, request, parameters)
+        explanation: dict[str, Any] = {"valid": True}
+        try:
+            if set(body) - {"query"}:
+                raise InvalidRequestError("request does not support anything but [query]")
+            query = parse_search(with_parameters(body, parameters)).query
+            explanation["explanation"] = str(query)
+        except TailraceError as error:
+            explanation = {"valid": False, "error": str(error)}
+        answer = {"_shards": _shards(indexes), "valid": explanation["valid"]}
+        if parameters.flag("explain"):
+            answer["explanations"] = [{"index": index.name, **explanation} for index in indexes]
+        return json_answer(request, answer)
+
+    async def _msearch(self, request: web.Request, parameters: Parameters) -> web.Response:
+        began = time.perf_counter()
+        data = await read_bytes(request, self._limits, wire_bytes=self._limits.body_bytes)
+        searches = parse_msearch(data, request.match_info.get("index"), self._limits)
+        flat = parameters.flag("rest_total_hits_as_int")
+        answers = await asyncio.gather(*(self._one_of_many(*search) for search in searches))
+        for answer in answers:
+            if flat and "hits" in answer:
+                flatten_total(answer)
+        return json_answer(request, {"took": _took(began), "responses": answers})
+
+    async def _one_of_many(self, expression: str, body: dict[str, Any]) -> dict[str, Any]:
+        began = time.perf_counter()
+        try:
+            search = parse_search(body)
+            answer = await self._answer(self._node.resolve(expression), search, began)
+            return answer | {"status": 200}
+        except TailraceError as error:
+            return error_body(error)
+
+
+# --- in the query pool -----------------------------------------------------------------
+def search_hits(targets: list[Target], search: SearchRequest) -> dict[str, Any]:
+    """Search, and fetch what the answer shows. Blocks."""
+    return hits_body(search_targets(targets, search), search)
+
+
+def scroll_hits(scroll: Scroll) -> tuple[dict[str, Any], list[tuple[Any, ...] | None]]:
+    """Return the next page of a scroll, and where the one after it begins. Blocks."""
+    page, afters = search_next(scroll.targets, scroll.request, scroll.afters)
+    body = hits_body(page, scroll.request)
+    if scroll.n_added_keys:
+        for hit in body["hits"]:
+            hit["sort"] = hit["sort"][: -scroll.n_added_keys]
+            if not hit["sort"]:
+                del hit["sort"]
+    return body, afters
+
+
+def targets_of(indexes: list[Index]) -> list[Target]:
+    """Return a snapshot of each index: what is searchable now."""
+    return [Target(index.name, index.searcher()) for index in indexes]
+
+
+# --- what a request means --------------------------------------------------------------
+def with_parameters(body: dict[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """Return a search body in which the URL's parameters have taken their places."""
+    body = dict(body)
+    text = parameters.text("q")
+    if text is not None:
+        body["query"] = {"query_string": _query_string(text, parameters)}
+    for name in ("from", "size"):
+        if name in parameters:
+            body[name] = parameters.integer(name)
+    for name in FLAGS:
+        if name in parameters:
+            body[name] = parameters.flag(name)
+    if "sort" in parameters:
+        body["sort"] = parameters.names("sort")
+    if "track_total_hits" in parameters:
+        value = parameters.text("track_total_hits") or "true"
+        body["track_total_hits"] = (
+            value == "true"
+            if value in {"true", "false"}
+            else parameters.integer("track_total_hits")
+        )
+    if "timeout" in parameters:
+        body["timeout"] = parameters.text("timeout")
+    if "min_score" in parameters:
+        body["min_score"] = _number(parameters, "min_score")
+    _put_source(body, parameters)
+    return body
+
+
+def _query_string(text: str, parameters: Parameters) -> dict[str, Any]:
+    query: dict[str, Any] = {"query": text}
+    if "df" in parameters:
+        query["default_field"] = parameters.text("df")
+    if "default_operator" in parameters:
+        query["default_operator"] = (parameters.text("default_operator") or "").lower()
+    if "lenient" in parameters:
+        query["lenient"] = parameters.flag("lenient")
+    if "analyze_wildcard" in parameters:
+        query["analyze_wildcard"] = parameters.flag("analyze_wildcard")
+    if "analyzer" in parameters:
+        query["analyzer"] = parameters.text("analyzer")
+    return query
+
+
+def _put_source(body: dict[str, Any], parameters: Parameters) -> None:
+    value = parameters.text("_source")
+    includes = parameters.names("_source_includes") or []
+    excludes = parameters.names("_source_excludes") or []
+    if value in {"true", "false"}:
+        body["_source"] = value == "true"
+    elif value:
+        includes = [*includes, *value.split(",")]
+    if includes or excludes:
+        body["_source"] = {"includes": includes, "excludes": excludes}
+
+
+def _number(parameters: Parameters, name: str) -> float:
+    text = parameters.text(name) or ""
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidRequestError(f"[{name}] is [{text}], not a number") from None
+
+
+def parse_msearch(
+    data: bytes, default_index: str | None, limits: Limits
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return (index expression, body) of each search of an `_msearch`.
+
+    Raises: MalformedBodyError, InvalidRequestError.
+    """
+    lines = data.split(b"\n")
+    if lines and not lines[-1].strip():
+        lines.pop()
+    if not lines or len(lines) % 2:
+        raise MalformedBodyError("_msearch needs a header line and a body line for each search")
+    if len(lines) // 2 > limits.msearch_requests:
+        raise InvalidRequestError(
+            f"{len(lines) // 2} searches in one _msearch, at most {limits.msearch_requests}"
+        )
+    searches: list[tuple[str, dict[str, Any]]] = []
+    for place in range(0, len(lines), 2):
+        header = parse_object(lines[place], limits, where=f"line {place + 1}")
+        unknown = set(header) - MSEARCH_HEADER
+        if unknown:
+            raise UnsupportedError(f"line {place + 1}: key [{min(unknown)}] is not supported")
+        name = header.get("index", default_index or "_all")
+        names = name if isinstance(name, list) else [name]
+        body = parse_object(lines[place + 1], limits, where=f"line {place + 2}")
+        searches.append((",".join(str(part) for part in names) or "_all", body))
+    return searches
+
+
+def scroll_ids(request: web.Request, parameters: Parameters, body: dict[str, Any]) -> list[str]:
+    """Return the scrolls that a request names, in its path, its parameters or its body."""
+    names = request.match_info.get("scroll_id") or parameters.text("scroll_id")
+    if names is None:
+        names = body.get("scroll_id")
+    listed = names.split(",") if isinstance(names, str) else names
+    if not isinstance(listed, list) or not listed:
+        raise InvalidRequestError("no scroll ids specified")
+    return [str(name) for name in listed]
+
+
+def flatten_total(answer: dict[str, Any]) -> None:
+    """Show the total as a bare number, as clients before OpenSearch 1 want it."""
+    hits = answer["hits"]
+    hits["total"] = hits["total"]["value"] if "total" in hits else -1
+
+
+def _took(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)
+
+
+def _shards(indexes: list[Index]) -> dict[str, int]:
+    return shards_body(sum(len(index.shards) for index in indexes))

@@ -1,0 +1,1 @@
+"""The face: command line, demo, settings, and the composition root that knows all parts."""

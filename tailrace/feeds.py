@@ -1,0 +1,109 @@
+"""Makes the feed of each index: its log, its source and its dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pipeline.events import NewRecord
+from pipeline.feed import Feed, FeedRequest, Log
+from tailrace.sections import IndexSection, SourceSection
+
+if TYPE_CHECKING:
+    from consumers.kafka_options import KafkaOptions
+
+DEAD_LETTERS = ".dlq"
+SOURCE_TOPIC = "tailrace.source.topic"
+
+
+class Feeds:
+    """Opens feeds as the configuration has them; an index it does not name gets a log of its own.
+
+    Thread rule: the event loop's thread.
+    """
+
+    def __init__(self, sections: Mapping[str, IndexSection], *, max_backlog_bytes: int) -> None:
+        self._sections = sections
+        self._max_backlog_bytes = max_backlog_bytes
+
+    async def open(self, request: FeedRequest) -> Feed:
+        """Return the feed of one index. Raises: CorruptionError, StorageError, OSError."""
+        section = self._sections.get(request.index)
+        if section is None or section.source.type == "log":
+            return await self._open_embedded(request)
+        return self._open_kafka(request, section.source)
+
+    async def _open_embedded(self, request: FeedRequest) -> Feed:
+        from consumers.log import EmbeddedLog, EmbeddedSource
+
+        log = await asyncio.to_thread(
+            EmbeddedLog, request.path / "log", request.n_shards, topic=request.index
+        )
+        name = f"{request.index}{DEAD_LETTERS}"
+        dead_letters = await asyncio.to_thread(EmbeddedLog, request.path / "dlq", 1, topic=name)
+        source = EmbeddedSource(log, budget_bytes=self._max_backlog_bytes)
+        return Feed(log=log, dead_letters=dead_letters, source=source, topics=(request.index,))
+
+    def _open_kafka(self, request: FeedRequest, source: SourceSection) -> Feed:
+        from consumers.kafka import KafkaLog, KafkaSource
+
+        topics = tuple(source.topics or [request.index])
+        options = kafka_options(source, self._max_backlog_bytes)
+        letters = {
+            topic: KafkaLog(source.bootstrap, f"{topic}{DEAD_LETTERS}", options=options)
+            for topic in topics
+        }
+        return Feed(
+            log=KafkaLog(source.bootstrap, topics[0], options=options),
+            dead_letters=DeadLetters(letters),
+            source=KafkaSource(source.bootstrap, topics, source.group, options=options),
+            topics=topics,
+        )
+
+
+def kafka_options(source: SourceSection, budget_bytes: int) -> KafkaOptions:
+    """Return what the section says about speaking to Kafka."""
+    from consumers.kafka_options import KafkaOptions, KafkaSecurity
+
+    password = source.sasl_password
+    security = KafkaSecurity(
+        protocol=source.security_protocol,
+        ssl_cafile=source.ssl_cafile,
+        sasl_mechanism=source.sasl_mechanism,
+        sasl_username=source.sasl_username,
+        sasl_password=password.get_secret_value() if password is not None else None,
+    )
+    return KafkaOptions(security=security, budget_bytes=budget_bytes)
+
+
+class DeadLetters:
+    """A log that puts each dead letter into the one of the topic it came from."""
+
+    def __init__(self, logs: Mapping[str, Log]) -> None:
+        self._logs = logs
+
+    @property
+    def n_partitions(self) -> int:
+        return 1
+
+    async def append(self, records: list[NewRecord]) -> list[tuple[int, int]]:
+        """Return the places in the order of `records`, all durable."""
+        groups: dict[str, list[int]] = {}
+        for number, record in enumerate(records):
+            groups.setdefault(self._topic_of(record), []).append(number)
+        places: dict[int, tuple[int, int]] = {}
+        for topic, numbers in groups.items():
+            appended = await self._logs[topic].append([records[number] for number in numbers])
+            places.update(zip(numbers, appended, strict=True))
+        return [places[number] for number in range(len(records))]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(log.close() for log in self._logs.values()))
+
+    def _topic_of(self, record: NewRecord) -> str:
+        # Ours are the last: a dead letter may have been sent again.
+        for name, value in reversed(record.headers):
+            if name == SOURCE_TOPIC and value is not None and value.decode() in self._logs:
+                return value.decode()
+        return next(iter(self._logs))

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from index.kernels.vocabulary import matches_wildcard
+from index.vocabulary import Vocabulary
+
+values = st.one_of(
+    st.binary(max_size=4),
+    st.sampled_from([b"https://example.org/", b"aaaaaaaaaaaaaaaa"]).flatmap(
+        lambda head: st.binary(max_size=20).map(lambda tail: head + tail)
+    ),
+)
+entries = st.lists(st.tuples(st.integers(0, 3), values), max_size=60)
+
+
+def filled(batches: list[list[tuple[int, bytes]]]) -> Vocabulary:
+    """Each batch is a document with these keywords."""
+    vocabulary = Vocabulary()
+    for doc, batch in enumerate(batches):
+        vocabulary.add_keywords(
+            [value for _, value in batch],
+            np.full(len(batch), doc, np.uint32),
+            np.array([field for field, _ in batch], np.uint32),
+        )
+    return vocabulary
+
+
+@given(st.lists(entries, max_size=6))
+@settings(deadline=None)
+def test_every_term_is_found_with_its_bytes_and_no_other(
+    batches: list[list[tuple[int, bytes]]],
+) -> None:
+    terms = filled(batches).terms()
+    known = {entry for batch in batches for entry in batch}
+    assert terms.n == len(known)
+    for field_no, value in known:
+        term_id = terms.find(field_no, value)
+        assert terms.bytes_of(term_id) == value
+        assert terms.field_no(term_id) == field_no
+        assert terms.doc_freq(term_id, len(batches)) == sum(
+            (field_no, value) in batch for batch in batches
+        )
+        assert (terms.find(field_no + 4, value)) == -1
+
+
+@given(entries)
+@settings(deadline=None)
+def test_terms_sort_by_field_and_bytes(entries: list[tuple[int, bytes]]) -> None:
+    terms = filled([entries]).terms()
+    ordered = terms.sorted_by_bytes(terms.with_postings()).tolist()
+    assert [(terms.field_no(i), terms.bytes_of(i)) for i in ordered] == sorted(set(entries))
+
+
+def test_terms_taken_before_a_growth_stay_as_they_were() -> None:
+    vocabulary = filled([[(0, b"a"), (0, b"b")]])
+    before = vocabulary.terms()
+    many = [b"%d" % i for i in range(10_000)]
+    vocabulary.add_keywords(many, np.full(len(many), 1, np.uint32), np.zeros(len(many), np.uint32))
+    assert before.find(0, b"7") == -1
+    assert before.doc_freq(before.find(0, b"a"), 1) == 1
+    after = vocabulary.terms()
+    assert {after.bytes_of(after.find(0, value)) for value in many} == set(many)
+
+
+patterns = st.lists(
+    st.sampled_from(["a", "b", "é", "*", "?", "\\*", "\\?", "\\a", "漢"]), max_size=7
+).map("".join)
+
+
+@given(patterns, st.text(st.sampled_from("abé*?漢\\"), max_size=8))
+@settings(deadline=None, max_examples=500)
+def test_wildcards_match_as_the_regular_expression_does(pattern: str, text: str) -> None:
+    expression = re.sub(
+        r"\\(.)|(\*)|(\?)|(.)",
+        lambda m: ".*" if m[2] else "." if m[3] else re.escape(m[1] or m[4]),
+        pattern,
+        flags=re.DOTALL,
+    )
+    data = np.frombuffer(bytearray(text.encode()), np.uint8)
+    wanted = np.frombuffer(bytearray(pattern.encode()), np.uint8)
+    assert matches_wildcard(data, 0, len(data), wanted) == bool(
+        re.fullmatch(expression, text, re.DOTALL)
+    )

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from index.document import Op
+from index.errors import (
+    CorruptionError,
+    IndexExistsError,
+    IndexNotFoundError,
+    MappingError,
+    StorageError,
+    TimedOutError,
+)
+from index.options import IndexOptions
+from index.query.parse_string import parse_query_string
+from index.query.request import SearchRequest
+from pipeline.events import NewRecord
+from pipeline.index_store import InvalidIndexNameError
+from pipeline.node import Index, Node, PipelineOptions, WriteOp
+from tests.pipeline.conftest import OpenNode, shards_open
+from tests.pipeline.logs import Logs, MemoryLog, index_json
+
+
+async def keys(index: Index, text: str) -> list[str]:
+    searcher, result = await index.search(SearchRequest(query=parse_query_string(text), size=100))
+    return [searcher.key(hit).decode() for hit in result.hits]
+
+
+async def test_a_record_of_the_log_is_found(docs: Index, log: MemoryLog) -> None:
+    log.put("a", '{"title":"blue river"}')
+    await docs.wait_token("docs:0:0", 5)
+    assert await keys(docs, "river") == ["a"]
+
+
+async def test_the_newest_document_of_a_key_is_found(docs: Index, log: MemoryLog) -> None:
+    for title in ("blue", "green"):
+        log.put("a", f'{{"title":"{title}"}}')
+    await docs.wait_token("0-2", 5)
+    assert await keys(docs, "blue") == []
+    found = await docs.get("a")
+    assert found is not None
+    assert (found.source, found.offset, found.shard) == (b'{"title":"green"}', 1, 0)
+
+
+async def test_a_null_value_deletes(docs: Index, log: MemoryLog) -> None:
+    log.put("a", '{"title":"blue"}')
+    log.put("a", None)
+    await docs.wait_token("0-2", 5)
+    assert await docs.get_many(["a", "b"]) == [None, None]
+
+
+async def test_a_token_that_is_not_reached_times_out(docs: Index) -> None:
+    with pytest.raises(TimedOutError, match=r"\[docs\] is at -, 0-9 was not reached in 0 s"):
+        await docs.wait_token("0-9", 0)
+    with pytest.raises(TimedOutError):
+        await docs.wait_token("7-1", 0)
+
+
+async def test_everything_survives_a_clean_stop(open_node: OpenNode, logs: Logs) -> None:
+    node = open_node()
+    await node.start()
+    index = await node.create_index("docs", {"settings": {"number_of_shards": 3}})
+    await index.write([WriteOp(Op.UPSERT, f"k{n}", b'{"n":1}') for n in range(50)])
+    await node.stop()
+    assert sum(logs.sources["docs"].hints.values()) == 50
+    again = open_node()
+    await again.start()
+    await shards_open(again.indexes["docs"], 3)
+    assert again.indexes["docs"].stats().n_docs == 50
+    assert again.indexes["docs"].uuid == index.uuid
+    await again.stop()
+
+
+async def test_what_was_not_flushed_is_read_again_from_the_log(
+    open_node: OpenNode, logs: Logs
+) -> None:
+    node = open_node()
+    await node.start()
+    index = await node.create_index("docs")
+    await index.write([WriteOp(Op.UPSERT, "a", b'{"n":1}')])
+    await index.flush()
+    await index.write([WriteOp(Op.UPSERT, "b", b'{"n":2}')])
+    await index.stop(flush=False)
+    node.indexes.clear()
+    await node.stop()
+    again = open_node()
+    await again.start()
+    await again.indexes["docs"].wait_token("0-2", 5)
+    assert again.indexes["docs"].stats().n_docs == 2
+    await again.stop()
+
+
+async def test_fields_found_in_documents_are_on_disk_before_their_segments(
+    docs: Index, log: MemoryLog, tmp_path: Path
+) -> None:
+    log.put("a", '{"colour":"blue"}')
+    await docs.wait_token("0-1", 5)
+    assert "colour" not in index_json(tmp_path, "docs").read_text()
+    await docs.flush()
+    assert "colour" in index_json(tmp_path, "docs").read_text()
+
+
+async def test_a_put_mapping_is_durable(docs: Index, tmp_path: Path) -> None:
+    await docs.put_mapping({"properties": {"n": {"type": "long"}}})
+    assert '"long"' in index_json(tmp_path, "docs").read_text()
+    with pytest.raises(MappingError):
+        await docs.put_mapping({"properties": {"n": {"type": "text"}}})
+
+
+async def test_a_full_memtable_is_flushed_and_merged_by_itself(
+    open_node: OpenNode, logs: Logs
+) -> None:
+    node = open_node(None, IndexOptions(memtable_docs=20, merge_factor=2))
+    await node.start()
+    index = await node.create_index("docs")
+    for first in range(0, 200, 20):
+        await index.write(
+            [WriteOp(Op.UPSERT, f"k{n}", b'{"t":"x"}') for n in range(first, first + 20)]
+        )
+        await asyncio.sleep(0.02)
+    await index.flush()
+    stats = index.stats().shards[0]
+    assert stats.n_docs == 200
+    assert stats.n_flushes > 2
+    assert stats.n_merges > 0
+    assert logs.sources["docs"].hints == {0: 200}
+    await node.stop()
+
+
+async def test_an_old_memtable_is_flushed(open_node: OpenNode) -> None:
+    node = open_node(PipelineOptions(flush_age_s=0.0))
+    await node.start()
+    index = await node.create_index("docs")
+    await index.write([WriteOp(Op.UPSERT, "a", b"{}")])
+    index.tick()
+    while index.shards[0].engine.durable_offset < 1:
+        await asyncio.sleep(0.005)
+    await node.stop()
+
+
+async def test_force_merge_leaves_one_segment(docs: Index) -> None:
+    for n in range(3):
+        await docs.write([WriteOp(Op.UPSERT, f"k{n}", b"{}")])
+        await docs.flush()
+    await docs.force_merge()
+    assert [s.n_docs for s in docs.stats().shards[0].segments if s.n_bytes] == [3]
+
+
+async def test_a_second_process_cannot_have_the_directory(node: Node, open_node: OpenNode) -> None:
+    with pytest.raises(StorageError, match="in use by another process"):
+        await open_node().start()
+
+
+async def test_a_damaged_index_is_named_at_the_start(open_node: OpenNode, tmp_path: Path) -> None:
+    index_json(tmp_path, "docs").parent.mkdir(parents=True)
+    index_json(tmp_path, "docs").write_text("{")
+    with pytest.raises(CorruptionError, match=r"index\.json"):
+        await open_node().start()
+    index_json(tmp_path, "docs").unlink()
+    node = open_node()
+    await node.start()
+    assert node.indexes == {}
+    await node.stop()
+
+
+async def test_an_index_can_be_made_once(node: Node) -> None:
+    await node.create_index("docs")
+    with pytest.raises(IndexExistsError):
+        await node.create_index("docs")
+    with pytest.raises(InvalidIndexNameError):
+        await node.create_index("Docs")
+    assert await node.get_or_create("docs") is node.indexes["docs"]
+
+
+async def test_two_who_need_the_same_index_make_one(node: Node) -> None:
+    first, second = await asyncio.gather(node.get_or_create("x"), node.get_or_create("x"))
+    assert first is second
+
+
+async def test_a_bad_mapping_makes_no_index(node: Node, tmp_path: Path) -> None:
+    with pytest.raises(MappingError):
+        await node.create_index("docs", {"mappings": {"properties": {"n": {"type": "int"}}}})
+    assert not index_json(tmp_path, "docs").exists()
+
+
+async def test_a_deleted_index_is_gone_and_can_be_made_again(
+    node: Node, docs: Index, tmp_path: Path
+) -> None:
+    await docs.write([WriteOp(Op.UPSERT, "a", b"{}")])
+    await node.delete_index("docs")
+    assert list((tmp_path / "indexes").iterdir()) == []
+    with pytest.raises(IndexNotFoundError):
+        await node.delete_index("docs")
+    await node.create_index("docs")
+
+
+async def test_names_wildcards_and_exclusions_resolve(node: Node) -> None:
+    for name in ("logs-1", "logs-2", "docs"):
+        await node.create_index(name)
+
+    def names(expression: str) -> list[str]:
+        return [index.name for index in node.resolve(expression)]
+
+    assert names("_all") == names("*") == names("") == ["docs", "logs-1", "logs-2"]
+    assert names("logs-*,docs") == ["logs-1", "logs-2", "docs"]
+    assert names("*,-logs-1") == ["docs", "logs-2"]
+    assert names("none*") == []
+    with pytest.raises(IndexNotFoundError):
+        names("docs,none")
+
+
+async def test_a_node_is_ready_when_it_has_caught_up(open_node: OpenNode, logs: Logs) -> None:
+    node = open_node()
+    assert not node.is_ready
+    await node.start()
+    index = await node.create_index("docs")
+    assert not index.is_ready
+    await shards_open(index, 1)
+    await asyncio.sleep(0)
+    assert node.is_ready
+    await node.stop()
+
+
+async def test_a_shard_that_moved_away_is_not_searched(docs: Index, log: MemoryLog) -> None:
+    log.put("a", '{"t":"x"}')
+    await docs.wait_token("0-1", 5)
+    await docs.close_partition(0, True)
+    assert await keys(docs, "x") == []
+    await docs.deliver(0, [], 9)
+    assert docs.backlog_bytes(0) == 0
+    assert await docs.open_partition(0) == 1
+    assert await keys(docs, "x") == ["a"]
+
+
+async def test_a_source_that_fails_is_told_by_readiness(docs: Index, logs: Logs) -> None:
+    await docs.fail_partition(0, StorageError("gone"))
+    assert not docs.is_ready
+    assert (await docs.get_many(["a"])) == [None]
+
+
+async def test_a_record_that_no_index_can_take_ends_in_the_dead_letters(
+    docs: Index, log: MemoryLog, logs: Logs
+) -> None:
+    log.add(NewRecord(b"a", b"not json"))
+    log.put("b", '{"t":"x"}')
+    await docs.wait_token("0-2", 5)
+    await docs.flush()
+    assert [r.value for r in logs.dead_letters["docs"].partitions[0]] == [b"not json"]
+    assert await keys(docs, "x") == ["b"]

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from index.document import Op, Outcome
+from index.errors import (
+    DocumentNotFoundError,
+    InvalidRequestError,
+    MappingError,
+    OverloadError,
+    StorageError,
+    VersionConflictError,
+)
+from pipeline.feed import Feed
+from pipeline.node import Index, Node, PipelineOptions, WriteOp, WriteResult
+from tests.pipeline.conftest import OpenNode, shards_open
+from tests.pipeline.logs import MemoryLog
+
+
+def upsert(key: str | None, source: bytes = b'{"n":1}', **options: int) -> WriteOp:
+    return WriteOp(Op.UPSERT, key, source, **options)
+
+
+async def one(index: Index, op: WriteOp) -> WriteResult:
+    [result] = await index.write([op])
+    return result
+
+
+async def test_a_new_document_is_created_and_at_once_searchable(docs: Index) -> None:
+    result = await one(docs, upsert("a"))
+    assert (result.status, result.outcome, result.key) == (201, Outcome.CREATED, "a")
+    assert (result.partition, result.offset, result.version) == (0, 0, 0)
+    assert await docs.get("a") is not None
+
+
+async def test_the_token_of_a_write_covers_it(docs: Index) -> None:
+    results = await docs.write([upsert("a"), upsert("b")])
+    assert docs.write_token(results) == "0-2" == docs.token()
+
+
+async def test_a_document_without_key_gets_one(docs: Index) -> None:
+    first, second = await docs.write([upsert(None), upsert(None)])
+    assert first.key != second.key
+    assert len(first.key) == 20
+
+
+async def test_a_second_write_updates(docs: Index) -> None:
+    results = await docs.write([upsert("a"), upsert("a")])
+    assert [(r.status, r.outcome) for r in results] == [
+        (201, Outcome.CREATED),
+        (200, Outcome.UPDATED),
+    ]
+
+
+async def test_create_of_what_exists_is_a_conflict(docs: Index) -> None:
+    await one(docs, upsert("a"))
+    result = await one(docs, WriteOp(Op.CREATE, "a", b"{}"))
+    assert result.status == 409
+    assert isinstance(result.error, VersionConflictError)
+    assert "document already exists" in str(result.error)
+
+
+async def test_an_older_version_is_a_conflict(docs: Index) -> None:
+    await one(docs, upsert("a", version=7))
+    result = await one(docs, upsert("a", version=6))
+    assert (result.status, result.version) == (409, 7)
+
+
+async def test_deletes_say_whether_there_was_something(docs: Index) -> None:
+    await one(docs, upsert("a"))
+    results = await docs.write([WriteOp(Op.DELETE, "a"), WriteOp(Op.DELETE, "a")])
+    assert [r.status for r in results] == [200, 404]
+
+
+async def test_updates_merge_or_say_what_is_missing(docs: Index) -> None:
+    await one(docs, upsert("a", b'{"n":1,"m":1}'))
+    merged, missing = await docs.write(
+        [WriteOp(Op.UPDATE, "a", b'{"n":2}'), WriteOp(Op.UPDATE, "b", b'{"n":2}')]
+    )
+    found = await docs.get("a")
+    assert found is not None
+    assert (merged.status, found.source) == (200, b'{"n":2,"m":1}')
+    assert isinstance(missing.error, DocumentNotFoundError)
+
+
+async def test_an_update_may_index_what_is_missing(docs: Index) -> None:
+    source = b'{"n":2}'
+    same = WriteOp(Op.UPDATE, "a", source, upsert=source)
+    other = WriteOp(Op.UPDATE, "b", source, upsert=b'{"n":9}')
+    assert [r.status for r in await docs.write([same, other])] == [201, 201]
+    found = [document.source for document in await docs.get_many(["a", "b"]) if document]
+    assert found == [b'{"n":2}', b'{"n":9}']
+
+
+async def test_what_cannot_be_indexed_never_gets_into_the_log(docs: Index, log: MemoryLog) -> None:
+    await docs.put_mapping({"properties": {"n": {"type": "long"}}})
+    results = await docs.write(
+        [
+            upsert("a", b"{"),
+            upsert("b", b'{"n":"many"}'),
+            upsert("x" * 513),
+            upsert("\ud800"),
+            upsert(""),
+            WriteOp(Op.DELETE),
+            upsert("good"),
+        ]
+    )
+    assert [r.status for r in results] == [400] * 6 + [201]
+    assert isinstance(results[1].error, MappingError)
+    assert isinstance(results[2].error, InvalidRequestError)
+    assert len(log.partitions[0]) == 1
+
+
+async def test_results_come_in_the_order_of_the_ops(docs: Index) -> None:
+    ops = [upsert(f"k{n}", b"{" if n % 3 == 0 else b"{}") for n in range(100)]
+    results = await docs.write(ops)
+    assert [r.key for r in results] == [op.key for op in ops]
+    assert [r.status for r in results] == [400 if n % 3 == 0 else 201 for n in range(100)]
+
+
+async def test_outcomes_are_known_even_if_the_log_answers_after_they_are_applied(
+    docs: Index, log: MemoryLog
+) -> None:
+    log.answer = asyncio.Event()
+    writing = asyncio.ensure_future(docs.write([upsert("a")]))
+    await docs.wait_token("0-1", 5)
+    log.answer.set()
+    assert (await writing)[0].outcome is Outcome.CREATED
+
+
+async def test_a_log_that_fails_fails_the_write(docs: Index, log: MemoryLog) -> None:
+    log.failures = [StorageError("disk full")]
+    with pytest.raises(StorageError):
+        await docs.write([upsert("a")])
+    assert (await one(docs, upsert("a"))).status == 201
+
+
+async def test_writes_to_several_shards_are_told_apart(node: Node) -> None:
+    index = await node.create_index("many", {"settings": {"number_of_shards": 4}})
+    await shards_open(index, 4)
+    results = await index.write([upsert(f"k{n}") for n in range(40)])
+    assert {r.status for r in results} == {201}
+    assert len({r.partition for r in results}) == 4
+    assert index.write_token(results) == index.token()
+
+
+async def test_a_shard_that_is_elsewhere_leaves_the_outcome_unknown(
+    docs: Index, log: MemoryLog
+) -> None:
+    await docs.close_partition(0, True)
+    log.grown.clear()
+    result = await one(docs, upsert("a"))
+    assert (result.status, result.outcome, result.offset) == (200, None, 0)
+
+
+async def test_an_index_without_log_takes_no_writes(node: Node) -> None:
+    index = await node.create_index("ro", feed=Feed(None, MemoryLog(), None))
+    with pytest.raises(InvalidRequestError, match="takes no writes"):
+        await index.write([upsert("a")])
+
+
+async def test_too_many_bytes_under_way_are_refused(open_node: OpenNode) -> None:
+    node = open_node(PipelineOptions(max_write_bytes=1_000))
+    await node.start()
+    index = await node.create_index("docs")
+    log = index.log
+    assert isinstance(log, MemoryLog)
+    log.answer = asyncio.Event()
+    first = asyncio.ensure_future(index.write([upsert("a", b'{"t":"%s"}' % (b"x" * 2_000))]))
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadError):
+        await index.write([upsert("b")])
+    log.answer.set()
+    await first
+    await node.stop()
