@@ -9,9 +9,10 @@ import random
 from aiokafka.errors import KafkaError
 
 from consumers import codecs
-from consumers.kafka_fetch import FetchCounts, SinkError
+from consumers.kafka_fetch import SinkError
 from consumers.kafka_log import KafkaLog
 from consumers.kafka_options import KafkaOptions, KafkaSecurity
+from consumers.kafka_positions import FetchCounts
 from consumers.kafka_session import Session, StalledError
 from consumers.source import Sink, shard_no
 
@@ -25,7 +26,8 @@ class KafkaSource:
 
     Where each shard begins is the sink's word alone; the offsets committed to the group are
     hints for lag dashboards. Troubles of the broker end a session and begin another, with
-    pauses that grow; errors of the sink end `run`.
+    pauses that grow; errors of the sink end `run`. Making one raises OSError for certificates
+    that cannot be read.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class KafkaSource:
         self.topics = tuple(topics)
         self.group = group
         self.options = options or KafkaOptions()
+        self.options.security.arguments()  # what cannot be read is said at once
         self.counts = FetchCounts()
         self.n_sessions = 0
         self.last_error: str | None = None

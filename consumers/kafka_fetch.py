@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
@@ -25,16 +24,10 @@ from aiokafka.errors import (
 )
 
 from consumers.kafka_options import KafkaOptions
+from consumers.kafka_positions import FetchCounts, Positions
 from consumers.kafka_probe import OffsetProbe
-from consumers.source import (
-    DataGapError,
-    PoisonError,
-    Record,
-    Sink,
-    SourceError,
-    TruncatedError,
-    shard_no,
-)
+from consumers.source import PoisonError, Record, Sink, SourceError
+from index.errors import TailraceError
 
 log = logging.getLogger(__name__)
 
@@ -52,57 +45,6 @@ BROKER_TROUBLE = (KafkaError, ConsumerStoppedError, OSError)
 
 class SinkError(Exception):
     """The sink raised; `__cause__` says what. It ends the source."""
-
-
-@dataclass(slots=True)
-class Positions:
-    """Which offset each partition of ours wants next, within one generation of the group.
-
-    Invariant: a partition is in `next` only between its opening and its revocation or halt.
-    """
-
-    topics: tuple[str, ...]
-    next: dict[TopicPartition, int] = field(default_factory=dict)
-    ends: dict[TopicPartition, int] = field(default_factory=dict)
-    """Newest known end of each partition."""
-    first_ends: dict[TopicPartition, int] = field(default_factory=dict)
-    """The end of each partition when it was opened: at it, the shard is caught up."""
-    generation: int = 0
-    """Bumped whenever ownership moves; what was begun in an older one is void."""
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    """Closed from an assignment until its partitions are opened and sought."""
-
-    def shard_no(self, tp: TopicPartition) -> int:
-        return shard_no(self.topics, tp.topic, tp.partition)
-
-    def begin_generation(self) -> None:
-        self.generation += 1
-        self.next.clear()
-        self.ends.clear()
-        self.first_ends.clear()
-
-    def gap(
-        self, tp: TopicPartition, next_offset: int, bounds: tuple[int, int]
-    ) -> SourceError | None:
-        """Return why a shard cannot go on at `next_offset`, None where it can."""
-        start, end = bounds
-        if next_offset < start:
-            return DataGapError(tp.topic, tp.partition, next_offset, start)
-        if next_offset > end:
-            return TruncatedError(tp.topic, tp.partition, next_offset, end)
-        return None
-
-
-@dataclass(slots=True)
-class FetchCounts:
-    """What the loop has seen; for metrics."""
-
-    records: int = 0
-    below_position: int = 0
-    """Records dropped because they came again."""
-    holes: int = 0
-    """Jumps in the offsets: compaction, transaction markers."""
-    errors: int = 0
 
 
 class FetchLoop:
@@ -273,9 +215,16 @@ class FetchLoop:
         self.is_delivering = True
         try:
             await self._sink.deliver(self._positions.shard_no(tp), records, next_offset)
+        except TailraceError as error:
+            if self._positions.generation == generation:
+                # The shard has failed, and knows it: the others go on.
+                log.error("shard takes no records", extra={"reason": str(error)})
+                self._give_up(tp)
+            return
         except Exception as error:
             if self._positions.generation == generation:
                 raise SinkError from error
+            return
         finally:
             self.is_delivering = False
         if self._positions.generation == generation:
@@ -284,14 +233,17 @@ class FetchLoop:
     async def _halt(self, tp: TopicPartition, error: SourceError) -> None:
         """Give one partition up; the others go on."""
         log.error("partition halted", extra={"reason": str(error)})
-        del self._positions.next[tp]
-        self._careful.pop(tp, None)
-        self._paused.discard(tp)
-        self._pause(tp)
+        self._give_up(tp)
         try:
             await self._sink.fail_partition(self._positions.shard_no(tp), error)
         except Exception as failure:
             raise SinkError from failure
+
+    def _give_up(self, tp: TopicPartition) -> None:
+        del self._positions.next[tp]
+        self._careful.pop(tp, None)
+        self._paused.discard(tp)
+        self._pause(tp)
 
     def _forget_lost(self) -> None:
         owned = self._positions.next.keys()

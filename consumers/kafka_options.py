@@ -54,7 +54,7 @@ class KafkaOptions:
     rebalance_timeout_ms: int = 60_000
     """Longest that a rebalance waits for a member. A third of it is for flushing."""
 
-    fetch_max_wait_ms: int = 20
+    fetch_max_wait_ms: int = 10
     """Longest that a broker holds a fetch that finds nothing. While it holds one, new records of
     a partition that the fetch does not name wait, so this bounds freshness. Larger: fewer
     requests when idle."""

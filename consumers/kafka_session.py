@@ -17,11 +17,13 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from consumers.kafka_fetch import FetchCounts, FetchLoop, Positions, SinkError
+from consumers.kafka_fetch import FetchLoop, SinkError
 from consumers.kafka_options import KafkaOptions
+from consumers.kafka_positions import FetchCounts, Positions
 from consumers.kafka_probe import OffsetProbe
 from consumers.source import ReplacedError, Sink, SourceError, fence_of, is_behind_fence
 from consumers.watchdog import Watchdog
+from index.errors import TailraceError
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +74,10 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return, per shard, how many offsets are not delivered, as far as is known."""
         positions = self.positions
         lags = {}
+        assigned = self._consumer.assignment()
         for tp, next_offset in positions.next.items():
-            end = max(positions.ends[tp], self._consumer.highwater(tp) or 0)
+            seen = self._consumer.highwater(tp) if tp in assigned else None
+            end = max(positions.ends[tp], seen or 0)
             lags[positions.shard_no(tp)] = max(end - next_offset, 0)
         return lags
 
@@ -110,17 +114,28 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         closing = self._begin(self._close_shards())
         await asyncio.wait([closing], timeout=self._options.rebalance_timeout_ms / 3000)
         if not closing.done():
-            log.warning("shards close slowly", extra={"partitions": len(self._opened)})
-        with contextlib.suppress(Exception):
+            log.warning("shards close slowly", extra={"partitions": len(revoked)})
+        try:
             await self._commit_hints(revoked)
+        except Exception as error:
+            self._fail(error)
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Hold the partitions back until their shards are open."""
         self._lost_at = None
         self.positions.begin_generation()
         self.positions.gate.clear()
-        self._consumer.pause(*assigned)
+        try:
+            self._consumer.pause(*assigned)
+        except Exception as error:
+            self._fail(error)
+            return
         self._begin(self._open_shards(assigned, self.positions.generation))
+
+    def _fail(self, error: BaseException) -> None:
+        """End the session with `error`; aiokafka would only log what its listener raises."""
+        if not self._fatal.done():
+            self._fatal.set_exception(error)
 
     # -- shards ------------------------------------------------------------------------------
 
@@ -138,11 +153,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._transition
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or task.exception() is None or self._fatal.done():
-            return
-        error = task.exception()
-        assert error is not None
-        self._fatal.set_exception(error)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
 
     async def _open_shards(self, tps: set[TopicPartition], generation: int) -> None:
         if self.positions.generation != generation:
@@ -159,8 +172,13 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self.was_assigned = True
         self.positions.gate.set()
 
-    async def _open_shard(self, tp: TopicPartition) -> tuple[TopicPartition, int | None]:
-        next_offset = await self._sink.open_partition(self.positions.shard_no(tp))
+    async def _open_shard(
+        self, tp: TopicPartition
+    ) -> tuple[TopicPartition, int | TailraceError | None]:
+        try:
+            next_offset = await self._sink.open_partition(self.positions.shard_no(tp))
+        except TailraceError as error:
+            return tp, error  # this shard's own trouble: the others go on
         self._opened.add(tp)
         return tp, next_offset
 
@@ -183,26 +201,32 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _start_fetching(
         self,
         tp: TopicPartition,
-        stored: int | None,
+        stored: int | TailraceError | None,
         bounds: tuple[int, int],
         replaced: SourceError | None,
     ) -> None:
         """Seek to where the shard stands; an empty shard begins at the start of the log."""
         positions = self.positions
+        if isinstance(stored, TailraceError):
+            await self._halt(tp, stored, bounds[0])
+            return
         next_offset = bounds[0] if stored is None else stored
         gap = positions.gap(tp, next_offset, bounds) or replaced
         if gap is not None:
-            log.error("partition halted", extra={"reason": str(gap)})
-            # It stays paused; without a position aiokafka would ask for one for ever.
-            with contextlib.suppress(IllegalStateError):
-                self._consumer.seek(tp, bounds[0])
-            await _gather_sink([self._sink.fail_partition(positions.shard_no(tp), gap)])
+            await self._halt(tp, gap, bounds[0])
             return
         positions.next[tp] = next_offset
         positions.ends[tp] = positions.first_ends[tp] = bounds[1]
         with contextlib.suppress(IllegalStateError):
             self._consumer.seek(tp, next_offset)
             self._consumer.resume(tp)
+
+    async def _halt(self, tp: TopicPartition, error: TailraceError, log_start: int) -> None:
+        log.error("partition halted", extra={"reason": str(error)})
+        # It stays paused; without a position aiokafka would ask for one for ever.
+        with contextlib.suppress(IllegalStateError):
+            self._consumer.seek(tp, log_start)
+        await _gather_sink([self._sink.fail_partition(self.positions.shard_no(tp), error)])
 
     async def _close_shards(self) -> None:
         tps = [*self._opened]

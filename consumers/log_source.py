@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from index.errors import StorageError, TailraceError
 
 if TYPE_CHECKING:
     from consumers.log import EmbeddedLog
+
+log = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 20
 RECHECK_S = 0.005
@@ -66,8 +69,8 @@ class EmbeddedSource:
         self._log.cut_behind(partition, next_offset)
 
     def lag(self) -> dict[int, int]:
-        log = self._log
-        return {no: log.end_offset(no) - at.next_offset for no, at in self._positions.items()}
+        end_offset = self._log.end_offset
+        return {no: end_offset(no) - at.next_offset for no, at in self._positions.items()}
 
     def is_caught_up(self) -> bool:
         return self._n_opened == self._log.n_partitions and all(
@@ -75,12 +78,17 @@ class EmbeddedSource:
         )
 
     async def _run_partition(self, sink: Sink, partition: int) -> None:
-        stored = await sink.open_partition(partition)
         try:
-            error = self._gap(partition, stored) or await self._replaced(sink, partition)
-            if error is not None:
+            stored = await sink.open_partition(partition)
+        except TailraceError as error:
+            self._n_opened += 1
+            await self._give_up(sink, partition, error)
+            return
+        try:
+            gap = self._gap(partition, stored) or await self._replaced(sink, partition)
+            if gap is not None:
                 self._n_opened += 1
-                await sink.fail_partition(partition, error)
+                await self._give_up(sink, partition, gap)
                 return
             start = self._log.start_offset(partition) if stored is None else stored
             self._positions[partition] = _Position(start, self._log.end_offset(partition))
@@ -94,28 +102,27 @@ class EmbeddedSource:
             await sink.close_partition(partition, True)
 
     def _gap(self, partition: int, stored: int | None) -> SourceError | None:
-        log = self._log
-        start, end = log.start_offset(partition), log.end_offset(partition)
+        start, end = self._log.start_offset(partition), self._log.end_offset(partition)
         if stored is None or start <= stored <= end:
             return None
         if stored < start:
-            return DataGapError(log.topic, partition, stored, start)
-        return TruncatedError(log.topic, partition, stored, end)
+            return DataGapError(self._log.topic, partition, stored, start)
+        return TruncatedError(self._log.topic, partition, stored, end)
 
     async def _replaced(self, sink: Sink, partition: int) -> TailraceError | None:
-        log, fence = self._log, fence_of(sink, partition)
-        if fence is None or fence["offset"] < log.start_offset(partition):
+        fence = fence_of(sink, partition)
+        if fence is None or fence["offset"] < self._log.start_offset(partition):
             return None  # no longer held: that proves nothing
-        reader = log.reader(partition, fence["offset"])
+        reader = self._log.reader(partition, fence["offset"])
         try:
-            records = await log.read(reader, 1)
+            records = await self._log.read(reader, 1)
         except StorageError as error:
             return error
         finally:
             reader.close()
         if records and is_behind_fence(fence, records[0].timestamp_ms, records[0].value):
             return None
-        return ReplacedError(log.topic, partition, fence["offset"])
+        return ReplacedError(self._log.topic, partition, fence["offset"])
 
     async def _feed(self, sink: Sink, partition: int, reader: LogReader) -> None:
         position = self._positions[partition]
@@ -127,8 +134,7 @@ class EmbeddedSource:
             try:
                 stored = await self._log.read(reader, READ_BYTES)
             except StorageError as error:
-                del self._positions[partition]
-                await sink.fail_partition(partition, self._gap(partition, offset) or error)
+                await self._give_up(sink, partition, self._gap(partition, offset) or error)
                 return
             if not stored:
                 await self._wait_growth(partition, offset)
@@ -139,8 +145,19 @@ class EmbeddedSource:
                 for no, s in enumerate(stored, offset)
             ]
             assert offset + len(records) == reader.next_offset
-            await sink.deliver(partition, records, reader.next_offset)
+            try:
+                await sink.deliver(partition, records, reader.next_offset)
+            except TailraceError as error:
+                # The shard has failed, and knows it: the others go on.
+                log.error("shard takes no records", extra={"reason": str(error)})
+                del self._positions[partition]
+                return
             position.next_offset = reader.next_offset
+
+    async def _give_up(self, sink: Sink, partition: int, error: TailraceError) -> None:
+        log.error("partition halted", extra={"reason": str(error)})
+        self._positions.pop(partition, None)
+        await sink.fail_partition(partition, error)
 
     async def _wait_growth(self, partition: int, offset: int) -> None:
         growth = asyncio.ensure_future(self._log.wait_past(partition, offset))

@@ -3,7 +3,8 @@
 The protocols are the pipeline's. A source drives one index: it learns from the sink where each
 shard stands, hands over the records from there on in order, and keeps its own positions; what
 the broker believes about them is never asked. It closes every partition that it opened, also
-one that failed. Troubles of the broker are waited out; errors of the sink end `run`.
+one that failed. Troubles of the broker are waited out. A `TailraceError` of the sink is one
+shard's trouble and ends that partition alone; any other error of the sink ends `run`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import google_crc32c
 from index.errors import TailraceError
 from pipeline.events import NewRecord, Record
 from pipeline.feed import Log, Sink, Source
+from pipeline.tokens import SHARDS_PER_TOPIC
 
 __all__ = [
     "DataGapError",
@@ -32,8 +34,6 @@ __all__ = [
     "is_behind_fence",
     "shard_no",
 ]
-
-SHARDS_PER_TOPIC = 65_536
 
 
 class SourceError(TailraceError):

@@ -40,7 +40,8 @@ def bits_of(mask: Mask) -> U64:
 def counts_of(column: Column, n_docs: int) -> npt.NDArray[np.int64]:
     """Return how many values each document has."""
     if column.starts is not None:
-        return np.diff(column.starts.astype(np.int64))
+        starts = column.starts.astype(np.int64)
+        return starts[1:] - starts[:-1]
     return mask_of(column.present, n_docs).astype(np.int64)
 
 

@@ -13,6 +13,9 @@ from index.options import IndexOptions
 
 Convert = Callable[[Any], Any]
 
+MAX_TERM_BYTES = 0xFFFF
+"""A term's length has 16 bits in the memtable, whatever the options say."""
+
 
 def converters(field: Field, options: IndexOptions) -> dict[type, Convert]:
     """Return a converter for each JSON type, but null, array and object, that the field takes.
@@ -55,7 +58,7 @@ def _text(field: Field, options: IndexOptions) -> dict[type, Convert]:
 
 
 def _keyword(field: Field, options: IndexOptions) -> Convert:
-    max_bytes = options.max_term_bytes
+    max_bytes = min(options.max_term_bytes, MAX_TERM_BYTES)
     ignore_above = field.ignore_above if field.ignore_above is not None else max_bytes
     name = field.name
 

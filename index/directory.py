@@ -143,7 +143,7 @@ def _write_all(file: int, chunks: Iterable[Chunk]) -> int:
     """Write every byte of every chunk; a short write is continued."""
     n_bytes = 0
     for chunk in chunks:
-        view = memoryview(chunk).cast("B")
+        view = memoryview(chunk).cast("B")  # type: ignore[arg-type]
         while view:
             n = os.write(file, view)
             n_bytes += n

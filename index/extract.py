@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from index.convert import Convert, converters, nothing
+from index.convert import MAX_TERM_BYTES, Convert, converters, nothing
 from index.dates import looks_like_date
 from index.errors import MappingError
 from index.field import Field, check_field_name
@@ -29,10 +29,13 @@ class ParsedDocument(msgspec.Struct, frozen=True, gc=False):
     values: dict[int, Value]
 
 
+_ALL_STRINGS = {str}
+
+
 class _Leaf:
     """How one field reads JSON values: a converter for each type it takes."""
 
-    __slots__ = ("by_type", "is_set", "name", "no", "subs")
+    __slots__ = ("by_type", "is_set", "name", "no", "subs", "twin_bytes")
 
     def __init__(self, field: Field, no: int, options: IndexOptions) -> None:
         self.no = no
@@ -44,9 +47,23 @@ class _Leaf:
             type(None): nothing,
         }
         self.subs: list[_Leaf] = []
+        self.twin_bytes = -1
+
+    def add_sub(self, sub: _Leaf, field: Field, options: IndexOptions) -> None:
+        """Add a multi-field. The only one, a keyword of a text, is its twin: a value of at most
+        `twin_bytes` has the same bytes in both, and is converted once."""
+        self.subs.append(sub)
+        if len(self.subs) == 1 and sub.is_set and self.by_type[str] is str.encode:
+            self.twin_bytes = min(options.max_term_bytes, MAX_TERM_BYTES)
+            if field.ignore_above is not None:
+                self.twin_bytes = min(self.twin_bytes, field.ignore_above)
+        else:
+            self.twin_bytes = -1
 
     def many(self, values: list[Any]) -> Any:
         """Convert an array: None, one value, or a list of values."""
+        if set(map(type, values)) == _ALL_STRINGS:
+            return self.joined([v for v in map(self.by_type[str], values) if v is not None])
         out: list[Any] = []
         for value in values:
             one = self.convert(value)
@@ -72,6 +89,20 @@ class _Leaf:
                 f"found {'an object' if isinstance(value, dict) else type(value).__name__}"
             )
         return converter(value)
+
+    def put_subs(self, value: Any, converted: Any, values: dict[int, Any]) -> None:
+        """Convert for the multi-fields, none of which has a value yet. `converted`: our own."""
+        kind = type(converted)
+        twin_bytes = self.twin_bytes
+        if kind is bytes and len(converted) <= twin_bytes:
+            values[self.subs[0].no] = converted
+        elif kind is list and twin_bytes >= 0 and max(map(len, converted)) <= twin_bytes:
+            values[self.subs[0].no] = self.subs[0].joined(converted)
+        else:
+            for sub in self.subs:
+                sub_converted = sub.convert(value)
+                if sub_converted is not None:
+                    values[sub.no] = sub_converted
 
     def put(self, value: Any, values: dict[int, Any]) -> None:
         """Convert, and add to what the field has already."""
@@ -100,7 +131,7 @@ class _Layout:
             if field.parent is None:
                 self.leaves[field.name] = leaf
             else:
-                self.leaves[field.parent].subs.append(leaf)
+                self.leaves[field.parent].add_sub(leaf, field, options)
         self.tops = {name: leaf for name, leaf in self.leaves.items() if "." not in name}
 
 
@@ -149,8 +180,8 @@ class Extractor:
                 converted = converter(value)
                 if converted is not None:
                     values[leaf.no] = converted
-                for sub in leaf.subs:
-                    sub.put(value, values)
+                if leaf.subs:
+                    leaf.put_subs(value, converted, values)
             if not rest:
                 return values, None
             walk = _Walk(layout, self._options, values)
@@ -158,6 +189,8 @@ class Extractor:
                 walk.member("", name, value, 1)
         except UnicodeEncodeError as error:
             raise MappingError(f"field [{name}] holds a half surrogate pair") from error
+        except RecursionError as error:
+            raise MappingError(f"field [{name}] holds arrays nested too deep") from error
         return values, walk
 
 
@@ -267,8 +300,9 @@ class _Walk:
             )
         if not self._new_fields:
             self._leaves = dict(self._leaves)
-        leaf, *subs = (_Leaf(field, no + k, self._options) for k, field in enumerate(fields))
-        leaf.subs = subs
+        leaf = _Leaf(fields[0], no, self._options)
+        for sub_no, sub in enumerate(fields[1:], no + 1):
+            leaf.add_sub(_Leaf(sub, sub_no, self._options), sub, self._options)
         self._leaves[name] = leaf
         self._new_fields += fields
 

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from index.errors import CorruptionError, StorageError
 from index.reader import U8
 
+SUFFIX = ".seg"
 MAGIC = b"TAILSEG\x01"
 VERSION = 1
 ALIGNMENT = 64

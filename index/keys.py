@@ -15,7 +15,7 @@ from index.reader import I64, U8
 
 
 def encode_keys(blob: U8, starts: I64) -> Iterator[Section]:
-    """Yield the sections for the keys blob[starts[d]:starts[d + 1]]; of equal keys the last wins."""
+    """Yield the sections for keys blob[starts[d]:starts[d + 1]]; of equal ones the last wins."""
     n_docs = len(starts) - 1
     # at most 3/4 full
     n_slots = 1 << max(2, (n_docs * 4 // 3).bit_length())
@@ -52,8 +52,11 @@ class Keys:
 
     def find(self, keys: Sequence[bytes]) -> I64:
         """Return the newest doc id of each key, or -1."""
-        blob, starts = join_bytes(keys)
-        out = np.empty(len(keys), np.int64)
+        return self.find_all(*join_bytes(keys))
+
+    def find_all(self, blob: U8, starts: I64) -> I64:
+        """Return the newest doc id of each key blob[starts[i]:starts[i + 1]], or -1."""
+        out = np.empty(len(starts) - 1, np.int64)
         kernels.find_keys(self._row, blob, starts, out)
         return out
 

@@ -15,8 +15,7 @@ import msgspec
 
 from index.directory import Directory
 from index.errors import CorruptionError
-from index.format import checksum
-from index.segment import SUFFIX, SegmentMeta
+from index.format import SUFFIX, checksum
 
 FORMAT_VERSION = 1
 KEPT = 2
@@ -26,6 +25,20 @@ TEMPORARY = ".tmp"
 DAMAGED = ".bad"
 _NAME = re.compile(r"manifest-(\d{12})\.json")
 _HEAD = re.compile(rb"tailrace manifest crc32c=([0-9a-f]{8}) length=(\d+)\n")
+
+
+class SegmentMeta(msgspec.Struct, frozen=True):
+    """What a manifest keeps of a segment."""
+
+    name: str
+    n_docs: int
+    n_bytes: int
+    crc: int
+    """Of the footer, which holds the checksum of the table, which holds those of the sections."""
+    first_offset: int
+    """Offsets of the first and last document in the log; -1 where there is none."""
+    last_offset: int
+    n_tombstones: int = 0
 
 
 class SegmentEntry(msgspec.Struct, frozen=True):
@@ -80,7 +93,7 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
         raise CorruptionError(name, head.end(), "checksum is wrong")
     try:
         manifest = msgspec.json.decode(body, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptionError(name, head.end(), str(error)) from None
     if manifest.format_version != FORMAT_VERSION:
         reason = f"format version {manifest.format_version}, this build reads {FORMAT_VERSION}"
@@ -123,8 +136,8 @@ def load_manifest(directory: Directory) -> Manifest | None:
         except CorruptionError as error:
             damaged.append(error)
             continue
-        for error in damaged:
-            directory.rename(error.name, error.name + DAMAGED)
+        for damage in damaged:
+            directory.rename(damage.name, damage.name + DAMAGED)
         if damaged:
             directory.sync()
         return manifest

@@ -18,7 +18,7 @@ from index.live_columns import DTYPES, ColumnSnapshot, LiveColumn, LiveText, Tex
 from index.memtable_draft import MemtableDraft
 from index.memtable_reader import MemtableReader
 from index.options import IndexOptions
-from index.reader import I64, U32, U64
+from index.reader import I64, U32, U64, Reader
 from index.schema import Field, SchemaRef
 from index.vocabulary import Vocabulary
 
@@ -91,9 +91,10 @@ class Memtable:
             self._older,
         )
 
-    def draft(self, reader: MemtableReader, alive: U64 | None) -> MemtableDraft:
-        """Return what of `reader` is to become a segment: its documents that have their bit in
-        `alive` (None: all). Thread rule: any thread."""
+    def draft(self, reader: Reader, alive: U64 | None) -> MemtableDraft:
+        """Return what of `reader`, one of ours, is to become a segment: its documents that have
+        their bit in `alive` (None: all). Thread rule: any thread."""
+        assert isinstance(reader, MemtableReader)
         return MemtableDraft(reader, alive, self.tombstones)
 
     # --- append ------------------------------------------------------------------------
@@ -105,9 +106,15 @@ class Memtable:
         offsets: list[int],
         sources: list[bytes],
     ) -> None:
-        """Add documents in log order. Only a `reader()` made afterwards sees them."""
+        """Add documents in log order. Only a `reader()` made afterwards sees them.
+
+        Raises: OverflowError for a version or offset of more than 63 bits; nothing has changed.
+        """
         first, n_docs = self._n_docs, self._n_docs + len(docs)
+        new_versions, new_offsets = np.array(versions, np.int64), np.array(offsets, np.int64)
         self._reserve(n_docs)
+        self._versions[first:n_docs] = new_versions
+        self._offsets[first:n_docs] = new_offsets
         groups = _group(docs, first)
         schema = self._ref.current
         by_field = [(schema.by_no(no), group) for no, group in groups.items()]
@@ -116,8 +123,6 @@ class Memtable:
         for field, group in by_field:
             if field.is_numeric:
                 self._append_numbers(field, group)
-        self._versions[first:n_docs] = versions
-        self._offsets[first:n_docs] = offsets
         self._sources += sources
         self._append_keys(keys, first)
         self._n_source_bytes += sum(map(len, sources)) + sum(map(len, keys))

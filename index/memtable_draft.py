@@ -8,7 +8,7 @@ import numpy as np
 
 from index.draft import TermChunk
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
-from index.memtable_reader import MemtableReader, to_ordinals
+from index.memtable_reader import MemtableReader, counts_of, to_ordinals
 from index.reader import I64, U8, U32, U64, Column, bitset
 
 CHUNK_ENTRIES = 1 << 20
@@ -103,7 +103,7 @@ class MemtableDraft:
         if column.starts is None:
             kept = Column(state.kind, column.values[self._kept], present, None)
         else:
-            counts = np.diff(column.starts.astype(np.int64))
+            counts = counts_of(column.starts)
             is_kept = np.repeat(self.doc_map >= 0, counts)
             starts = _starts(counts[self._kept]).astype(np.uint32)
             kept = Column(state.kind, column.values[is_kept], present, starts)

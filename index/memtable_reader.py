@@ -170,6 +170,12 @@ class MemtableReader:
         return doc_id
 
 
+def counts_of(starts: U32) -> I64:
+    """Return how many values each document has."""
+    ends: I64 = starts[1:].astype(np.int64)
+    return ends - starts[:-1]
+
+
 def to_ordinals(terms: Terms, column: Column) -> tuple[Column, I64]:
     """Return a column of term ids with ordinals in their place, those of a document rising, and
     the term id of each ordinal. A document without a value has ordinal 0 or none."""
@@ -186,6 +192,6 @@ def to_ordinals(terms: Terms, column: Column) -> tuple[Column, I64]:
     rank[ordered] = np.arange(len(ordered), dtype=np.uint32)
     ordinals = rank[np.where(values < terms.n, values, 0)]
     if column.starts is not None:
-        docs = np.repeat(np.arange(len(column.starts) - 1), np.diff(column.starts.astype(np.int64)))
+        docs = np.repeat(np.arange(len(column.starts) - 1), counts_of(column.starts))
         ordinals = ordinals[np.lexsort((ordinals, docs))]
     return Column("ord", ordinals, column.present, column.starts), ordered

@@ -6,13 +6,14 @@ The layout is that of kernels/postings.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from index.draft import TermChunk
 from index.errors import StorageError
-from index.format import Kind, Section, Sections, Spool
+from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.kernels import postings as kernels
 from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH
 from index.reader import I64, U8, U32
@@ -26,9 +27,7 @@ _NO_POSITIONS = np.empty(0, np.uint32)
 class PostingsWriter:
     """Takes the chunks of a draft in order. Thread rule: one thread."""
 
-    def __init__(
-        self, n_docs: int, norms: dict[int, U8], scratch: Callable[[], BinaryIO]
-    ) -> None:
+    def __init__(self, n_docs: int, norms: dict[int, U8], scratch: Callable[[], BinaryIO]) -> None:
         """`norms`: of each text field, each document's norm byte."""
         self._n_docs = n_docs
         self._norms = norms
@@ -58,7 +57,7 @@ class PostingsWriter:
         if bad >= 0:
             raise StorageError(f"term {bad} of a chunk about to be written has unsound postings")
         blocks, size, positions_size = (self._state - before).tolist()
-        parts = (
+        parts: tuple[npt.NDArray[Any], ...] = (
             records, last_docs[:blocks], metas[0, :blocks], metas[1, :blocks], data[:size],
             positions[:positions_size],
         )  # fmt: skip
@@ -79,7 +78,7 @@ class PostingsWriter:
         self._spools[Kind.POSTINGS].write(tail)
         self._spools[Kind.POSITIONS].write(tail)
         for kind, spool in self._spools.items():
-            yield Section(kind, 0xFFFFFFFF, spool.chunks())
+            yield Section(kind, NO_FIELD, spool.chunks())
 
     def close(self) -> None:
         for spool in self._spools.values():

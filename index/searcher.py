@@ -79,7 +79,7 @@ class Searcher:
         min_score = -np.inf if request.min_score is None else request.min_score
         needs_scores = k > 0 or request.min_score is not None
         program = Program(plan, scored=needs_scores)
-        matches = program.run(self.views, range(len(self.views)), k=k, min_score=min_score)
+        matches = program.run(self._statistics, range(len(self.views)), k=k, min_score=min_score)
         ranked = matches.ranked()
         has_sort = bool(request.sort)
         hits = [
@@ -116,7 +116,7 @@ class Searcher:
         mask = np.zeros(sum(n_words), np.uint64)
         scores = np.zeros(len(mask) * 64 if scored else 0, np.float32)
         found = Program(plan, scored=scored).run(
-            self.views,
+            self._statistics,
             range(len(self.views)),
             min_score=-np.inf if min_score is None else min_score,
             out_mask=mask,
@@ -138,7 +138,9 @@ class Searcher:
         if isinstance(query, ast.MatchAll):
             return sum(view.n_alive for view in self.views)
         return (
-            Program(self._plan(query), scored=False).run(self.views, range(len(self.views))).total
+            Program(self._plan(query), scored=False)
+            .run(self._statistics, range(len(self.views)))
+            .total
         )
 
     def match_docs(
@@ -155,7 +157,7 @@ class Searcher:
         if plan is NOTHING or not len(doc_ids):
             return is_match, scores
         program = Program(Every(((within, False), (plan, True))), scored=True)
-        matches = program.run(self.views, range(view_no, view_no + 1), k=len(doc_ids))
+        matches = program.run(self._statistics, range(view_no, view_no + 1), k=len(doc_ids))
         at = np.searchsorted(doc_ids, (matches.docs & 0xFFFFFFFF).astype(doc_ids.dtype))
         is_match[at] = True
         scores[at] = matches.scores

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import msgspec
@@ -26,13 +27,12 @@ from index.errors import CorruptionError, StorageError
 from index.format import Kind, Section, Sections, SegmentFile, section
 from index.keys import Keys, encode_keys, join_bytes
 from index.lengths import encode_lengths
+from index.manifest import SegmentMeta as SegmentMeta
 from index.options import IndexOptions
 from index.postings import Postings, PostingsWriter
 from index.reader import I64, U8, U32, U64, Column, FieldStats
-from index.stored import Stored, encode_sources
+from index.stored import Frame, PackedSources, Stored, encode_sources
 from index.terms import Terms, TermsWriter
-
-SUFFIX = ".seg"
 
 
 class NamedField(Protocol):
@@ -44,20 +44,6 @@ class NamedField(Protocol):
     def name(self) -> str: ...
     @property
     def type(self) -> str: ...
-
-
-class SegmentMeta(msgspec.Struct, frozen=True):
-    """What a manifest keeps of a segment."""
-
-    name: str
-    n_docs: int
-    n_bytes: int
-    crc: int
-    """Of the footer, which holds the checksum of the table, which holds those of the sections."""
-    first_offset: int
-    """Offsets of the first and last document in the log; -1 where there is none."""
-    last_offset: int
-    n_tombstones: int = 0
 
 
 class FieldInfo(msgspec.Struct, frozen=True):
@@ -135,9 +121,7 @@ class _SegmentWriter:
         self._fields = fields
         self._options = options
         self._n_docs = draft.n_docs
-        self._text = {
-            no: present for no, present in draft.text_present().items() if present.any()
-        }
+        self._text = {no: present for no, present in draft.text_present().items() if present.any()}
         lengths = draft.lengths()
         self._lengths: dict[int, U32] = {
             no: np.ascontiguousarray(lengths[no], np.uint32) for no in self._text
@@ -175,10 +159,12 @@ class _SegmentWriter:
             yield section(Kind.VERSIONS, versions)
         if tombstones:
             yield from _encode_tombstones(tombstones)
+        if isinstance(draft, PackedSources):
+            sources: Iterator[bytes | Frame] = draft.packed_sources()
+        else:
+            sources = draft.sources()
         options = self._options
-        yield from encode_sources(
-            draft.sources(), n_docs, options.stored_block_bytes, options.zstd_level
-        )
+        yield from encode_sources(sources, n_docs, options.stored_block_bytes, options.zstd_level)
 
     def _info(self, columns: dict[int, Column], offsets: I64, n_tombstones: int) -> SegmentInfo:
         infos = [self._text_info(no) for no in self._text]
@@ -348,7 +334,7 @@ class Segment:
         starts = sections.array(Kind.TOMBSTONE_STARTS, np.int64, n=n + 1).tolist()
         blob = sections.array(Kind.TOMBSTONES, np.uint8).tobytes()
         versions = sections.array(Kind.TOMBSTONE_VERSIONS, np.int64, n=n).tolist()
-        keys = [blob[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+        keys = [blob[start:end] for start, end in pairwise(starts)]
         return dict(zip(keys, versions, strict=True))
 
 
@@ -356,5 +342,5 @@ def _read_info(sections: Sections) -> SegmentInfo:
     data = sections.array(Kind.META, np.uint8).tobytes()
     try:
         return msgspec.json.decode(data, type=SegmentInfo)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptionError(sections.name, sections.offset(Kind.META), str(error)) from None

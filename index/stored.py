@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import compress
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import zstandard
 
 from index.errors import CorruptionError, StorageError
@@ -18,6 +21,9 @@ from index.reader import U8
 CACHED_BLOCKS = 8
 """Blocks each segment keeps unpacked: neighbouring hits are fetched one after the other."""
 
+SMALLEST_COPIED = 8 << 10
+"""A merge packs smaller blocks again, together with their neighbours."""
+
 MAX_BLOCK_BYTES = 1 << 31
 """A frame that claims more is damaged."""
 
@@ -25,8 +31,23 @@ _decompressors: list[zstandard.ZstdDecompressor] = []
 """Idle ones. One serves one call at a time, so a caller takes it out and puts it back."""
 
 
+class Frame(NamedTuple):
+    """A block that is packed already, of another segment."""
+
+    n_docs: int
+    data: U8
+
+
+@runtime_checkable
+class PackedSources(Protocol):
+    """A draft that has whole blocks of sources: they are copied, not packed again."""
+
+    def packed_sources(self) -> Iterator[bytes | Frame]:
+        """Yield every source once, alone or in a frame, in order of doc ids."""
+
+
 def encode_sources(
-    sources: Iterable[bytes], n_docs: int, block_bytes: int, level: int
+    sources: Iterable[bytes | Frame], n_docs: int, block_bytes: int, level: int
 ) -> Iterator[Section]:
     """Yield the sections for the sources of documents 0 .. n_docs - 1, in their order; each
     section is to be read to its end before the next one is taken.
@@ -35,13 +56,13 @@ def encode_sources(
     """
     starts, docs = [0], [0]
 
-    def frames() -> Iterator[bytes]:
+    def frames() -> Iterator[U8 | bytes]:
         # The content size in each frame bounds what unpacking may allocate.
         compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
         for block in _blocks(sources, block_bytes):
-            frame = compressor.compress(_pack(block))
+            frame = block.data if isinstance(block, Frame) else compressor.compress(_pack(block))
             starts.append(starts[-1] + len(frame))
-            docs.append(docs[-1] + len(block))
+            docs.append(docs[-1] + (block.n_docs if isinstance(block, Frame) else len(block)))
             yield frame
 
     yield Section(Kind.SOURCES, NO_FIELD, frames())
@@ -51,10 +72,16 @@ def encode_sources(
     yield section(Kind.SOURCE_DOCS, np.array(docs, np.uint32))
 
 
-def _blocks(sources: Iterable[bytes], block_bytes: int) -> Iterator[list[bytes]]:
+def _blocks(sources: Iterable[bytes | Frame], block_bytes: int) -> Iterator[list[bytes] | Frame]:
     block: list[bytes] = []
     size = 0
     for source in sources:
+        if isinstance(source, Frame):
+            if block:
+                yield block
+                block, size = [], 0
+            yield source
+            continue
         block.append(source)
         size += len(source)
         if size >= block_bytes:
@@ -78,6 +105,7 @@ class Stored:
         self._docs = sections.array(Kind.SOURCE_DOCS, np.uint32)
         starts = sections.array(Kind.SOURCE_BLOCKS, np.uint64, n=len(self._docs))
         frames = sections.array(Kind.SOURCES, np.uint8)
+        self._starts, self._frames = starts, frames
         self._n_docs = n_docs
         self.n_blocks = len(self._docs) - 1
         offset = sections.offset(Kind.SOURCES)
@@ -103,13 +131,28 @@ class Stored:
         at = doc_id - int(self._docs[block])
         return bytes(text[starts[at] : starts[at + 1]])
 
+    def packed(self, kept: npt.NDArray[np.bool_]) -> Iterator[bytes | Frame]:
+        """Yield the sources of the kept documents: as frames where a whole block is kept, unless
+        it is so small that it had better be joined to another. The cache stays as it is."""
+        frames, bounds = self._frames, self._docs.tolist()
+        starts = self._starts.tolist()
+        for block in range(self.n_blocks):
+            of_block = kept[bounds[block] : bounds[block + 1]]
+            frame = frames[starts[block] : starts[block + 1]]
+            if of_block.all() and zstandard.frame_content_size(frame.data) >= SMALLEST_COPIED:
+                yield Frame(len(of_block), frame)
+            elif of_block.any():
+                yield from compress(self._sources_of(block), of_block.tolist())
+
     def all(self) -> Iterator[bytes]:
         """Yield every source in order of doc ids; the cache stays as it is."""
-        unpack = self._unpack.__wrapped__
         for block in range(self.n_blocks):
-            text, starts = unpack(block)
-            for at in range(len(starts) - 1):
-                yield bytes(text[starts[at] : starts[at + 1]])
+            yield from self._sources_of(block)
+
+    def _sources_of(self, block: int) -> Iterator[bytes]:
+        text, starts = self._unpack.__wrapped__(block)
+        for at in range(len(starts) - 1):
+            yield bytes(text[starts[at] : starts[at + 1]])
 
 
 def _unpack(frame: U8, n_docs: int, name: str, offset: int) -> tuple[memoryview, list[int]]:
@@ -119,9 +162,9 @@ def _unpack(frame: U8, n_docs: int, name: str, offset: int) -> tuple[memoryview,
     except IndexError:
         decompressor = zstandard.ZstdDecompressor()
     try:
-        if zstandard.frame_content_size(frame) > MAX_BLOCK_BYTES:
+        if zstandard.frame_content_size(frame.data) > MAX_BLOCK_BYTES:
             raise CorruptionError(name, offset, "a block of sources claims to be too large")
-        data = decompressor.decompress(frame)
+        data = decompressor.decompress(frame.data)
     except zstandard.ZstdError as error:
         raise CorruptionError(name, offset, f"a block of sources: {error}") from None
     finally:

@@ -7,9 +7,10 @@ field.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from index.draft import TermChunk
 from index.errors import CorruptionError, StorageError
@@ -72,7 +73,11 @@ class TermsWriter:
             raise StorageError(f"term {bad} of a chunk about to be written is out of order")
         n_blocks = self._state[kernels.S_N_BLOCKS] - before[kernels.S_N_BLOCKS]
         size = self._state[kernels.S_SIZE] - before[kernels.S_SIZE]
-        parts = (entries[:size], starts[:n_blocks], prefixes[:n_blocks])
+        parts: tuple[npt.NDArray[Any], ...] = (
+            entries[:size],
+            starts[:n_blocks],
+            prefixes[:n_blocks],
+        )
         for kind, part in zip(_KINDS, parts, strict=True):
             self._spools[kind].write(part)
         fields, counts = np.unique(chunk.field_nos, return_counts=True)

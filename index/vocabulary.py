@@ -226,7 +226,7 @@ class Vocabulary:
             return
         infos = self._records[pending, 2]
         begins, lengths = infos >> np.uint64(32), infos >> np.uint64(16) & np.uint64(0xFFFF)
-        blob = memoryview(self._blob)
+        blob = self._blob.data
         spellings = [
             bytes(blob[begin:end])
             for begin, end in zip(begins.tolist(), (begins + lengths).tolist(), strict=True)

@@ -23,8 +23,9 @@ from index.errors import InvalidRequestError, OverloadError, TailraceError
 from index.query.ast import Query
 from index.reader import View
 from index.schema import SchemaRef
-from pipeline.matching import LiveBatch, Matcher, SizedFrame, take_snapshot
 from pipeline.applied import AppliedBatch, Visible
+from pipeline.history import History
+from pipeline.matching import LiveBatch, Matcher, SizedFrame, take_snapshot
 from pipeline.subscription import Subscription, SubscriptionState
 from pipeline.telemetry import Telemetry
 from pipeline.threads import Threads
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 
 MAX_SUBSCRIBERS: Final = 1_000
 MAX_SNAPSHOT: Final = 1_000
-HISTORY_CHANGES: Final = 20_000
-HISTORY_S: Final = 60.0
+LINGER_S: Final = 60.0
+"""How long recent batches are kept once nobody subscribes."""
 MAX_QUEUED_CHANGES: Final = 50_000
 """Changes that wait to be matched; past it, everyone gets a gap instead."""
 
@@ -82,10 +83,7 @@ class Broadcaster:
         """Counts resyncs: what was begun in an earlier one must not be finished."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._history: deque[LiveBatch] = deque()
-        self._history_start: Vector | None = None
-        """Shard -> offset from which on `_history` has everything; None: nothing is kept."""
-        self._n_history = 0
+        self._history = History()
         self._forget_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -95,7 +93,7 @@ class Broadcaster:
     @property
     def n_history(self) -> int:
         """Return how many changes are kept for those who come back."""
-        return self._n_history
+        return self._history.n_changes
 
     # --- subscribers -----------------------------------------------------------------------
     def subscribe(
@@ -117,12 +115,8 @@ class Broadcaster:
         self._subscriptions.add(subscription)
         if after is None:
             self._catch_up(subscription)
-        elif self._can_replay(after):
-            self._replay(subscription, after)
         else:
-            subscription.resume_from(encode_token(after))
-            subscription.gap()
-            self._telemetry.count_gap(self._index)
+            self._resume(subscription, after)
         self._telemetry.set_subscribers(self._index, len(self._subscriptions))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"broadcast {self._index}")
@@ -133,20 +127,17 @@ class Broadcaster:
         views = tuple(view for shard in sorted(visible) for view in visible[shard].views)
         self._put(_CatchUp(subscription, views, _vector(visible)))
 
-    def _can_replay(self, after: Vector) -> bool:
-        start = self._history_start
-        if start is None:
-            return False
-        return all(
-            start.get(shard, 0) <= after.get(shard, 0) <= visible.next_offset
-            for shard, visible in self._visible().items()
-        )
-
-    def _replay(self, subscription: Subscription, after: Vector) -> None:
+    def _resume(self, subscription: Subscription, after: Vector) -> None:
+        batches = self._history.since(after, _vector(self._visible()))
+        if batches is None:
+            subscription.resume_from(encode_token(after))
+            subscription.gap()
+            self._telemetry.count_gap(self._index)
+            return
         vector = dict(after)
-        for batch in self._history:
+        for batch in batches:
             vector[batch.shard] = max(vector.get(batch.shard, 0), batch.next_offset)
-        self._put(_Replay(subscription, after, list(self._history), vector))
+        self._put(_Replay(subscription, after, batches, vector))
 
     def _forget(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
@@ -154,14 +145,14 @@ class Broadcaster:
         if not self._subscriptions:
             self._wake.set()
             loop = asyncio.get_running_loop()
-            self._forget_timer = loop.call_later(HISTORY_S, self._drop_history)
+            self._forget_timer = loop.call_later(LINGER_S, self._history.end)
 
     def resync(self) -> None:
         """Give every subscriber a new snapshot: shards have come or gone."""
         self._epoch += 1
         self._work.clear()
         self._n_queued = 0
-        self._drop_history()
+        self._history.end()
         if self._subscriptions:
             self._begin_history()
         for subscription in list(self._subscriptions):
@@ -176,14 +167,14 @@ class Broadcaster:
             subscription.close()
         if self._forget_timer is not None:
             self._forget_timer.cancel()
-        self._drop_history()
+        self._history.end()
         if self._task is not None:
             await self._task
 
     # --- batches ---------------------------------------------------------------------------
     def publish(self, done: AppliedBatch) -> None:
         """Take a batch that has become searchable. Costs nothing while nobody has subscribed."""
-        if self._history_start is None:
+        if not self._history.is_kept:
             return
         visible = dict(self._visible())
         visible[done.shard] = done.visible
@@ -201,7 +192,7 @@ class Broadcaster:
             view_no=view_no,
             published=asyncio.get_running_loop().time(),
         )
-        self._keep(batch)
+        self._history.keep(batch)
         if not self._subscriptions:
             return
         self._n_queued += len(batch.changes)
@@ -211,29 +202,11 @@ class Broadcaster:
             return
         self._put(batch)
 
-    def _keep(self, batch: LiveBatch) -> None:
-        self._history.append(batch)
-        self._n_history += len(batch.changes)
-        oldest = batch.published - HISTORY_S
-        while self._n_history > HISTORY_CHANGES or self._history[0].published < oldest:
-            gone = self._history.popleft()
-            self._n_history -= len(gone.changes)
-            assert self._history_start is not None
-            self._history_start[gone.shard] = gone.next_offset
-            if not self._history:
-                break
-
     def _begin_history(self) -> None:
         if self._forget_timer is not None:
             self._forget_timer.cancel()
             self._forget_timer = None
-        if self._history_start is None:
-            self._history_start = _vector(self._visible())
-
-    def _drop_history(self) -> None:
-        self._history.clear()
-        self._n_history = 0
-        self._history_start = None
+        self._history.begin(_vector(self._visible()))
 
     def _put(self, work: LiveBatch | _CatchUp | _Replay) -> None:
         self._work.append(work)

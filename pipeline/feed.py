@@ -74,6 +74,8 @@ class Feed:
     """None: records are delivered by someone else, such as a test."""
     topics: tuple[str, ...] = ()
     """Kafka topics in the source's order: what `topic:partition:offset` may name."""
+    is_shared: bool = False
+    """Whether other nodes may read some of the partitions, as in a Kafka group."""
 
 
 @dataclass(frozen=True, slots=True)

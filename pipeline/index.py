@@ -7,63 +7,40 @@ Thread rule: the event loop's thread. Searches run in the query pool, on immutab
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from index.engine import EngineStats
 from index.errors import InvalidRequestError, TailraceError, TimedOutError
 from index.options import IndexOptions
 from index.query.ast import Query
 from index.query.request import SearchRequest
 from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
+from pipeline.applied import Visible
 from pipeline.broadcast import Broadcaster
+from pipeline.documents import Document, get_documents
 from pipeline.events import Record
 from pipeline.feed import Feed, Log
+from pipeline.index_stats import IndexStats, sum_stats
 from pipeline.index_store import IndexMeta, IndexStore
 from pipeline.maintenance import Maintenance
 from pipeline.options import PipelineOptions
-from pipeline.applied import Visible
 from pipeline.partitions import Partitions
 from pipeline.shard import Shard, ShardHooks, ShardState
 from pipeline.subscription import Subscription
 from pipeline.telemetry import Telemetry
 from pipeline.threads import Threads
 from pipeline.tokens import Vector, encode_token, parse_token
-from pipeline.write import Writer, WriteOp, WriteResult
+from pipeline.write import WriteOp, Writer, WriteResult
 
 log = logging.getLogger(__name__)
 
 SMALL_BACKLOG_BYTES = 1 << 20
 """A shard this little behind counts as caught up."""
-
-
-class Document(NamedTuple):
-    """A stored document."""
-
-    key: bytes
-    version: int
-    offset: int
-    shard: int
-    source: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    n_docs: int
-    n_deleted: int
-    n_bytes: int
-    n_segments: int
-    memtable_docs: int
-    memtable_bytes: int
-    backlog_bytes: int
-    n_subscribers: int
-    n_live_changes: int
-    """Recent changes kept for subscribers who come back."""
-    shards: dict[int, EngineStats]
+OPEN_S = 2.0
 
 
 class Index:
@@ -95,6 +72,7 @@ class Index:
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
         self._was_ready = False
+        self._is_dropping = False
         self._maintenance = Maintenance(
             threads=threads,
             options=options,
@@ -133,6 +111,17 @@ class Index:
         if feed.source is not None:
             self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
 
+    async def wait_open(self) -> None:
+        """Return when the shards of every partition are open, so that the first write learns its
+        outcome; at once where other nodes may own some, after `OPEN_S` in any case."""
+        feed = self._feed
+        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_S):
+                for number in range(feed.log.n_partitions):
+                    await self._partitions.wait_open(number)
+
     async def _read(self, feed: Feed) -> None:
         assert feed.source is not None
         try:
@@ -147,6 +136,7 @@ class Index:
 
     async def stop(self, *, flush: bool = True) -> None:
         """Stop the source, apply and flush what was delivered (or drop it), close everything."""
+        self._is_dropping = not flush
         feed = self._feed
         try:
             if feed is not None and feed.source is not None:
@@ -198,7 +188,7 @@ class Index:
     async def close_partition(self, partition: int, flush: bool) -> None:
         """Apply and flush what was delivered (or drop it), and close the shard. Goes on to its
         end if the caller is cancelled; `open_partition` waits for it."""
-        await self._partitions.close(partition, flush=flush)
+        await self._partitions.close(partition, flush=flush and not self._is_dropping)
         self._broadcaster.resync()
 
     async def fail_partition(self, partition: int, error: TailraceError) -> None:
@@ -313,7 +303,7 @@ class Index:
 
     async def get_many(self, keys: list[str]) -> list[Document | None]:
         """Return the newest document of each key, all as of one moment."""
-        return await self._threads.query(lambda: _get_many(self.searcher(), keys))
+        return await self._threads.query(lambda: get_documents(self.searcher(), keys))
 
     # --- tokens and live ---------------------------------------------------------------------
     def token(self) -> str:
@@ -367,44 +357,12 @@ class Index:
         return source.lag() if source is not None else {}
 
     def stats(self) -> IndexStats:
-        open_shards = [s for s in self.shards.values() if s.state is not ShardState.CLOSED]
-        each = {shard.number: shard.engine.stats() for shard in open_shards}
-        parts = list(each.values())
-        return IndexStats(
-            n_docs=sum(part.n_docs for part in parts),
-            n_deleted=sum(part.n_deleted for part in parts),
-            n_bytes=sum(part.n_bytes for part in parts),
-            n_segments=sum(len(part.segments) for part in parts),
-            memtable_docs=sum(part.memtable_docs for part in parts),
-            memtable_bytes=sum(part.memtable_bytes for part in parts),
-            backlog_bytes=sum(shard.backlog_bytes for shard in self.shards.values()),
+        return sum_stats(
+            self.shards.values(),
             n_subscribers=self._broadcaster.n_subscribers,
             n_live_changes=self._broadcaster.n_history,
-            shards=each,
         )
 
 
 def _search(searcher: Searcher, request: SearchRequest) -> tuple[Searcher, SearchResult]:
     return searcher, searcher.search(request)
-
-
-def _get_many(searcher: Searcher, keys: list[str]) -> list[Document | None]:
-    documents: list[Document | None] = []
-    for key in keys:
-        raw = key.encode(errors="surrogatepass")
-        found = searcher.get(raw)
-        if found is None:
-            documents.append(None)
-            continue
-        view, doc_id = found
-        reader = view.reader
-        documents.append(
-            Document(
-                key=raw,
-                version=reader.version(doc_id),
-                offset=reader.offset(doc_id),
-                shard=view.shard,
-                source=reader.source(doc_id),
-            )
-        )
-    return documents

@@ -49,11 +49,15 @@ class Maintenance:
 
     def consider(self, shard: Shard) -> None:
         """Flush and merge the shard in the background, unless that is under way."""
-        if shard in self._tasks or shard.state is not ShardState.SERVING:
+        if shard in self._tasks or shard.state not in (ShardState.SERVING, ShardState.DRAINING):
             return
         task = asyncio.create_task(self._maintain(shard), name=f"maintain {shard.number}")
         self._tasks[shard] = task
-        task.add_done_callback(lambda _: self._tasks.pop(shard, None))
+        task.add_done_callback(lambda _: self._ended(shard))
+
+    def _ended(self, shard: Shard) -> None:
+        self._tasks.pop(shard, None)
+        shard.note_job_ended()
 
     def tick(self, shards: Iterable[Shard]) -> None:
         """Begin the flushes that age asks for. To be called about every `TICK_S`."""
@@ -69,7 +73,7 @@ class Maintenance:
         Raises: StorageError; the shard is FAILED then.
         """
         wanted = shard.watermark.next_offset
-        while shard.engine.durable_offset < wanted:
+        while max(shard.engine.durable_offset, 0) < wanted:
             async with shard.maintenance_lock:
                 if not await self._flush(shard):
                     await asyncio.sleep(0.005)  # a rejected record is on its way to the letters
@@ -78,7 +82,7 @@ class Maintenance:
         """Flush, then merge all segments into one."""
         await self.flush(shard)
         async with shard.maintenance_lock:
-            await self._merge(shard, shard.plan_full_merge)
+            await self._merge(shard, shard.applier.plan_full_merge)
 
     async def settle(self, shard: Shard) -> None:
         """Return when nothing runs for the shard."""
@@ -96,7 +100,7 @@ class Maintenance:
                     async with shard.maintenance_lock:
                         await self._flush(shard)
                 async with shard.maintenance_lock:
-                    if not await self._merge(shard, shard.plan_merge):
+                    if not await self._merge(shard, shard.applier.plan_merge):
                         break
         except Exception as error:
             # A failed flush has already failed its shard, a failed merge is tried again later.
@@ -106,10 +110,10 @@ class Maintenance:
             )
 
     async def _flush(self, shard: Shard) -> bool:
-        job = await self._threads.apply(shard.plan_flush)
+        job = await self._threads.apply(shard.applier.plan_flush)
         if job is None:
-            shard.job_done.set()
             return False
+        shard.note_flush_begun()
         try:
             await self._run(shard, job)
         except Exception as error:
@@ -136,15 +140,15 @@ class Maintenance:
         try:
             await self._threads.maintain(partial(self._work, job))
         except Exception:
-            await self._threads.apply(partial(shard.abandon, job))
+            await self._threads.apply(partial(shard.applier.abandon, job))
             raise
         else:
-            await self._threads.apply(partial(shard.install, job))
+            await self._threads.apply(partial(shard.applier.install, job))
             self._telemetry.observe_job(
                 shard.index, shard.number, job.kind, started_s=started_s, ended_s=time.time()
             )
         finally:
-            shard.job_done.set()
+            shard.note_job_ended()
 
     def _work(self, job: Job) -> None:
         # Fields before the segments that use their numbers: a crash between the two leaves

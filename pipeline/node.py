@@ -14,16 +14,19 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 import msgspec
 
 from index.errors import IndexExistsError, IndexNotFoundError, StorageError
 from index.options import IndexOptions
 from index.schema import Schema
+from pipeline.documents import Document
 from pipeline.feed import Feed, FeedRequest, OpenFeed
-from pipeline.index import Document, Index, IndexStats
+from pipeline.index import Index
+from pipeline.index_stats import IndexStats
 from pipeline.index_store import (
     IndexMeta,
     IndexStore,
@@ -49,6 +52,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DELETED: Final = ".deleted-"
 
@@ -121,6 +126,10 @@ class Node:
         except Exception as error:  # one index that cannot flush must not keep others from it
             log.error("index not stopped cleanly", extra={"index": index.name}, exc_info=error)
 
+    async def query(self, work: Callable[[], T]) -> T:
+        """Run something short that only reads in the query pool."""
+        return await self._threads.query(work)
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
@@ -164,7 +173,9 @@ class Node:
         async with self._changing:
             if name in self.indexes:
                 raise IndexExistsError(f"index [{name}] already exists")
-            return await self._create(name, body, feed)
+            index = await self._create(name, body, feed)
+        await index.wait_open()
+        return index
 
     async def get_or_create(self, name: str, body: dict[str, Any] | None = None) -> Index:
         """Return the index of this name, made from `body` where there is none."""
@@ -174,7 +185,9 @@ class Node:
         check_index_name(name)
         async with self._changing:
             found = self.indexes.get(name)
-            return found if found is not None else await self._create(name, body, None)
+            index = found if found is not None else await self._create(name, body, None)
+        await index.wait_open()
+        return index
 
     async def _create(self, name: str, body: dict[str, Any] | None, feed: Feed | None) -> Index:
         parsed = parse_index_body(body)
@@ -188,7 +201,11 @@ class Node:
         )
         store = IndexStore(self._indexes_dir / name)
         await self._threads.query(lambda: store.save(meta, schema))
-        return await self._open(store, meta, schema, feed)
+        try:
+            return await self._open(store, meta, schema, feed)
+        except BaseException:
+            await asyncio.to_thread(_remove, store.path)
+            raise
 
     async def _open(
         self, store: IndexStore, meta: IndexMeta, schema: Schema, feed: Feed | None
@@ -215,10 +232,12 @@ class Node:
             index = self.indexes.pop(name, None)
             if index is None:
                 raise IndexNotFoundError(name)
-            await index.stop(flush=False)
+            try:
+                await index.stop(flush=False)
+            except Exception as error:  # it goes whether it ends well or not
+                log.warning("index not stopped cleanly", extra={"index": name}, exc_info=error)
             self.telemetry.forget(name)
-            gone = self._indexes_dir / f"{DELETED}{name[:100]}-{secrets.token_hex(8)}"
-            await asyncio.to_thread(_remove, self._indexes_dir / name, gone)
+            await asyncio.to_thread(_remove, self._indexes_dir / name)
 
     def resolve(self, expression: str) -> list[Index]:
         """Return the indexes that names, commas, wildcards, `-name` and `_all` stand for.
@@ -265,7 +284,8 @@ def _lock_directory(path: Path) -> IO[str]:
     return file
 
 
-def _remove(path: Path, gone: Path) -> None:
+def _remove(path: Path) -> None:
+    gone = path.parent / f"{DELETED}{secrets.token_hex(8)}"
     # The rename is the deletion: a crash after it leaves rubbish, not half an index.
     path.rename(gone)
     sync_directory(path.parent)

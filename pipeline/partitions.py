@@ -41,12 +41,14 @@ class Partitions:
     async def close(self, number: int, *, flush: bool) -> None:
         """Apply and flush what was delivered, or drop it, and close the shard. Goes on to its
         end if the caller is cancelled; the next `open` waits for it."""
-        await asyncio.shield(asyncio.ensure_future(self._close(number, flush=flush)))
+        shard = self.shards.get(number)
+        if shard is not None:
+            await asyncio.shield(asyncio.ensure_future(self._close(shard, flush=flush)))
 
-    async def _close(self, number: int, *, flush: bool) -> None:
-        async with self._locks[number]:
-            shard = self.shards.get(number)
-            if shard is not None:
+    async def _close(self, shard: Shard, *, flush: bool) -> None:
+        async with self._locks[shard.number]:
+            # Opened anew meanwhile: then that ended it, and this one is not the caller's.
+            if self.shards.get(shard.number) is shard:
                 await self._end(shard, flush=flush)
 
     async def _end(self, shard: Shard, *, flush: bool) -> None:

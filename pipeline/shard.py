@@ -20,17 +20,14 @@ from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
-import google_crc32c
-
 from index.directory import FsDirectory
 from index.engine import Engine
 from index.errors import StorageError, TailraceError
-from index.jobs import Job
 from index.options import IndexOptions
 from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch, Visible
+from pipeline.applier import Applier
 from pipeline.batcher import Batch, Batcher
-from pipeline.decoding import decode_batch
 from pipeline.events import Record, Rejected, dead_letter
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
@@ -41,6 +38,7 @@ from pipeline.watermark import Watermark
 log = logging.getLogger(__name__)
 
 DEAD_LETTER_RETRY_S = 1.0
+NOTHING_VISIBLE = Visible((), 0)
 
 
 class ShardState(Enum):
@@ -106,10 +104,8 @@ class Shard:
         self.failure: Exception | None = None
         self.outcomes = Outcomes()
         self.watermark = Watermark(0)
-        self.visible = Visible((), 0)
         self.maintenance_lock = asyncio.Lock()
         """Held while a flush or merge of this shard is planned, run and installed."""
-        self.job_done = asyncio.Event()
         self._schema_ref = schema_ref
         self._threads = threads
         self._options = options
@@ -117,7 +113,7 @@ class Shard:
         self._dead_letters = dead_letters
         self._hooks = hooks
         self._open_engine = open_engine
-        self._engine: Engine | None = None
+        self._applier: Applier | None = None
         self._batcher = Batcher(
             max_records=options.max_batch_docs,
             max_bytes=options.max_batch_bytes,
@@ -128,18 +124,28 @@ class Shard:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._last_record: Record | None = None
-        self._has_dead_pending = False
+        self._is_dropping = False
         self._oldest_unflushed: float | None = None
         self.n_duplicates = 0
         self.n_gaps = 0
 
     # --- what is there -----------------------------------------------------------------
     @property
-    def engine(self) -> Engine:
-        if self._engine is None:
+    def applier(self) -> Applier:
+        """Return the part of it that belongs to the apply thread. Raises: StorageError."""
+        if self._applier is None:
             raise StorageError(f"shard {self.index}/{self.number} is not open")
-        return self._engine
+        return self._applier
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine; its views, offsets and stats may be read. Raises: StorageError."""
+        return self.applier.engine
+
+    @property
+    def visible(self) -> Visible:
+        """Return what a search sees now. Any thread."""
+        return self._applier.visible if self._applier is not None else NOTHING_VISIBLE
 
     @property
     def backlog_bytes(self) -> int:
@@ -158,7 +164,7 @@ class Shard:
 
     @property
     def is_flush_due(self) -> bool:
-        return self._engine is not None and self._engine.is_memtable_full()
+        return self._applier is not None and self._applier.engine.is_memtable_full()
 
     @property
     def is_stalled(self) -> bool:
@@ -176,7 +182,7 @@ class Shard:
         Raises: CorruptionError, StorageError; the shard is FAILED then.
         """
         try:
-            self._engine = await self._threads.query(
+            engine = await self._threads.query(
                 lambda: self._open_engine(
                     self.path, self._schema_ref, self._index_options, self.number
                 )
@@ -184,13 +190,12 @@ class Shard:
         except Exception as error:
             self._fail(error)
             raise
-        next_offset = self._engine.next_offset
-        self._delivered = max(next_offset, 0)
+        self._applier = Applier(self.index, self.number, engine, self._index_options)
+        self._delivered = self.visible.next_offset
         self.watermark = Watermark(self._delivered)
-        self.visible = Visible(self._engine.views(), self._delivered)
         self._move("recovered")
         self._task = asyncio.create_task(self._run(), name=f"shard {self.index}/{self.number}")
-        return next_offset if next_offset >= 0 else None
+        return engine.next_offset if engine.next_offset >= 0 else None
 
     async def drain(self) -> None:
         """Take no more records, and return when all that were delivered are applied."""
@@ -202,7 +207,9 @@ class Shard:
             await self._task
 
     def drop_queue(self) -> None:
-        """Forget what was delivered and is not applied: the log still has it."""
+        """Forget what was delivered and is not applied: the log still has it. No flush may come
+        after it, because dead letters are not waited for either."""
+        self._is_dropping = True
         self._batcher.clear()
         self._wake.set()
 
@@ -211,8 +218,7 @@ class Shard:
         async with self.maintenance_lock:
             if self.state is not ShardState.CLOSED:
                 self._move("drained")
-            self._engine = None
-            self.visible = Visible((), 0)
+            self._applier = None
         self.watermark.fail(StorageError(f"shard {self.index}/{self.number} is closed"))
 
     def _fail(self, error: Exception) -> None:
@@ -227,6 +233,14 @@ class Shard:
             extra={"index": self.index, "shard": self.number, "reason": str(error)},
             exc_info=error if not isinstance(error, TailraceError) else None,
         )
+
+    def note_flush_begun(self) -> None:
+        """What was applied so far is on its way to disk."""
+        self._oldest_unflushed = None
+
+    def note_job_ended(self) -> None:
+        """There may be room again."""
+        self._wake.set()
 
     def fail(self, error: Exception) -> None:
         """Stop for good: its directory cannot be trusted to take more."""
@@ -299,8 +313,7 @@ class Shard:
                 await self._wake.wait()
             elif self.is_stalled:
                 self._hooks.wants_maintenance(self)
-                self.job_done.clear()
-                await self.job_done.wait()
+                await self._wake.wait()
             elif is_draining or self._batcher.is_due(loop.time()):
                 return self._batcher.take(loop.time())
             else:
@@ -320,86 +333,22 @@ class Shard:
                     "dead letters not written, will try again",
                     extra={"index": self.index, "shard": self.number, "reason": str(error)},
                 )
+                if self._is_dropping:
+                    return
                 await asyncio.sleep(DEAD_LETTER_RETRY_S)
-        self._has_dead_pending = False
+        self.applier.letters_written()
 
-    # --- the apply thread ----------------------------------------------------------------
     def _apply(self, batch: Batch, loop: asyncio.AbstractEventLoop) -> AppliedBatch:
-        """Decode, apply, make searchable. Apply thread."""
-        taken_s = time.time()
-        decoded = decode_batch(batch, self._index_options)
-        decoded_s = time.time()
-        applied = self.engine.apply(decoded.events, batch.next_offset)
-        for number, reason in applied.rejected:
-            record = decoded.records[number]
-            decoded.rejected.append(Rejected(record, "mapper_parsing_exception", reason))
-        if decoded.rejected:
-            self._has_dead_pending = True
-        if batch.arrivals:
-            self._last_record = batch.arrivals[-1].records[-1]
-        self.publish()
-        done = AppliedBatch(
-            index=self.index,
-            shard=self.number,
-            batch=batch,
-            decoded=decoded,
-            applied=applied,
-            visible=self.visible,
-            taken_s=taken_s,
-            decoded_s=decoded_s,
-            searchable_s=time.time(),
-        )
+        """Make the batch searchable, tell, and count. Apply thread."""
+        done = self.applier.apply(batch)
         # Waiters first, counting after: this is the moment that freshness is measured by.
         loop.call_soon_threadsafe(self._published, done)
-        self._hooks.observe(done)
+        try:
+            self._hooks.observe(done)
+        except Exception:  # what counts the documents must not stop them
+            log.exception("batch not counted", extra={"index": self.index})
         return done
 
-    def publish(self) -> None:
-        """Let searches see the engine as it is now. Apply thread."""
-        engine = self.engine
-        self.visible = Visible(engine.views(), max(engine.next_offset, 0))
-
-    def plan_flush(self) -> Job | None:
-        """Begin a flush; None: nothing to flush, a job runs, or a rejected record is not yet in
-        the dead letters. Apply thread."""
-        if self._has_dead_pending:
-            return None
-        job = self.engine.plan_flush(self._fence())
-        if job is not None:
-            self._oldest_unflushed = None
-            self.publish()
-        return job
-
-    def plan_merge(self) -> Job | None:
-        """Apply thread."""
-        return self.engine.plan_merge()
-
-    def plan_full_merge(self) -> Job | None:
-        """Apply thread."""
-        return self.engine.plan_full_merge()
-
-    def install(self, job: Job) -> None:
-        """Apply thread."""
-        self.engine.install(job)
-        self.publish()
-
-    def abandon(self, job: Job) -> None:
-        """Apply thread."""
-        self.engine.abandon(job)
-
-    def _fence(self) -> dict[str, int] | None:
-        """Return what proves, at the next start, that the log is still the one we read."""
-        record = self._last_record
-        if record is None:
-            return self.engine.manifest.fence
-        crc32c: int = google_crc32c.value(record.value or b"")
-        return {
-            "offset": record.offset,
-            "timestamp_ms": record.timestamp_ms,
-            "crc32c": crc32c,
-        }
-
-    # --- the event loop ------------------------------------------------------------------
     def _published(self, done: AppliedBatch) -> None:
         if self._oldest_unflushed is None:
             self._oldest_unflushed = asyncio.get_running_loop().time()
@@ -410,5 +359,5 @@ class Shard:
             }
             offsets = [event.offset for event in done.decoded.events]
             self.outcomes.keep(offsets, applied.outcomes, applied.versions, reasons)
-        self._hooks.on_applied(done)
         self.watermark.advance(done.visible.next_offset)
+        self._hooks.on_applied(done)

@@ -14,6 +14,7 @@ class Watermark:
         self._next_offset = next_offset
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
+        self._failure: Exception | None = None
 
     @property
     def next_offset(self) -> int:
@@ -32,9 +33,14 @@ class Watermark:
                 future.set_result(None)
 
     async def wait_for_offset(self, offset: int) -> None:
-        """Wait until the record at `offset` is searchable. Safe to cancel."""
+        """Wait until the record at `offset` is searchable. Safe to cancel.
+
+        Raises: what `fail` was given, where the offset was not reached by then.
+        """
         if offset < self._next_offset:
             return
+        if self._failure is not None:
+            raise self._failure
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (offset, next(self._order), future))
         try:
@@ -46,7 +52,8 @@ class Watermark:
                 heapq.heapify(self._waiting)
 
     def fail(self, error: Exception) -> None:
-        """Make every waiter raise `error`: the watermark will not move any more."""
+        """Make every waiter raise `error`, now and later: it will not move any more."""
+        self._failure = error
         for _, _, future in self._waiting:
             if not future.done():
                 future.set_exception(error)

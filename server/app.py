@@ -31,7 +31,12 @@ def create_app(node: Node, limits: Limits | None = None) -> web.Application:
     limits = limits or Limits()
     scrolls = ScrollTable(limits, time.monotonic)
     live = LiveEndpoints(node, limits)
-    app = web.Application(middlewares=[answer_errors], client_max_size=limits.bulk_bytes)
+    app = web.Application(
+        middlewares=[answer_errors],
+        client_max_size=limits.bulk_bytes,
+        # aiohttp takes gzip that is cut off for a whole body: `bodies.Inflater` does not
+        handler_args={"auto_decompress": False},
+    )
     routes: list[Route] = [
         *SearchEndpoints(node, limits, scrolls).routes(),
         *DocumentEndpoints(node, limits).routes(),

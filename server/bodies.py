@@ -7,17 +7,20 @@ the nesting of the JSON. Bytes that are not UTF-8 are no JSON.
 from __future__ import annotations
 
 import re
+import zlib
 from typing import Any
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError
 
 from index.errors import InvalidRequestError
 from server.faults import MalformedBodyError, TooLargeError, UnsupportedBodyError
 from server.limits import Limits
 
-ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+ENCODINGS = frozenset({"", "identity", *WINDOW_BITS})
+INFLATE_STEP = 1 << 20
 RATIO_FREE_BYTES = 1 << 20
 """Below this a body may grow by any ratio: zeros compress well and harm nobody."""
 
@@ -28,36 +31,72 @@ _NESTING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 async def read_bytes(request: web.Request, limits: Limits, *, wire_bytes: int) -> bytes:
     """Return the body, inflated.
 
+    Requires: the application leaves bodies as they came (`auto_decompress` is off).
     Raises: TooLargeError, UnsupportedBodyError, MalformedBodyError.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ENCODINGS:
         raise UnsupportedBodyError(f"content encoding [{encoding}] is not gzip or deflate")
-    on_wire = request.content_length
-    if on_wire is not None and on_wire > wire_bytes:
-        raise TooLargeError(f"body of {on_wire} bytes is above the limit of {wire_bytes}")
+    n_wire = request.content_length
+    if n_wire is not None and n_wire > wire_bytes:
+        raise TooLargeError(f"body of {n_wire} bytes is above the limit of {wire_bytes}")
     if not request.body_exists:
         return b""
-    most = wire_bytes
-    if encoding not in {"", "identity"}:
-        most = max(limits.inflated_bytes, wire_bytes)
-        if on_wire is not None:
-            most = min(most, max(on_wire * limits.inflate_ratio, RATIO_FREE_BYTES))
-    return await _read_bounded(request, most)
-
-
-async def _read_bounded(request: web.Request, most: int) -> bytes:
+    inflater = Inflater(encoding, max(limits.inflated_bytes, wire_bytes), limits.inflate_ratio)
+    n_wire = 0
     parts: list[bytes] = []
-    size = 0
     try:
         while part := await request.content.readany():
-            size += len(part)
-            if size > most:
-                raise TooLargeError(f"body is above the limit of {most} bytes")
-            parts.append(part)
-    except (web.RequestPayloadError, HttpProcessingError, BadHttpMessage) as error:
-        raise MalformedBodyError("body is cut off, or is not in its content encoding") from error
+            n_wire += len(part)
+            if n_wire > wire_bytes:
+                raise TooLargeError(f"body is above the limit of {wire_bytes} bytes")
+            parts.append(inflater.feed(part))
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        raise MalformedBodyError("body is cut off") from error
+    inflater.finish()
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Inflater:
+    """Undoes gzip or deflate piece by piece; stops a body that grows too large, or too much."""
+
+    def __init__(self, encoding: str, max_bytes: int, max_ratio: int) -> None:
+        self._wbits = WINDOW_BITS.get(encoding)
+        self._max_bytes = max_bytes
+        self._max_ratio = max_ratio
+        self._n_in = 0
+        self._n_out = 0
+        self._inflate = zlib.decompressobj(self._wbits) if self._wbits is not None else None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what `data` inflates to. Raises: TooLargeError, MalformedBodyError."""
+        if self._wbits is None:
+            return data
+        self._n_in += len(data)
+        parts: list[bytes] = []
+        try:
+            while data:
+                assert self._inflate is not None
+                if self._inflate.eof:  # gzip allows several members, one after the other
+                    self._inflate = zlib.decompressobj(self._wbits)
+                part = self._inflate.decompress(data, INFLATE_STEP)
+                self._count(len(part))
+                parts.append(part)
+                data = self._inflate.unconsumed_tail or self._inflate.unused_data
+        except zlib.error as error:
+            raise MalformedBodyError("body is not in its content encoding") from error
+        return b"".join(parts)
+
+    def finish(self) -> None:
+        """Refuse a body whose end is missing: half a bulk must not pass for a whole one."""
+        if self._inflate is not None and not self._inflate.eof:
+            raise MalformedBodyError("compressed body is cut off")
+
+    def _count(self, n_bytes: int) -> None:
+        self._n_out += n_bytes
+        most = min(self._max_bytes, max(self._n_in * self._max_ratio, RATIO_FREE_BYTES))
+        if self._n_out > most:
+            raise TooLargeError(f"body inflates to more than the limit of {most} bytes")
 
 
 def parse_json(data: bytes, limits: Limits, *, where: str = "body") -> Any:

@@ -21,7 +21,6 @@ from server.gather import After, Page, Target, search_next
 from server.indexes import resolve
 from server.limits import Limits
 from server.parameters import Parameters
-from server.pool import in_query_pool
 from server.routes import INDEX, Route
 from server.search import COUNT, with_parameters
 from server.writes import join_tokens, refresh_s, vector_of, wait_after, write
@@ -83,9 +82,7 @@ class DeleteByQueryEndpoints:
         afters: list[After] = [None]
         vector: Vector = {}
         while True:
-            keys, afters = await in_query_pool(
-                self._node, partial(_next_keys, targets, search, afters)
-            )
+            keys, afters = await self._node.query(partial(_next_keys, targets, search, afters))
             if not keys:
                 return vector
             ops = [WriteOp(Op.DELETE, key) for key in keys]

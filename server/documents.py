@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from aiohttp import web
 
@@ -15,7 +16,7 @@ from pipeline.node import Index, Node
 from pipeline.write import WriteOp
 from server.answers import json_answer
 from server.bodies import read_bytes, read_object
-from server.bulk import OPS, parse_bulk, parse_update, read_version
+from server.bulk import OPS, Action, parse_bulk, parse_update, read_version
 from server.bulk_writer import BulkWriter
 from server.faults import MalformedBodyError
 from server.gets import answer_mget, get_bodies, one_index, parse_mget, source_filter
@@ -38,6 +39,9 @@ INDEX_DOC = WRITE | {"op_type", "version", "version_type"}
 UPDATE = WRITE | {"retry_on_conflict", "require_alias", "lang"}
 READ = SOURCE | {"realtime", "refresh", "preference", "routing", "after", "timeout"}
 BULK = WRITE | {"type"}
+
+INLINE_BYTES = 64 << 10
+"""A `_bulk` up to this size is read in the event loop: a thread hop would cost more."""
 
 
 class DocumentEndpoints:
@@ -144,7 +148,9 @@ class DocumentEndpoints:
         began = time.perf_counter()
         wait_s = refresh_s(parameters, self._limits)
         data = await read_bytes(request, self._limits, wire_bytes=self._limits.bulk_bytes)
-        actions = list(parse_bulk(data, request.match_info.get("index"), self._limits))
+        read = partial(_read_actions, data, request.match_info.get("index"), self._limits)
+        is_small = len(data) <= INLINE_BYTES
+        actions = read() if is_small else await self._node.query(read)
         if not actions:
             raise MalformedBodyError("request body is required: no action in it")
         bulk = BulkWriter(self._node, self._limits, wait_s)
@@ -156,6 +162,10 @@ class DocumentEndpoints:
             "_token": join_tokens(bulk.vectors) if bulk.vectors else "-",
         }
         return json_answer(request, answer)
+
+
+def _read_actions(data: bytes, index: str | None, limits: Limits) -> list[Action]:
+    return list(parse_bulk(data, index, limits))
 
 
 def _version(parameters: Parameters) -> int | None:

@@ -61,4 +61,4 @@ class Limits:
     """Time between pings of a live socket; one that does not answer is closed."""
 
     stuck_s: float = 30.0
-    """A socket that takes nothing for this long is closed with 1013."""
+    """An event stream that takes nothing for this long is ended; a socket by its subscription."""

@@ -22,7 +22,6 @@ from server.bodies import parse_json, require_str
 from server.faults import MalformedBodyError, UnavailableError
 from server.gather import Target
 from server.limits import Limits
-from server.pool import in_query_pool
 from server.search import search_hits
 
 log = logging.getLogger(__name__)
@@ -168,7 +167,7 @@ class LiveSocket:
         began = time.perf_counter()
         targets = [Target(self._index.name, self._index.searcher())]
         try:
-            hits = await in_query_pool(self._node, partial(search_hits, targets, request))
+            hits = await self._node.query(partial(search_hits, targets, request))
         except TailraceError as error:
             await self._send_error(name, error)
             return

@@ -20,7 +20,6 @@ from server.gather import Target, hits_body, search_next, search_targets
 from server.indexes import resolve
 from server.limits import Limits
 from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
-from server.pool import in_query_pool
 from server.routes import INDEX, Route
 from server.scrolls import Scroll, ScrollTable
 from server.writes import wait_after
@@ -90,7 +89,7 @@ class SearchEndpoints:
         self, indexes: list[Index], search: SearchRequest, began: float
     ) -> dict[str, Any]:
         targets = targets_of(indexes)
-        hits = await in_query_pool(self._node, partial(search_hits, targets, search))
+        hits = await self._node.query(partial(search_hits, targets, search))
         return {"took": _took(began), "timed_out": False, "_shards": _shards(indexes), "hits": hits}
 
     # --- scrolling ---------------------------------------------------------------------
@@ -138,7 +137,7 @@ class SearchEndpoints:
             raise InvalidRequestError("another request is reading this scroll")
         scroll.is_busy = True
         try:
-            hits, scroll.afters = await in_query_pool(self._node, partial(scroll_hits, scroll))
+            hits, scroll.afters = await self._node.query(partial(scroll_hits, scroll))
         finally:
             scroll.is_busy = False
         return hits
@@ -163,8 +162,8 @@ class SearchEndpoints:
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
         targets = targets_of(indexes)
-        count = await in_query_pool(
-            self._node, lambda: sum(target.searcher.count(query) for target in targets)
+        count = await self._node.query(
+            lambda: sum(target.searcher.count(query) for target in targets)
         )
         return json_answer(request, {"count": count, "_shards": _shards(indexes)})
 

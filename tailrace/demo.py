@@ -97,7 +97,7 @@ def configure(data: Path, port: str | None, bootstrap: str) -> Loaded:
         "demo log level": (("telemetry", "log_level"), "warning"),
     }
     for topic, mapping in MAPPINGS.items():
-        source = {"type": "kafka", "bootstrap": bootstrap, "topics": [topic], "group": "demo"}
+        source = {"type": "kafka", "bootstrap": bootstrap, "topics": [topic]}
         flags[f"demo source {topic}"] = (("indexes", topic, "source"), source)
         flags[f"demo mapping {topic}"] = (("indexes", topic, "mapping"), mapping)
     return load_settings(flags=flags)

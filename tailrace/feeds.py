@@ -54,10 +54,11 @@ class Feeds:
             topic: KafkaLog(source.bootstrap, f"{topic}{DEAD_LETTERS}", options=options)
             for topic in topics
         }
+        group = source.group or f"tailrace-{request.index}"
         return Feed(
             log=KafkaLog(source.bootstrap, topics[0], options=options),
             dead_letters=DeadLetters(letters),
-            source=KafkaSource(source.bootstrap, topics, source.group, options=options),
+            source=KafkaSource(source.bootstrap, topics, group, options=options),
             topics=topics,
         )
 

@@ -162,8 +162,9 @@ class SourceSection(Section):
     topics: Names | None = None
     """Topics to read; absent, the one with the index's name."""
 
-    group: str = "tailrace"
-    """Consumer group."""
+    group: str | None = None
+    """Consumer group; absent, `tailrace-NAME`: a group for each index, so that a rebalance of
+    one does not stop another."""
 
     partitions: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Partitions, so shards, of the embedded log. Fixed once the index exists."""

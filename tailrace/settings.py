@@ -65,7 +65,8 @@ class Settings(BaseSettings):
 
     @property
     def data_dir(self) -> Path:
-        return Path(self.storage.model_dump()["data"])  # its class is made from options
+        storage: Any = self.storage  # its class is made from the options
+        return Path(storage.data)
 
 
 @dataclass(frozen=True, slots=True)

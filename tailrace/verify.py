@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import click
+import msgspec
 import orjson
 
 from consumers.log_file import (
@@ -17,23 +18,16 @@ from consumers.log_file import (
     base_offset_of,
     check_header,
     decode_records,
+    file_name,
     is_known_durable,
     read_frames,
 )
-from index.check import verify
+from index.check import Finding, verify
 from index.directory import FsDirectory
 from index.errors import CorruptionError, TailraceError
 from pipeline.index_store import FILE_NAME, IndexStore
 
 LOG_FOLDERS = ("log", "dlq")
-
-
-class Finding(NamedTuple):
-    """One thing that is wrong."""
-
-    file: str
-    offset: int
-    reason: str
 
 
 @dataclass(slots=True)
@@ -46,6 +40,16 @@ class Checked:
     n_docs: int = 0
     n_records: int = 0
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is not wrong, but worth knowing."""
+
+
+class Held(NamedTuple):
+    """The offsets [start, end) that a log partition holds, and where its end is torn."""
+
+    start: int
+    end: int
+    torn: tuple[Path, BadFrameError] | None
 
 
 def run_verify(directory: Path, printer: Callable[[Checked], None]) -> int:
@@ -60,7 +64,9 @@ def run_verify(directory: Path, printer: Callable[[Checked], None]) -> int:
 
 def print_lines(checked: Checked) -> None:
     for finding in checked.findings:
-        click.echo(f"{finding.file} at byte {finding.offset}: {finding.reason}")
+        click.echo(str(finding))
+    for note in checked.notes:
+        click.echo(f"note: {note}")
     verdict = f"{len(checked.findings)} findings" if checked.findings else "sound"
     click.echo(
         f"{checked.directory}: {verdict}; {checked.n_shards} shards with {checked.n_docs} "
@@ -69,9 +75,8 @@ def print_lines(checked: Checked) -> None:
 
 
 def print_json(checked: Checked) -> None:
-    findings = [finding._asdict() for finding in checked.findings]
-    summary = {name: getattr(checked, name) for name in checked.__slots__ if name != "findings"}
-    body = {**summary, "sound": not findings, "findings": findings}
+    body = {**asdict(checked), "sound": not checked.findings}
+    body["findings"] = [msgspec.to_builtins(finding) for finding in checked.findings]
     click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
 
 
@@ -93,44 +98,81 @@ def _check_index(index: Path, checked: Checked) -> None:
         IndexStore(index).load()
     except TailraceError as error:
         checked.findings.append(_to_finding(index / FILE_NAME, error))
-    for shard in _folders(index / "shards"):
-        _check_shard(shard, checked)
+    checkpoints = {shard.name: _check_shard(shard, checked) for shard in _folders(index / "shards")}
     for name in LOG_FOLDERS:
         for partition in _folders(index / name):
-            _check_log(partition, checked)
+            held = _check_log(partition, checked)
+            if name == "log" and held is not None:
+                _check_checkpoint(partition, held, checkpoints.get(partition.name, -1), checked)
+
+
+def _check_shard(path: Path, checked: Checked) -> int:
+    """Return the checkpoint, -1 where there is none."""
+    checked.n_shards += 1
+    report = verify(FsDirectory(path))
+    checked.n_docs += report.n_live
+    checked.findings += [
+        msgspec.structs.replace(finding, file=str(path / finding.file))
+        for finding in report.findings
+    ]
+    checked.notes += [f"{path}/{note}" for note in report.notes]
+    return report.next_offset
+
+
+def _check_checkpoint(partition: Path, held: Held, checkpoint: int, checked: Checked) -> None:
+    """The log must hold all that the shard's checkpoint does not cover."""
+    needed = max(checkpoint, 0)
+    if held.start <= needed <= held.end:
+        return
+    reason = f"holds offsets {held.start} to {held.end}, the shard goes on at {needed}"
+    if held.torn is not None:
+        path, error = held.torn
+        checked.findings.append(Finding(str(path), error.position, f"{error.reason}; {reason}"))
+    else:
+        checked.findings.append(Finding(str(partition), 0, reason))
 
 
 def _folders(path: Path) -> list[Path]:
     return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
 
 
-def _check_log(partition: Path, checked: Checked) -> None:
-    """Read every frame of every file; a torn end of the last one is no damage."""
+def _check_log(partition: Path, checked: Checked) -> Held | None:
+    """Read every frame of every file; return what it holds, None where a file is damaged."""
     checked.n_log_partitions += 1
     bases = sorted(
         base for path in partition.iterdir() if (base := base_offset_of(path.name)) is not None
     )
-    next_offset = bases[0] if bases else 0
+    if not bases:
+        return None
+    held = Held(bases[0], bases[0], None)
     for base in bases:
-        path = partition / f"{base:020d}.log"
-        if base != next_offset:
-            reason = f"begins at offset {base}, the file before it ends at {next_offset}"
+        path = partition / file_name(base)
+        if base != held.end:
+            reason = f"begins at offset {base}, the file before it ends at {held.end}"
             checked.findings.append(Finding(str(path), 0, reason))
         try:
-            next_offset = _check_log_file(path, base, is_last=base == bases[-1])
+            end, torn = _check_log_file(path, base, is_last=base == bases[-1])
         except CorruptionError as error:
             checked.findings.append(_to_finding(path, error))
-            return
-        checked.n_records += next_offset - base
+            return None
+        held = Held(held.start, end, (path, torn) if torn is not None else None)
+        checked.n_records += end - base
+    return held
 
 
-def _check_log_file(path: Path, base_offset: int, *, is_last: bool) -> int:
-    """Return the offset behind the last record. Raises: CorruptionError."""
+def _check_log_file(
+    path: Path, base_offset: int, *, is_last: bool
+) -> tuple[int, BadFrameError | None]:
+    """Return the offset behind the last record, and where the torn end begins.
+
+    A crash may tear the end of the last file: that is no damage by itself.
+    Raises: CorruptionError.
+    """
     fd = os.open(path, os.O_RDONLY)
     try:
         size = os.fstat(fd).st_size
         if is_last and size <= FILE_HEADER.size:
-            return base_offset  # a crash may tear the header before anything is acknowledged
+            return base_offset, None  # nothing was acknowledged from it; its header may be torn
         check_header(path, fd, base_offset)
         next_offset = base_offset
         try:
@@ -143,7 +185,8 @@ def _check_log_file(path: Path, base_offset: int, *, is_last: bool) -> int:
         except BadFrameError as error:
             if not is_last or is_known_durable(fd, error.position, size):
                 raise CorruptionError(path.name, error.position, error.reason) from error
-        return next_offset
+            return next_offset, error
+        return next_offset, None
     finally:
         os.close(fd)
 

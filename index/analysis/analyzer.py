@@ -85,27 +85,27 @@ class Analyzer:
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of one text; removed ones leave a gap in the positions."""
-        data = text.encode("utf-8", "replace")
-        scanned, rows = self.scan((data,), _FIRST)
-        if not len(rows):
-            return []
-        begins = rows[:, 0].tolist()
-        ends = (rows[:, 0] + (rows[:, 1] >> 1)).tolist()
-        blob = scanned.tobytes()
-        spellings = [blob[begin:end] for begin, end in zip(begins, ends, strict=True)]
-        terms = self._terms_of(spellings, (rows[:, 1] & 1).tolist())
-        if len(data) != len(text):
-            begins, ends = _char_offsets(scanned[: len(data)], begins, ends)
+        data = bytearray(text.encode("utf-8", "replace"))
+        size = len(data)
+        if self.folds_ascii:
+            data = data.lower()
+        rows = np.empty((size // 2 + 2, 4), np.uint32)
+        padded = np.frombuffer(data + PADDING, np.uint8)
+        n = self._scan(padded, np.array((0, size), np.int64), _FIRST, rows)
+        found = rows[:n].tolist()
+        spans = [(begin, begin + (length >> 1)) for begin, length, _, _ in found]
+        spellings = [bytes(data[begin:end]) for begin, end in spans]
+        terms = self._terms_of(spellings, [row[1] & 1 for row in found])
+        if size != len(text):
+            spans = _char_spans(padded[:size], spans)
         return [
-            Token(term, position, begin, end)
-            for term, position, begin, end in zip(
-                terms, rows[:, 3].tolist(), begins, ends, strict=True
-            )
+            Token(term, row[3], begin, end)
+            for term, row, (begin, end) in zip(terms, found, spans, strict=True)
             if term is not None
         ]
 
     def _terms_of(self, spellings: list[bytes], marks: list[int]) -> Sequence[bytes | None]:
-        if self.terms is None or not any(marks):
+        if self.terms is None or 1 not in marks:
             return spellings
         mapped = self.terms.lookup(spellings)
         return [
@@ -117,10 +117,11 @@ class Analyzer:
 _FIRST = np.zeros(1, np.uint8)
 
 
-def _char_offsets(data: U8, begins: list[int], ends: list[int]) -> tuple[list[int], list[int]]:
+def _char_spans(data: U8, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans of bytes as spans of characters."""
     chars = np.zeros(len(data) + 1, np.int64)
     np.cumsum((data & 0xC0) != 0x80, out=chars[1:])
-    return chars[begins].tolist(), chars[ends].tolist()
+    return [(int(chars[begin]), int(chars[end])) for begin, end in spans]
 
 
 # --- the analyzers -------------------------------------------------------------------------

@@ -38,7 +38,7 @@ _ZERO = np.uint64(0)
 
 
 @numba.njit(inline="always")
-def _add_entry(pool, write, link, size, n_pool, entry):  # type: ignore[no-untyped-def]
+def _add_entry(pool, write, link, size, n_pool, entry):
     """Write one entry. Return the chain's (next write, link, size) and the pool's use."""
     if write == link:
         size = min(size * 2, np.int64(LAST_SIZE))
@@ -56,9 +56,7 @@ def _add_entry(pool, write, link, size, n_pool, entry):  # type: ignore[no-untyp
     nogil=True,
     cache=True,
 )
-def append_positions(  # type: ignore[no-untyped-def]
-    tokens, first, n, ids, targets, text_docs, chains, pool, counts, text_lengths
-):
+def append_positions(tokens, first, n, ids, targets, text_docs, chains, pool, counts, text_lengths):
     """Append tokens first .. n - 1 to the chains of the terms they stand for, and count them in
     `text_lengths`; removed tokens are passed over.
 
@@ -108,7 +106,7 @@ def append_positions(  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def append_documents(first, n, ids, docs, chains, pool, counts):  # type: ignore[no-untyped-def]
+def append_documents(first, n, ids, docs, chains, pool, counts):
     """Append document docs[i] to the chain of term ids[i], i = first .. n - 1, once each.
 
     Returns as `append_positions` does, and requires the same.
@@ -148,7 +146,7 @@ def append_documents(first, n, ids, docs, chains, pool, counts):  # type: ignore
 
 
 @numba.njit("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])", nogil=True, cache=True)
-def fill_chain(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
+def fill_chain(row, cursor, docs, tfs):
     """Write the next at most 128 postings; return how many, 0 when exhausted.
 
     Requires: len(docs) and len(tfs) >= 128; `row` as `chain_row` describes it.
@@ -201,7 +199,7 @@ def fill_chain(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(int64[::1], int64[::1], int64)", nogil=True, cache=True)
-def seek_chain(row, cursor, target):  # type: ignore[no-untyped-def]
+def seek_chain(row, cursor, target):
     """Move to the last block whose first document is <= `target`, if that is further on."""
     if cursor[0] < 0 or row[HEAD] == 0:
         return
@@ -232,7 +230,7 @@ def seek_chain(row, cursor, target):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("int64(uint32[::1], int64, int64)", nogil=True, cache=True)
-def count_documents(pool, head, n_docs):  # type: ignore[no-untyped-def]
+def count_documents(pool, head, n_docs):
     """Return how many documents below `n_docs` the chain at `head` has."""
     if head == 0:
         return np.int64(0)
@@ -262,7 +260,7 @@ def count_documents(pool, head, n_docs):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def find_positions(row, doc_ids, starts, out):  # type: ignore[no-untyped-def]
+def find_positions(row, doc_ids, starts, out):
     """Write the positions of each of `doc_ids` (rising) to `out` and where they start to
     `starts` (one longer); return how many there are. Those beyond len(out) are counted only,
     so that a call with an empty `out` tells how long it must be."""
@@ -315,7 +313,7 @@ def find_positions(row, doc_ids, starts, out):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def count_living(chains, pool, terms, doc_map, n_postings, n_positions):  # type: ignore[no-untyped-def]
+def count_living(chains, pool, terms, doc_map, n_postings, n_positions):
     """Count, for each of `terms`, its documents that have a new id (doc_map[doc] >= 0) and their
     positions. Documents from len(doc_map) on do not count."""
     for i in range(len(terms)):
@@ -354,7 +352,7 @@ def count_living(chains, pool, terms, doc_map, n_postings, n_positions):  # type
     nogil=True,
     cache=True,
 )
-def copy_living(chains, pool, terms, doc_map, docs, tfs, positions):  # type: ignore[no-untyped-def]
+def copy_living(chains, pool, terms, doc_map, docs, tfs, positions):
     """Write the postings that `count_living` counted, term after term, with their new doc ids.
 
     Requires: the outputs as long as the counts of `terms` add up to.
@@ -398,7 +396,7 @@ def copy_living(chains, pool, terms, doc_map, docs, tfs, positions):  # type: ig
 
 # --- bitsets -------------------------------------------------------------------------------
 @numba.njit("void(uint64[::1], uint32[::1])", nogil=True, cache=True)
-def set_bits(words, docs):  # type: ignore[no-untyped-def]
+def set_bits(words, docs):
     """Set the bits of `docs`. Requires: all of them below 64 * len(words)."""
     for i in range(len(docs)):
         words[docs[i] >> np.uint32(6)] |= np.uint64(1) << np.uint64(docs[i] & np.uint32(63))

@@ -13,7 +13,7 @@ _ONE = np.uint64(1)
 
 
 @numba.njit(inline="always")
-def _range_bits(values, present, starts, low, high, out):  # type: ignore[no-untyped-def]
+def _range_bits(values, present, starts, low, high, out):
     n_set = 0
     if len(starts) > 0:
         for doc in range(len(starts) - 1):
@@ -44,7 +44,7 @@ def _range_bits(values, present, starts, low, high, out):  # type: ignore[no-unt
     nogil=True,
     cache=True,
 )
-def range_bits_i64(values, present, starts, low, high, out):  # type: ignore[no-untyped-def]
+def range_bits_i64(values, present, starts, low, high, out):
     """Set in `out` the documents with a value in low .. high (both included); return how many.
 
     Requires: `out` zero, a bit for each document.
@@ -57,7 +57,7 @@ def range_bits_i64(values, present, starts, low, high, out):  # type: ignore[no-
     nogil=True,
     cache=True,
 )
-def range_bits_f64(values, present, starts, low, high, out):  # type: ignore[no-untyped-def]
+def range_bits_f64(values, present, starts, low, high, out):
     """As `range_bits_i64`; a NaN is in no range."""
     return _range_bits(values, present, starts, low, high, out)
 
@@ -67,13 +67,13 @@ def range_bits_f64(values, present, starts, low, high, out):  # type: ignore[no-
     nogil=True,
     cache=True,
 )
-def range_bits_ord(values, present, starts, low, high, out):  # type: ignore[no-untyped-def]
+def range_bits_ord(values, present, starts, low, high, out):
     """As `range_bits_i64`, for ordinals."""
     return _range_bits(values, present, starts, low, high, out)
 
 
 @numba.njit("int64(uint32[::1], uint32[::1])", nogil=True, cache=True)
-def renumber(values, numbers):  # type: ignore[no-untyped-def]
+def renumber(values, numbers):
     """Replace each value by numbers[value], in place; return -1, or the first that has none."""
     for i in range(len(values)):
         value = np.int64(values[i])

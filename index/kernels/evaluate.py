@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from index.kernels.bits import highest_bit, lowest_bit, popcount
-from index.kernels.leaves import advance, dense_next, dense_word
+from index.kernels.leaves import advance, dense_next, dense_word, lower_bound
 from index.kernels.memory import f32_at, u8_at, u64_at
 from index.kernels.operations import (
     ALIVE,
@@ -46,17 +46,85 @@ from index.kernels.rows import BITS
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
+_WORTH_A_LOOK = 8
+"""With more matches among 64 documents than this, all 64 scores are compared at once first."""
 
-_STREAM = (
-    "void(i8[::1], f4, u4[::1], u4[::1], i8, i8, i8, i8, i8, u8[::1], u8[::1], f4[::1], u2[::1])"
+_TAKE = (
+    "void(i8[::1], f4, u4[::1], u4[::1], i8, i8, i8, i8, i8, "
+    "u8[::1], u8[::1], f4[::1], u2[::1], u8[::1], f4[::1])"
 )
 
 
-@numba.njit(_STREAM, nogil=True, cache=True)
-def _take_postings(
-    op, weight, docs, tfs, start, stop, base, norm_address, n_docs, mask, kept, scores, counts
+@numba.njit(
+    "void(i8[::1], f4, u4[::1], u4[::1], i8, i8, i8, i8, f4[::1])",
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+)
+def _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, out):  # type: ignore[no-untyped-def]
+    """Write the scores of postings `start` .. `stop` of a buffer to `out` from 0 on."""
+    mode = op[MODE]
+    if mode == BM25:
+        norms = u8_at(norm_address, n_docs)
+        table = f32_at(op[ARG], 256)
+        for i in range(start, stop):
+            tf = np.float32(tfs[i])
+            out[np.uint64(i - start)] = weight * tf / (tf + table[norms[docs[i]]])
+    elif mode == GIVEN:
+        given = tfs.view(np.float32)
+        for i in range(start, stop):
+            out[i - start] = given[i] * weight
+    else:
+        for i in range(start, stop):
+            out[i - start] = weight
+
+
+@numba.njit(_TAKE, nogil=True, cache=True, error_model="numpy")
+def _unite_postings(  # type: ignore[no-untyped-def]
+    op, weight, docs, tfs, start, stop, base, norm_address, n_docs,
+    mask, dirty, scores, counts, _, given,
+):  # fmt: skip
+    """OR, MAX or COUNT postings `start` .. `stop` of a buffer, all within the window at `base`.
+
+    Requires: scores are 0 where the mask has no document.
+    """
+    code = op[CODE]
+    base = np.uint32(base)
+    if code == COUNT:
+        for i in range(start, stop):
+            doc = docs[i] - base
+            is_in = (mask[doc >> np.uint32(6)] >> np.uint64(doc & np.uint32(63))) & _ONE
+            counts[doc] = np.uint16(counts[doc] + 1) if is_in != _ZERO else np.uint16(1)
+    word = (docs[start] - base) >> np.uint32(6)
+    bits = _ZERO
+    touched = _ONE << np.uint64(word)
+    for i in range(start, stop):
+        doc = docs[i] - base
+        if doc >> np.uint32(6) != word:
+            mask[word] |= bits
+            word = doc >> np.uint32(6)
+            bits = _ZERO
+            touched |= _ONE << np.uint64(word)
+        bits |= _ONE << np.uint64(doc & np.uint32(63))
+    mask[word] |= bits
+    if op[MODE] == UNSCORED:
+        return
+    dirty[0] |= touched
+    _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, given)
+    if code == MAX:
+        for i in range(start, stop):
+            doc = docs[i] - base
+            scores[doc] = max(scores[doc], given[np.uint64(i - start)])
+    else:
+        for i in range(start, stop):
+            scores[docs[i] - base] += given[np.uint64(i - start)]
+
+
+@numba.njit(_TAKE, nogil=True, cache=True, error_model="numpy")
+def _meet_postings(
+    op, weight, docs, tfs, start, stop, base, norm_address, n_docs, mask, _, scores, __, kept, ___
 ):  # type: ignore[no-untyped-def]
-    """Take postings `start` .. `stop` of a buffer, all within the window at `base`.
+    """AND, NOT or MAYBE postings `start` .. `stop` of a buffer, all within the window at `base`.
 
     AND writes the documents that stay into `kept`; the caller makes it the mask afterwards.
     """
@@ -70,38 +138,26 @@ def _take_postings(
         doc = np.int64(docs[i]) - base
         word = doc >> 6
         bit = _ONE << np.uint64(doc & 63)
-        is_in = (mask[word] & bit) != _ZERO
+        if mask[word] & bit == _ZERO:
+            continue
         if code == NOT:
             mask[word] &= ~bit
             continue
-        if (code == AND or code == MAYBE) and not is_in:
+        kept[word] |= bit
+        if mode == UNSCORED:
             continue
         if mode == BM25:
             tf = np.float32(tfs[i])
             score = weight * tf / (tf + table[norms[doc + base]])
         elif mode == GIVEN:
             score = given[i] * weight
-        if code == AND:
-            kept[word] |= bit
-            if mode != UNSCORED:
-                scores[doc] += score
-        elif code == MAYBE:
-            scores[doc] += score
-        else:
-            mask[word] |= bit
-            if code == COUNT:
-                counts[doc] = np.uint16(counts[doc] + 1) if is_in else np.uint16(1)
-            if mode != UNSCORED:
-                if not is_in:
-                    scores[doc] = score
-                elif code == MAX:
-                    scores[doc] = max(scores[doc], score)
-                else:
-                    scores[doc] += score
+        scores[doc] += score
 
 
-@numba.njit("void(i8[::1], f4, u8, i8, u8[::1], f4[::1], u2[::1], f4[::1])", nogil=True, cache=True)
-def _take_word(op, weight, bits, word, mask, scores, counts, given):  # type: ignore[no-untyped-def]
+@numba.njit(
+    "void(i8[::1], f4, u8, i8, u8[::1], u8[::1], f4[::1], u2[::1], f4[::1])", nogil=True, cache=True
+)
+def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):  # type: ignore[no-untyped-def]
     """Take 64 documents of a dense leaf or of another register, whose scores are `given`."""
     code = op[CODE]
     mode = op[MODE]
@@ -118,26 +174,25 @@ def _take_word(op, weight, bits, word, mask, scores, counts, given):  # type: ig
         mask[word] = before | bits
     if mode == UNSCORED and code != COUNT:
         return
+    dirty[0] |= _ONE << np.uint64(word)
     score = weight
     while bits != _ZERO:
         doc = word * 64 + lowest_bit(bits)
-        is_in = (before >> np.uint64(doc & 63)) & _ONE != _ZERO
         bits &= bits - _ONE
-        if mode != CONSTANT:
-            score = given[doc]
         if code == COUNT:
+            is_in = (before >> np.uint64(doc & 63)) & _ONE != _ZERO
             counts[doc] = np.uint16(counts[doc] + 1) if is_in else np.uint16(1)
         if mode == UNSCORED:
             continue
-        if not is_in:
-            scores[doc] = score
-        elif code == MAX:
+        if mode != CONSTANT:
+            score = given[doc]
+        if code == MAX:
             scores[doc] = max(scores[doc], score)
         else:
             scores[doc] += score
 
 
-@numba.njit("b1(u8[::1], i8, i8[::1])", nogil=True, cache=True)
+@numba.njit("b1(u8[::1], i8, i8[::1])", nogil=True, cache=True, error_model="numpy")
 def _range_of(mask, base, bounds):  # type: ignore[no-untyped-def]
     """Set `bounds` to [first, last + 1] of the documents in a register; False: it is empty."""
     first = 0
@@ -153,7 +208,7 @@ def _range_of(mask, base, bounds):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True)
+@numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
 def _push_hit(heap_scores, heap_docs, n, score, doc):  # type: ignore[no-untyped-def]
     """Add a hit to a heap of `n` hits whose root is the worst; full: the root goes.
 
@@ -196,12 +251,12 @@ def _push_hit(heap_scores, heap_docs, n, score, doc):  # type: ignore[no-untyped
 
 _EVALUATE = (
     "void(i8[:,::1], f4[::1], i8[:,:,::1], i8[:,::1], i8[::1], i8[:,::1], f4[::1], "
-    "u8[:,::1], f4[:,::1], u2[:,::1], u4[:,::1], u4[:,::1], i8[:,::1], i8[:,::1], i8[:,::1], "
-    "f4[::1], i8[::1], u8[::1], f4[::1], i8[::1])"
+    "u8[:,::1], u8[:,::1], f4[:,::1], u2[:,::1], u4[:,::1], u4[:,::1], f4[::1], "
+    "i8[:,::1], i8[:,::1], i8[:,::1], f4[::1], i8[::1], u8[::1], f4[::1], i8[::1])"
 )
 
 
-@numba.njit(_EVALUATE, nogil=True, cache=True)
+@numba.njit(_EVALUATE, nogil=True, cache=True, error_model="numpy")
 def evaluate(
     ops,
     weights,
@@ -211,10 +266,12 @@ def evaluate(
     views,
     limits,
     masks,
+    dirty,
     scores,
     counts,
     docs,
     tfs,
+    fresh,
     cursors,
     places,
     bounds,
@@ -229,9 +286,10 @@ def evaluate(
     leaves[v, l]: row of leaf l in view v; norms[v, l]: address of its norms (u8[n_docs]), 0
     where it is not scored by BM25. drivers: leaves whose union holds every match. views[v]:
     see `operations.py`. limits: [the highest score there can be, the least score to keep].
-    Scratch: masks u64[registers + 1, 64], scores f32[registers, 4096] (finite), counts (as
-    scores; [registers, 0] where no COUNT is), docs, tfs u32[leaves, 128], cursors i64[leaves,
-    4], places i64[leaves, 2], bounds i64[MAX_LEVELS, 2].
+    Scratch: masks u64[registers + 1, 64], scores f32[registers, 4096] and dirty u64[registers,
+    1], all zeros (dirty has a bit for each 64 scores that are not), counts u16 as scores
+    ([registers, 0] where no COUNT is), docs, tfs u32[leaves, 128], fresh f32[128], cursors
+    i64[leaves, 4], places i64[leaves, 2], bounds i64[MAX_LEVELS, 2].
 
     Fills: heap_scores, heap_docs (view << 32 | doc; a heap of the best hits, the worst
     first; ties go to the lower), out_mask and out_scores where they are not empty, result =
@@ -283,8 +341,15 @@ def evaluate(
                 mask = masks[op[DST]]
                 score = scores[op[DST]]
                 count = counts[op[DST]]
+                stain = dirty[op[DST]]
                 if code == CLEAR:
                     mask[:] = _ZERO
+                    bits = stain[0]
+                    while bits != _ZERO:
+                        word = lowest_bit(bits)
+                        bits &= bits - _ONE
+                        score[word * 64 : word * 64 + 64] = np.float32(0.0)
+                    stain[0] = _ZERO
                 elif code == LIMIT:
                     if not _range_of(mask, base, bounds[op[ARG]]):
                         at = op[JUMP]
@@ -292,6 +357,7 @@ def evaluate(
                     for word in range(WINDOW_WORDS):
                         if mask[word] != _ZERO:
                             score[word * 64 : word * 64 + 64] = weight
+                            stain[0] |= _ONE << np.uint64(word)
                 elif code == LEAST:
                     for word in range(WINDOW_WORDS):
                         bits = mask[word]
@@ -313,7 +379,9 @@ def evaluate(
                     given = scores[op[REGISTER]]
                     for word in range(WINDOW_WORDS):
                         if source[word] != _ZERO or code == AND:
-                            _take_word(op, weight, source[word], word, mask, score, count, given)
+                            _take_word(
+                                op, weight, source[word], word, mask, stain, score, count, given
+                            )
                 else:
                     leaf = op[LEAF]
                     row = leaves[v, leaf]
@@ -327,10 +395,19 @@ def evaluate(
                                 bits = _ZERO
                             if bits != _ZERO or code == AND:
                                 _take_word(
-                                    op, weight, bits, word - (base >> 6), mask, score, count, score
+                                    op,
+                                    weight,
+                                    bits,
+                                    word - (base >> 6),
+                                    mask,
+                                    stain,
+                                    score,
+                                    count,
+                                    score,
                                 )
                         continue
-                    if code == AND:
+                    meets = code in (AND, NOT, MAYBE)
+                    if meets:
                         kept[:] = _ZERO
                     while low < high and advance(
                         row, cursors[leaf], docs[leaf], tfs[leaf], places[leaf], low
@@ -338,26 +415,45 @@ def evaluate(
                         start = places[leaf, 0]
                         stop = places[leaf, 1]
                         if np.int64(docs[leaf, stop - 1]) >= high:
-                            stop = start
-                            while np.int64(docs[leaf, stop]) < high:
-                                stop += 1
+                            stop = lower_bound(docs[leaf], start, stop - 1, high)
                         if stop == start:
                             break
-                        _take_postings(
-                            op,
-                            weight,
-                            docs[leaf],
-                            tfs[leaf],
-                            start,
-                            stop,
-                            base,
-                            norms[v, leaf],
-                            n_docs,
-                            mask,
-                            kept,
-                            score,
-                            count,
-                        )
+                        if meets:
+                            _meet_postings(
+                                op,
+                                weight,
+                                docs[leaf],
+                                tfs[leaf],
+                                start,
+                                stop,
+                                base,
+                                norms[v, leaf],
+                                n_docs,
+                                mask,
+                                stain,
+                                score,
+                                count,
+                                kept,
+                                fresh,
+                            )
+                        else:
+                            _unite_postings(
+                                op,
+                                weight,
+                                docs[leaf],
+                                tfs[leaf],
+                                start,
+                                stop,
+                                base,
+                                norms[v, leaf],
+                                n_docs,
+                                mask,
+                                stain,
+                                score,
+                                count,
+                                kept,
+                                fresh,
+                            )
                         low = np.int64(docs[leaf, stop - 1]) + 1
                     if code == AND:
                         mask[:] = kept
@@ -390,6 +486,12 @@ def evaluate(
                 threshold = heap_scores[0] if n_heap == k else np.float32(-np.inf)
                 for word in range(n_words):
                     bits = mask[word]
+                    if popcount(bits) > _WORTH_A_LOOK:
+                        n_above = 0
+                        for i in range(word * 64, word * 64 + 64):
+                            n_above += np.int64(score[i] > threshold)
+                        if n_above == 0:
+                            continue
                     while bits != _ZERO:
                         i = word * 64 + lowest_bit(bits)
                         bits &= bits - _ONE

@@ -24,7 +24,7 @@ _C2 = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @numba.njit(inline="always")
-def _hash(blob, start, end):  # type: ignore[no-untyped-def]
+def _hash(blob, start, end):
     """Return a 64-bit hash of blob[start:end], eight little-endian bytes at a time."""
     h = np.uint64(end - start) * _C2
     at = start
@@ -41,7 +41,7 @@ def _hash(blob, start, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _same(a, start, end, b, other, other_end):  # type: ignore[no-untyped-def]
+def _same(a, start, end, b, other, other_end):
     if end - start != other_end - other:
         return False
     for i in range(end - start):  # noqa: SIM110  (numba knows no any())
@@ -51,7 +51,7 @@ def _same(a, start, end, b, other, other_end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(uint8[::1], int64[::1], uint64[::1])", nogil=True, cache=True)
-def build_keys(blob, starts, slots):  # type: ignore[no-untyped-def]
+def build_keys(blob, starts, slots):
     """Fill `slots` with the documents blob[starts[d]:starts[d + 1]]; of equal keys the last wins.
 
     Requires: slots all EMPTY, a power of two of them, more than documents.
@@ -64,14 +64,16 @@ def build_keys(blob, starts, slots):  # type: ignore[no-untyped-def]
         while slots[at] != EMPTY:
             if slots[at] & ~_LOW == upper:
                 other = np.int64(slots[at] & _LOW)
-                if _same(blob, starts[doc], starts[doc + 1], blob, starts[other], starts[other + 1]):
+                if _same(
+                    blob, starts[doc], starts[doc + 1], blob, starts[other], starts[other + 1]
+                ):
                     break
             at = (at + np.uint64(1)) & mask
         slots[at] = upper | np.uint64(doc)
 
 
 @numba.njit("void(int64[::1], uint8[::1], int64[::1], int64[::1])", nogil=True, cache=True)
-def find_keys(row, blob, starts, out):  # type: ignore[no-untyped-def]
+def find_keys(row, blob, starts, out):
     """Write the newest doc id of each key blob[starts[i]:starts[i + 1]], or -1."""
     n_slots = row[K_N_SLOTS]
     n_docs = row[K_N_DOCS]

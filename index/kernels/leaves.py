@@ -1,8 +1,8 @@
 """Walk any kind of leaf (`rows.py`): the switch between the kinds of postings.
 
 BLOCKS, CHAIN and LIST are streams: `fill` and `advance` walk them block by block through a
-buffer. BITS, ALL and the ranges are dense: `dense_word` reads them 64 documents at a time, `dense_next`
-finds the next document.
+buffer. BITS, ALL and the ranges are dense: `dense_word` reads them 64 documents at a time,
+`dense_next` finds the next document.
 """
 
 from __future__ import annotations
@@ -82,6 +82,20 @@ def seek(row, cursor, target):  # type: ignore[no-untyped-def]
         seek_list(row, cursor, target)
 
 
+@numba.njit("i8(u4[::1], i8, i8, i8)", nogil=True, cache=True)
+def lower_bound(docs, low, high, target):  # type: ignore[no-untyped-def]
+    """Return the first index from `low` on whose doc id is >= `target`, at most `high`."""
+    if low < high and np.int64(docs[low]) >= target:
+        return low
+    while low < high:
+        middle = (low + high) >> 1
+        if np.int64(docs[middle]) < target:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @numba.njit("b1(i8[::1], i8[::1], u4[::1], u4[::1], i8[::1], i8)", nogil=True, cache=True)
 def advance(row, cursor, docs, tfs, place, target):  # type: ignore[no-untyped-def]
     """Move a stream to its first doc id >= `target`; return whether there is one.
@@ -103,14 +117,7 @@ def advance(row, cursor, docs, tfs, place, target):  # type: ignore[no-untyped-d
             if np.int64(docs[n - 1]) >= target:
                 break
         position = 0
-    high = n - 1
-    while position < high:
-        middle = (position + high) >> 1
-        if np.int64(docs[middle]) < target:
-            position = middle + 1
-        else:
-            high = middle
-    place[0] = position
+    place[0] = lower_bound(docs, position, n - 1, target)
     place[1] = n
     return True
 

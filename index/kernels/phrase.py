@@ -104,10 +104,10 @@ def count_sloppy(  # type: ignore[no-untyped-def]
                 end = max(end, places[t])
                 other = -1
                 for u in range(n_terms):
-                    if u != t and groups[u] == groups[t]:
-                        if places[u] + offsets[u] == places[t] + offsets[t]:
-                            other = u
-                            break
+                    is_twin = u != t and groups[u] == groups[t]
+                    if is_twin and places[u] + offsets[u] == places[t] + offsets[t]:
+                        other = u
+                        break
                 if other < 0:
                     break
                 if places[other] < places[t] or (places[other] == places[t] and other < t):

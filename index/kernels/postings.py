@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -66,11 +65,13 @@ _U255 = np.uint64(255)
 
 
 @intrinsic
-def _load(typing_context, address):  # type: ignore[no-untyped-def]
+def _load(typing_context, address):
     """Return the 8 bytes at an address as a u64, aligned or not."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        word = builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+    def generate(context, builder, signature, args):
+        word = builder.load(
+            builder.inttoptr(args[0], context.get_value_type(types.CPointer(types.uint64)))
+        )
         word.align = 1
         return word
 
@@ -78,25 +79,29 @@ def _load(typing_context, address):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _store(typing_context, array, at, value):  # type: ignore[no-untyped-def]
+def _store(typing_context, array, at, value):
     """Write a u64 to bytes at .. at + 7 of a u8 array, aligned or not, unchecked."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         view = context.make_array(signature.args[0])(context, builder, args[0])
         address = builder.gep(view.data, [args[1]])
-        builder.store(args[2], builder.bitcast(address, ir.IntType(64).as_pointer()), align=1)
+        builder.store(
+            args[2],
+            builder.bitcast(address, context.get_value_type(types.CPointer(types.uint64))),
+            align=1,
+        )
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.uint64), generate
 
 
 @numba.njit(inline="always")
-def _n_bytes(n, bits):  # type: ignore[no-untyped-def]
+def _n_bytes(n, bits):
     return (n * bits + 7) >> 3
 
 
 @numba.njit(inline="always")
-def _unpack(address, bits, n, out):  # type: ignore[no-untyped-def]
+def _unpack(address, bits, n, out):
     """Write `n` values of `bits` bits to `out`."""
     mask = np.uint32((_ONE << np.uint64(bits)) - _ONE)
     for i in range(n):
@@ -107,7 +112,7 @@ def _unpack(address, bits, n, out):  # type: ignore[no-untyped-def]
 
 # --- walking -------------------------------------------------------------------------------
 @numba.njit(inline="always")
-def _decode_block(row, block, n_blocks, docs, tfs):  # type: ignore[no-untyped-def]
+def _decode_block(row, block, n_blocks, docs, tfs):
     """Write the postings of one block; return how many, 0 where its data is not in the section."""
     n = min(np.int64(BLOCK), row[SIZE] - block * BLOCK)
     last_docs = u32_at(row[LAST_DOCS], n_blocks)
@@ -137,7 +142,7 @@ def _decode_block(row, block, n_blocks, docs, tfs):  # type: ignore[no-untyped-d
 
 
 @numba.njit("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])", nogil=True, cache=True)
-def fill_blocks(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
+def fill_blocks(row, cursor, docs, tfs):
     """Write the next block of at most 128 postings; return how many, 0 = exhausted.
 
     Requires: len(docs) and len(tfs) >= 128. cursor[0] is the next block.
@@ -151,7 +156,7 @@ def fill_blocks(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(int64[::1], int64[::1], int64)", nogil=True, cache=True)
-def seek_blocks(row, cursor, target):  # type: ignore[no-untyped-def]
+def seek_blocks(row, cursor, target):
     """Move forward to the first block whose last doc id is >= `target`."""
     n_blocks = (row[SIZE] + BLOCK - 1) >> 7
     low = cursor[0]
@@ -175,7 +180,7 @@ def seek_blocks(row, cursor, target):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _positions_of_block(row, block, n_blocks):  # type: ignore[no-untyped-def]
+def _positions_of_block(row, block, n_blocks):
     """Return (address, bits) of a block's positions; bits < 0: it has none."""
     meta = u64_at(row[POS_METAS], n_blocks)[block]
     bits = np.int64((meta >> _U40) & _SIX)
@@ -189,7 +194,7 @@ def _positions_of_block(row, block, n_blocks):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def find_positions(row, doc_ids, starts, out, docs, tfs):  # type: ignore[no-untyped-def]
+def find_positions(row, doc_ids, starts, out, docs, tfs):
     """Write the positions in each of `doc_ids` (rising) one after the other; return how many
     there are. Those beyond len(out) are counted only.
 
@@ -242,10 +247,8 @@ def find_positions(row, doc_ids, starts, out, docs, tfs):  # type: ignore[no-unt
     return np.int64(n_out)
 
 
-@numba.njit(
-    "int64(int64[::1], int64, uint32[::1], uint32[::1])", nogil=True, cache=True
-)
-def decode_positions(row, block, tfs, out):  # type: ignore[no-untyped-def]
+@numba.njit("int64(int64[::1], int64, uint32[::1], uint32[::1])", nogil=True, cache=True)
+def decode_positions(row, block, tfs, out):
     """Write all positions of a block whose frequencies are `tfs`; return how many, 0 where the
     term has none, -1 - their number where `out` is too short, and -1 where they are not in the
     section."""
@@ -272,7 +275,7 @@ def decode_positions(row, block, tfs, out):  # type: ignore[no-untyped-def]
 
 # --- all postings of a segment ------------------------------------------------------------
 @numba.njit("int64(int64[::1], int64, int64[::1])", nogil=True, cache=True)
-def term_row(postings, term, row):  # type: ignore[no-untyped-def]
+def term_row(postings, term, row):
     """Fill the BLOCKS row of a term and return -1; for a single posting return its record's bits
     0..62 and leave the row. A term whose blocks are not all there gets a row without postings."""
     record = u64_at(postings[P_RECORDS], postings[P_N_TERMS])[term]
@@ -295,10 +298,8 @@ def term_row(postings, term, row):  # type: ignore[no-untyped-def]
 
 
 # --- writing -------------------------------------------------------------------------------
-@numba.njit(
-    "int64(uint32[::1], int64, int64, int64, uint8[::1], int64)", nogil=True, cache=True
-)
-def _pack(values, first, n, bits, out, at):  # type: ignore[no-untyped-def]
+@numba.njit("int64(uint32[::1], int64, int64, int64, uint8[::1], int64)", nogil=True, cache=True)
+def _pack(values, first, n, bits, out, at):
     """Write values first .. first + n - 1, `bits` each, from byte `at` on; return the end.
 
     Requires: 8 bytes of room beyond the end.
@@ -325,7 +326,7 @@ def _pack(values, first, n, bits, out, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _width(values, first, n):  # type: ignore[no-untyped-def]
+def _width(values, first, n):
     """Return how many bits the greatest of the values needs."""
     union = np.uint32(0)
     for i in range(first, first + n):
@@ -340,7 +341,7 @@ def _width(values, first, n):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def encode_postings(  # type: ignore[no-untyped-def]
+def encode_postings(
     posting_starts, position_starts, docs, tfs, positions, norms, n_docs, gaps, state,
     records, last_docs, doc_metas, pos_metas, data, position_data,
 ):  # fmt: skip
@@ -443,7 +444,7 @@ def encode_postings(  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def check_postings(postings, first, end, n_docs, row, docs, tfs, scratch, totals):  # type: ignore[no-untyped-def]
+def check_postings(postings, first, end, n_docs, row, docs, tfs, scratch, totals):
     """Walk terms first .. end - 1; return -1, or the first whose postings are not sound: doc ids
     rising and below `n_docs`, last ids as the blocks say, positions rising. `totals` is raised by
     (postings, sum of frequencies, positions).

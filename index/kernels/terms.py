@@ -34,7 +34,7 @@ _U8 = np.uint64(8)
 
 
 @numba.njit(inline="always")
-def _prefix(term, start, end):  # type: ignore[no-untyped-def]
+def _prefix(term, start, end):
     """Return the first 8 bytes as a big-endian u64, padded with zeros."""
     prefix = np.uint64(0)
     for i in range(8):
@@ -45,7 +45,7 @@ def _prefix(term, start, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _read_entry(entries, at, end):  # type: ignore[no-untyped-def]
+def read_entry(entries, at, end):
     """Return (shared, start of the rest, its end); end < 0 where it is not in the entries."""
     if at < 0 or at + 2 > end:
         return np.int64(0), np.int64(0), np.int64(-1)
@@ -74,7 +74,7 @@ def _read_entry(entries, at, end):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def encode_terms(field_nos, starts, blob, state, last, out, block_starts, prefixes):  # type: ignore[no-untyped-def]
+def encode_terms(field_nos, starts, blob, state, last, out, block_starts, prefixes):
     """Encode the terms of one chunk (`draft.TermChunk`); return -1, or the first term that does
     not come after the one before it. `last` holds the last term of the chunk before, and
     afterwards of this one; `state` is raised by what was written.
@@ -131,8 +131,8 @@ def encode_terms(field_nos, starts, blob, state, last, out, block_starts, prefix
 
 # --- looking up ----------------------------------------------------------------------------
 @numba.njit(inline="always")
-def _compare(entries, start, end, target, at):  # type: ignore[no-untyped-def]
-    """Compare entries[start:end] with target[at:]: (-1 below, 0 equal, 1 above; bytes in common)."""
+def _compare(entries, start, end, target, at):
+    """Compare entries[start:end] with target[at:]: (-1, 0 or 1; how many bytes in common)."""
     i = start
     j = at
     while i < end and j < len(target):
@@ -146,7 +146,7 @@ def _compare(entries, start, end, target, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(types.int64(types.int64[::1], types.int64, types.int64, _BYTES), nogil=True, cache=True)
-def lower_bound(row, first_block, n_terms, target):  # type: ignore[no-untyped-def]
+def lower_bound(row, first_block, n_terms, target):
     """Return 2 i + (1 if equal), i the first of a field's `n_terms` terms that is >= `target`.
 
     The field's blocks begin at `first_block`. Entries that do not make sense end the search.
@@ -167,7 +167,7 @@ def lower_bound(row, first_block, n_terms, target):  # type: ignore[no-untyped-d
         if prefixes[middle] == prefix:
             begin = min(np.int64(starts[middle]), row[T_SIZE])
             end = min(np.int64(starts[middle + 1]), row[T_SIZE])
-            shared, start, stop = _read_entry(entries, begin, end)
+            shared, start, stop = read_entry(entries, begin, end)
             order, common = _compare(entries, start, max(start, stop), target, 0)
             is_above = order > 0
         if is_above:
@@ -182,7 +182,7 @@ def lower_bound(row, first_block, n_terms, target):  # type: ignore[no-untyped-d
     end = min(np.int64(starts[block + 1]), row[T_SIZE])
     in_common = np.int64(0)
     for i in range(index, min(index + BLOCK_TERMS, n_terms)):
-        shared, start, stop = _read_entry(entries, at, end)
+        shared, start, stop = read_entry(entries, at, end)
         if stop < 0:
             break
         at = stop
@@ -201,7 +201,7 @@ def lower_bound(row, first_block, n_terms, target):  # type: ignore[no-untyped-d
 
 
 @numba.njit("int64(int64[::1], int64, int64, uint8[::1])", nogil=True, cache=True)
-def read_term(row, block, index, out):  # type: ignore[no-untyped-def]
+def read_term(row, block, index, out):
     """Write term `index` (0 .. 15) of a block to `out`; return its length, or -1 where there is
     no such term or it is longer than `out`."""
     if block < 0 or block >= row[T_N_BLOCKS]:
@@ -212,7 +212,7 @@ def read_term(row, block, index, out):  # type: ignore[no-untyped-def]
     end = min(np.int64(starts[block + 1]), row[T_SIZE])
     length = np.int64(0)
     for _ in range(index + 1):
-        shared, start, stop = _read_entry(entries, at, end)
+        shared, start, stop = read_entry(entries, at, end)
         if stop < 0 or shared > length or shared + stop - start > len(out):
             return np.int64(-1)
         length = shared
@@ -228,7 +228,7 @@ def read_term(row, block, index, out):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def scan_wildcard(row, first_block, first, end, pattern, term, out):  # type: ignore[no-untyped-def]
+def scan_wildcard(row, first_block, first, end, pattern, term, out):
     """Write which of a field's terms first .. end - 1 `pattern` matches; return how many, at most
     len(out). `term` is room for the longest term."""
     entries = u8_at(row[T_ENTRIES], row[T_SIZE])
@@ -241,7 +241,7 @@ def scan_wildcard(row, first_block, first, end, pattern, term, out):  # type: ig
     at = np.int64(starts[block])
     length = np.int64(0)
     for i in range(begin, end):
-        shared, start, stop = _read_entry(entries, at, row[T_SIZE])
+        shared, start, stop = read_entry(entries, at, row[T_SIZE])
         if stop < 0 or shared > length or shared + stop - start > len(term) or n == len(out):
             break
         length = shared
@@ -256,7 +256,7 @@ def scan_wildcard(row, first_block, first, end, pattern, term, out):  # type: ig
 
 
 @numba.njit("int64(int64[::1], int64, int64, uint8[::1])", nogil=True, cache=True)
-def check_terms(row, first_block, n_terms, last):  # type: ignore[no-untyped-def]
+def check_terms(row, first_block, n_terms, last):
     """Return -1 where a field's terms rise and their blocks, starts and prefixes agree, else the
     first term that does not. `last` is room for the longest term."""
     n_blocks = (n_terms + BLOCK_TERMS - 1) // BLOCK_TERMS
@@ -273,7 +273,7 @@ def check_terms(row, first_block, n_terms, last):  # type: ignore[no-untyped-def
             if i > 0 and np.int64(starts[block]) != at:
                 return np.int64(i)
             at = np.int64(starts[block])
-        shared, start, stop = _read_entry(entries, at, row[T_SIZE])
+        shared, start, stop = read_entry(entries, at, row[T_SIZE])
         if stop < 0 or shared > max(length, np.int64(0)) or shared + stop - start > len(last):
             return np.int64(i)
         if i % BLOCK_TERMS == 0 and (

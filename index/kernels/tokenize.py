@@ -42,7 +42,7 @@ _SCAN = "int64(uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], int64
 
 
 @numba.njit(inline="always")
-def _decode(text, at, end):  # type: ignore[no-untyped-def]
+def _decode(text, at, end):
     """Return (code point, bytes) of the character at `at` < `end`, which is not ASCII."""
     first = np.int64(text[at])
     size = 2
@@ -66,14 +66,14 @@ def _decode(text, at, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _value(code, pages, classes):  # type: ignore[no-untyped-def]
+def _value(code, pages, classes):
     return np.int64(classes[(np.int64(pages[code >> 8]) << 8) | (code & 255)])
 
 
 @numba.njit(
     "UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True
 )
-def _class_at(text, at, end, pages, classes):  # type: ignore[no-untyped-def]
+def _class_at(text, at, end, pages, classes):
     """Return (class, bytes) of the character at `at` < `end`."""
     if text[at] < 128:
         return np.int64(classes[text[at]]) & CLASS_MASK, np.int64(1)
@@ -84,7 +84,7 @@ def _class_at(text, at, end, pages, classes):  # type: ignore[no-untyped-def]
 @numba.njit(
     "UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True
 )
-def _skip_extends(text, at, end, pages, classes):  # type: ignore[no-untyped-def]
+def _skip_extends(text, at, end, pages, classes):
     """Return (end, characters) of the run of Extend, Format and joiners at `at`."""
     n_chars = 0
     while at < end and text[at] >= 128:
@@ -99,7 +99,7 @@ def _skip_extends(text, at, end, pages, classes):  # type: ignore[no-untyped-def
 @numba.njit(
     "int64(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1], int64)", nogil=True, cache=True
 )
-def _symbol_end(text, at, end, kind, pages, classes, max_chars):  # type: ignore[no-untyped-def]
+def _symbol_end(text, at, end, kind, pages, classes, max_chars):
     """Return the end of the token that starts at `at` with an ideograph, a Hiragana, a South
     East Asian letter, an emoji or a regional indicator."""
     size = _class_at(text, at, end, pages, classes)[1]
@@ -123,9 +123,7 @@ def _symbol_end(text, at, end, kind, pages, classes, max_chars):  # type: ignore
 
 
 @numba.njit(f"{_SCAN}, uint32, uint32, uint32[:, ::1])", nogil=True, cache=True)
-def scan_words(  # type: ignore[no-untyped-def]
-    text, starts, continues, pages, classes, max_chars, ascii_mark, wide_mark, tokens
-):
+def scan_words(text, starts, continues, pages, classes, max_chars, ascii_mark, wide_mark, tokens):
     """Write the words of UAX #29, as Lucene's StandardTokenizer finds them.
 
     A word has a letter, a digit or a Katakana in it; ideographs and Hiragana are tokens one by
@@ -241,7 +239,7 @@ def scan_words(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(f"{_SCAN}, int64, int64, uint32, uint32, uint32[:, ::1])", nogil=True, cache=True)
-def scan_runs(  # type: ignore[no-untyped-def]
+def scan_runs(
     text, starts, continues, pages, classes, max_chars, flag, wanted, ascii_mark, wide_mark, tokens
 ):
     """Write the runs of characters whose value has `value & flag == wanted`, split at
@@ -287,7 +285,7 @@ def scan_runs(  # type: ignore[no-untyped-def]
 
 
 @numba.njit("int64(int64[::1], uint8[::1], uint32, uint32[:, ::1])", nogil=True, cache=True)
-def scan_whole(starts, continues, mark, tokens):  # type: ignore[no-untyped-def]
+def scan_whole(starts, continues, mark, tokens):
     """Write every text as one token."""
     position = 0
     for t in range(len(starts) - 1):

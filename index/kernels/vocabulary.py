@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -38,13 +37,14 @@ _LENGTH = np.uint64(0xFFFF)
 
 
 @intrinsic
-def _load_word(typing_context, array, at):  # type: ignore[no-untyped-def]
+def _load_word(typing_context, array, at):
     """Return the 8 bytes of a u8 array at `at` as a u64, aligned or not, unchecked."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         view = context.make_array(signature.args[0])(context, builder, args[0])
         address = builder.gep(view.data, [args[1]])
-        word = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()))
+        pointer = context.get_value_type(types.CPointer(types.uint64))
+        word = builder.load(builder.bitcast(address, pointer))
         word.align = 1
         return word
 
@@ -52,7 +52,7 @@ def _load_word(typing_context, array, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _word(text, begin, length, at):  # type: ignore[no-untyped-def]
+def _word(text, begin, length, at):
     """Return bytes at .. at + 7 of the `length` bytes from `begin`, zero beyond them.
 
     Without branches: lengths are random, and a wrong guess costs more than all the rest.
@@ -63,7 +63,7 @@ def _word(text, begin, length, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _mix(k0, k1, info):  # type: ignore[no-untyped-def]
+def _mix(k0, k1, info):
     h = (k0 ^ (info * _C3)) * _C1
     h ^= h >> _U29
     h = (h ^ k1) * _C2
@@ -71,7 +71,7 @@ def _mix(k0, k1, info):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _hash(text, begin, length, k0, k1, info):  # type: ignore[no-untyped-def]
+def _hash(text, begin, length, k0, k1, info):
     h = _mix(k0, k1, info)
     at = 16
     while at < length:
@@ -83,7 +83,7 @@ def _hash(text, begin, length, k0, k1, info):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _is_term(records, blob, term, text, begin, length, k0, k1, info):  # type: ignore[no-untyped-def]
+def _is_term(records, blob, term, text, begin, length, k0, k1, info):
     differing = (
         (records[term, 0] ^ k0) | (records[term, 1] ^ k1) | ((records[term, 2] ^ info) & _LOW)
     )
@@ -102,9 +102,7 @@ def _is_term(records, blob, term, text, begin, length, k0, k1, info):  # type: i
     nogil=True,
     cache=True,
 )
-def intern_tokens(  # type: ignore[no-untyped-def]
-    text, tokens, first, n, text_fields, slots, records, blob, targets, counts, ids
-):
+def intern_tokens(text, tokens, first, n, text_fields, slots, records, blob, targets, counts, ids):
     """Give tokens first .. n - 1 their ids in `ids`, adding the terms that are new.
 
     A new term stands for itself where the token's mark is 0, else it is PENDING. Returns the
@@ -129,10 +127,22 @@ def intern_tokens(  # type: ignore[no-untyped-def]
         while slots[at] != np.uint64(0):
             slot = slots[at]
             if slot >> _U32 == h >> _U32:
+                # as _is_term; a call of it here would cost more than all the rest
                 candidate = np.int64(slot & _LOW) - 1
-                if _is_term(records, blob, candidate, text, begin, length, k0, k1, info):
-                    term = candidate
-                    break
+                differing = (
+                    (records[candidate, 0] ^ k0)
+                    | (records[candidate, 1] ^ k1)
+                    | ((records[candidate, 2] ^ info) & _LOW)
+                )
+                if differing == np.uint64(0):
+                    k = np.int64(16)
+                    if length > 16:
+                        offset = np.int64(records[candidate, 2] >> _U32)
+                        while k < length and blob[offset + k] == text[begin + k]:
+                            k += 1
+                    if k >= length:
+                        term = candidate
+                        break
             at = (at + _ONE) & mask
         if term < 0:
             if (
@@ -161,7 +171,7 @@ def intern_tokens(  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(uint64[:, ::1], int64, uint64[::1])", nogil=True, cache=True)
-def fill_slots(records, n_terms, slots):  # type: ignore[no-untyped-def]
+def fill_slots(records, n_terms, slots):
     """Enter the terms into empty `slots`. Requires: len(slots) a power of two > n_terms."""
     mask = np.uint64(len(slots) - 1)
     for term in range(n_terms):
@@ -177,7 +187,7 @@ def fill_slots(records, n_terms, slots):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def find_term(text, length, field_no, slots, records, blob, n_terms):  # type: ignore[no-untyped-def]
+def find_term(text, length, field_no, slots, records, blob, n_terms):
     """Return the id of the term (field_no, text[:length]) if it is below `n_terms`, else -1.
 
     Requires: length <= 65535 and len(text) >= length + 16.
@@ -203,7 +213,7 @@ def find_term(text, length, field_no, slots, records, blob, n_terms):  # type: i
     nogil=True,
     cache=True,
 )
-def scan_prefix(records, blob, chains, n_terms, field_no, prefix, out):  # type: ignore[no-untyped-def]
+def scan_prefix(records, blob, chains, n_terms, field_no, prefix, out):
     """Write the ids of the field's terms that start with `prefix` and have postings; return how
     many, at most len(out)."""
     n = 0
@@ -231,7 +241,7 @@ def scan_prefix(records, blob, chains, n_terms, field_no, prefix, out):  # type:
     nogil=True,
     cache=True,
 )
-def matches_wildcard(blob, at, end, pattern):  # type: ignore[no-untyped-def]
+def matches_wildcard(blob, at, end, pattern):
     """Return whether blob[at:end] is matched: `*` any bytes, `?` one UTF-8 character, a backslash
     takes the next byte as it is (one at the very end stands for itself)."""
     p = 0
@@ -272,7 +282,7 @@ def matches_wildcard(blob, at, end, pattern):  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def scan_wildcard(records, blob, chains, n_terms, field_no, pattern, out):  # type: ignore[no-untyped-def]
+def scan_wildcard(records, blob, chains, n_terms, field_no, pattern, out):
     """Write the ids of the field's terms that `pattern` matches and that have postings; return
     how many, at most len(out)."""
     n = 0
@@ -292,7 +302,7 @@ def scan_wildcard(records, blob, chains, n_terms, field_no, pattern, out):  # ty
 @numba.njit(
     "void(uint64[:, ::1], uint8[::1], int64[::1], int64[::1], uint8[::1])", nogil=True, cache=True
 )
-def copy_terms(records, blob, terms, starts, out):  # type: ignore[no-untyped-def]
+def copy_terms(records, blob, terms, starts, out):
     """Write the bytes of `terms` to out[starts[i]:starts[i + 1]].
 
     Requires: starts as the lengths of the terms add up to, len(out) >= starts[-1].

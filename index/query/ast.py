@@ -7,6 +7,7 @@ is what JSON gave.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -101,6 +102,17 @@ class Range(Query):
     format: str | None = None
     time_zone: str | None = None
     lenient: bool = False
+
+    @classmethod
+    def of(cls, field: str, bounds: Mapping[str, Scalar | None]) -> Range:
+        """Return the range with these bounds; the keys are gt, gte, lt, lte."""
+        return cls(
+            field,
+            gt=bounds.get("gt"),
+            gte=bounds.get("gte"),
+            lt=bounds.get("lt"),
+            lte=bounds.get("lte"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

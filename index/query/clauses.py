@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from index.query import ast
@@ -241,9 +242,8 @@ def _range(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
         bounds["gt" if includes_lower is False else "gte"] = lower
     if upper is not None:
         bounds["lt" if includes_upper is False else "lte"] = upper
-    query = ast.Range(
-        field,
-        **bounds,
+    query = replace(
+        ast.Range.of(field, bounds),
         format=body.opt_text("format"),
         time_zone=body.opt_text("time_zone"),
         boost=body.boost(),

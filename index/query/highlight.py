@@ -13,7 +13,6 @@ import msgspec
 from index.analysis.analyzer import Token, get_analyzer
 from index.query import ast
 from index.query.request import HighlightField, SearchRequest
-from index.query.rewrite import match_names
 from index.query.rewrite_terms import wildcard_regex
 from index.query.source_filter import fields_named, values_at
 from index.query.values import keyword_text
@@ -68,8 +67,8 @@ class Asked:
         elif isinstance(query, ast.ConstantScore):
             self.visit(query.filter)
         elif isinstance(query, ast.OverFields):
-            for field in self._fields(query.fields):
-                self.visit(replace(query.query, field=field.name))
+            for each in self._fields(query.fields):
+                self.visit(replace(query.query, field=each.name))
         else:
             field_name = getattr(query, "field", None)
             field = None if field_name is None else self._schema.field(field_name)
@@ -79,10 +78,7 @@ class Asked:
     def _fields(self, patterns: tuple[ast.FieldPattern, ...]) -> list[Field]:
         found: list[Field] = []
         for pattern in patterns:
-            if "*" in pattern.pattern:
-                found += match_names(self._schema, pattern.pattern)
-            elif (field := self._schema.field(pattern.pattern)) is not None:
-                found.append(field)
+            found += fields_named(self._schema, pattern.pattern)
         return found
 
     def _visit_leaf(self, query: ast.Query, field: Field) -> None:

@@ -28,11 +28,12 @@ from index.query.request import (
     HighlightField,
     SearchRequest,
     SortKey,
+    SortMode,
     SourceFilter,
 )
 
 _ORDERS: dict[str, Literal["asc", "desc"]] = {"asc": "asc", "desc": "desc"}
-_MODES: dict[str, Literal["min", "max", "sum", "avg", "median"]] = {
+_MODES: dict[str, SortMode | None] = {
     "min": "min",
     "max": "max",
     "sum": "sum",
@@ -237,8 +238,8 @@ def _parse_highlight_field(pattern: str, options: dict[str, Any]) -> HighlightFi
         number_of_fragments=body.natural("number_of_fragments", 5),
         no_match_size=body.natural("no_match_size", 0),
         require_field_match=body.take("require_field_match") not in (False, "false"),
-        order=body.choice("order", {"none": "none", "score": "score"}, "none"),  # type: ignore[arg-type]
-        encoder=body.choice("encoder", {"default": "default", "html": "html"}, "default"),  # type: ignore[arg-type]
+        order=body.choice("order", {"none": "none", "score": "score"}, "none"),
+        encoder=body.choice("encoder", {"default": "default", "html": "html"}, "default"),
         query=None if query is None else parse_query(query, body.at("highlight_query")),
     )
     body.done()

@@ -184,7 +184,7 @@ class _Parser:
         for sign, bound in ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt")):
             if self._accept(sign):
                 self._skip_space()
-                return over(fields, ast.Range("", **{bound: self._plain_value()}))
+                return over(fields, ast.Range.of("", {bound: self._plain_value()}))
         if char == "/":
             raise self.error("regular expressions are not supported")
         return self._word(fields)
@@ -255,7 +255,7 @@ class _Parser:
         bounds = {key: v for key, v in ((lower, low), (upper, high)) if v != "*"}
         if not bounds:
             return exists(fields)
-        return over(fields, ast.Range("", **bounds))
+        return over(fields, ast.Range.of("", bounds))
 
     def _range_value(self) -> str:
         self._skip_space()

@@ -92,7 +92,7 @@ class PhraseLeaf:
             parts.append((self._within, False))
         out = bitset(view.reader.n_docs)
         program = Program(Every(tuple(parts)), scored=False)
-        matches = program.run(self._statistics.views, range(view_no, view_no + 1), out_mask=out)
+        matches = program.run(self._statistics, range(view_no, view_no + 1), out_mask=out)
         doc_ids = np.empty(matches.total, np.uint32)
         list_bits(out, doc_ids)
         return doc_ids

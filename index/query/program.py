@@ -16,8 +16,8 @@ from index.kernels.evaluate import evaluate
 from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH
 from index.query import plan as plans
 from index.query.plan import Best, Constant, Every, Leaf, Plan, Some
-from index.query.statistics import address
-from index.reader import I64, U64, View
+from index.query.statistics import Statistics
+from index.reader import I64, U64
 
 F32 = npt.NDArray[np.float32]
 
@@ -156,7 +156,7 @@ class Program:
     # --- run -----------------------------------------------------------------------------
     def run(
         self,
-        views: tuple[View, ...],
+        statistics: Statistics,
         view_nos: range,
         *,
         k: int = 0,
@@ -165,20 +165,15 @@ class Program:
         out_scores: F32 = _NO_F32,
     ) -> Matches:
         """Run over some of the views; the best `k` are kept as (score, view, doc)."""
-        n_views, n_leaves = len(view_nos), max(1, len(self.leaves))
-        leaves = np.zeros((n_views, n_leaves, ROW_WIDTH), np.int64)
-        norms = np.zeros((n_views, n_leaves), np.int64)
-        table = np.zeros((n_views, op.VIEW_WIDTH), np.int64)
+        n_leaves = len(self.leaves)
+        leaves = np.zeros((len(view_nos), n_leaves, ROW_WIDTH), np.int64)
+        norms = np.zeros((len(view_nos), n_leaves), np.int64)
         owners: list[np.ndarray] = []
-        out_word = 0
         for i, view_no in enumerate(view_nos):
-            view = views[view_no]
-            n_docs = view.reader.n_docs
-            alive = 0 if view.alive is None else address(view.alive)
-            table[i] = (n_docs, alive, out_word)
-            out_word += (n_docs + 63) >> 6
             for j, leaf in enumerate(self.leaves):
-                norms[i, j] = leaf.fill(view_no, leaves[i, j], owners)
+                norm_address = leaf.fill(view_no, leaves[i, j], owners)
+                if norm_address:
+                    norms[i, j] = norm_address
         heap_scores = np.empty(k, np.float32) if k else _NO_F32
         heap_docs = np.empty(k, np.int64) if k else _NO_I64
         result = np.zeros(2, np.int64)
@@ -189,13 +184,15 @@ class Program:
             leaves,
             norms,
             self.drivers,
-            table,
+            statistics.view_table(view_nos),
             np.array([self.bound, min_score], np.float32),
             np.zeros((n_registers + 1, op.WINDOW_WORDS), np.uint64),
+            np.zeros((n_registers, 1), np.uint64),
             np.zeros((n_registers, op.WINDOW), np.float32),
             np.zeros((n_registers, self.n_counted), np.uint16),
             np.empty((n_leaves, BLOCK), np.uint32),
             np.empty((n_leaves, BLOCK), np.uint32),
+            np.empty(BLOCK, np.float32),
             np.empty((n_leaves, CURSOR_WIDTH), np.int64),
             np.empty((n_leaves, 2), np.int64),
             np.empty((op.MAX_LEVELS, 2), np.int64),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from index.query.ast import MatchAll, Query, Scalar
+
+SortMode: TypeAlias = Literal["min", "max", "sum", "avg", "median"]
 
 MAX_RESULT_WINDOW = 10_000
 """`from + size` may not go past this; `search_after` goes on from there."""
@@ -19,7 +21,7 @@ class SortKey:
     order: Literal["asc", "desc"] = "asc"
     missing: Scalar = "_last"
     """Where documents without a value go: `_last`, `_first`, or the value to take instead."""
-    mode: Literal["min", "max", "sum", "avg", "median"] | None = None
+    mode: SortMode | None = None
     """Of several values take this; None: the smallest ascending, the largest descending."""
     unmapped_type: str | None = None
     format: str | None = None
@@ -72,7 +74,7 @@ class FieldRequest:
 class SearchRequest:
     """One search. `size` 0: only the total."""
 
-    query: Query = MatchAll()
+    query: Query = field(default_factory=MatchAll)
     from_: int = 0
     size: int = 10
     sort: tuple[SortKey, ...] = ()
@@ -80,7 +82,7 @@ class SearchRequest:
     search_after: tuple[Scalar | None, ...] | None = None
     """The sort values of the last hit of the page before; None within: it had no value."""
     post_filter: Query | None = None
-    source: SourceFilter = SourceFilter()
+    source: SourceFilter = field(default_factory=SourceFilter)
     fields: tuple[FieldRequest, ...] = ()
     highlight: Highlight | None = None
     track_total_hits: bool | int = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from index.analysis.analyzer import Token, get_analyzer
@@ -170,12 +171,8 @@ class Rewriter:
     def _zero_terms(self, zero_terms: str, boost: float) -> Plan:
         return AllLeaf(self._statistics, boost) if zero_terms == "all" else NOTHING
 
-    def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> list[Token]:
-        try:
-            chosen = get_analyzer(analyzer or field.query_analyzer)
-        except MappingError as error:
-            raise InvalidQueryError(str(error)) from error
-        return chosen.tokens(keyword_text(text))
+    def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> tuple[Token, ...]:
+        return _analyze(analyzer or field.query_analyzer, keyword_text(text))
 
     def _term(self, query: ast.Term, boost: float) -> Plan:
         if query.field == "_id":
@@ -253,6 +250,15 @@ class Rewriter:
             part, scores = required[0]
             return part if scores else Constant(part, 0.0)
         return Every(tuple(required), excluded, optional)
+
+
+@lru_cache(maxsize=1024)
+def _analyze(analyzer: str, text: str) -> tuple[Token, ...]:
+    """Analyse once what is asked of many fields, or of batch after batch by a standing query."""
+    try:
+        return tuple(get_analyzer(analyzer).tokens(text))
+    except MappingError as error:
+        raise InvalidQueryError(str(error)) from error
 
 
 def some(parts: tuple[Plan, ...], at_least: int) -> Plan:

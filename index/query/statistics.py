@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from index.kernels.counting import count_alive
+from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
 from index.query.bm25 import length_table
-from index.reader import FieldStats, View
+from index.reader import I64, FieldStats, View
 
 
 def address(array: np.ndarray) -> int:
@@ -46,9 +47,24 @@ class Statistics:
     def __init__(self, views: tuple[View, ...]) -> None:
         self.views = views
         self.n_docs = sum(view.reader.n_docs for view in views)
+        self._tables: dict[range, I64] = {}
         self._fields: dict[int, FieldStats] = {}
         self._texts: dict[int, TextField] = {}
         self._terms: dict[tuple[int, bytes], TermStats] = {}
+
+    def view_table(self, view_nos: range) -> I64:
+        """Return some of the views as the kernel reads them."""
+        table = self._tables.get(view_nos)
+        if table is None:
+            rows = []
+            out_word = 0
+            for view in self.views[view_nos.start : view_nos.stop]:
+                n_docs = view.reader.n_docs
+                rows.append((n_docs, 0 if view.alive is None else address(view.alive), out_word))
+                out_word += (n_docs + 63) >> 6
+            table = np.array(rows, np.int64).reshape(-1, VIEW_WIDTH)
+            self._tables[view_nos] = table
+        return table
 
     def field(self, field_no: int) -> FieldStats:
         stats = self._fields.get(field_no)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def range_bounds(query: Range, field: Field, now_ms: int) -> tuple[int | float, 
     return None if low > high else (low, high)
 
 
-def _whole_bounds(query: Range, read) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+def _whole_bounds(query: Range, read: Callable[[Scalar], int | float]) -> tuple[int, int]:
     low, high = _LEAST, _MOST
     if query.gte is not None:
         low = max(low, math.ceil(read(query.gte)))
@@ -95,13 +96,13 @@ def _date_bounds(query: Range, field: Field, now_ms: int) -> tuple[int, int]:
     form = query.format or field.format
     zone_ms = _zone_ms(field, query.time_zone)
 
-    def read(value: Scalar, resolve) -> int:  # type: ignore[no-untyped-def]
+    def read(value: Scalar, resolve: Callable[..., int]) -> int:
         date = _date_text(value)
         local = isinstance(date, str) and (
             date.startswith("now") or not _ZONE.search(date.partition("||")[0].partition("T")[2])
         )
         shift = zone_ms if local else 0
-        ms: int = resolve(date, now_ms=now_ms + shift, format=form)
+        ms = resolve(date, now_ms=now_ms + shift, format=form)
         return ms - shift
 
     low, high = _LEAST, _MOST

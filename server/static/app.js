@@ -8,7 +8,8 @@ const STATS_MS = 1000;
 const COUNT_MS = 1500;
 const LEAVE_MS = 650;
 const POINTS = 90;
-const SNIPPET_CHARS = 260;
+const SNIPPET_CHARS = 220;
+const MAX_CHIPS = 5;
 const RETRY_MS = [300, 600, 1200, 2500, 5000, 8000];
 const TITLES = ["title", "name", "subject", "headline", "summary", "message"];
 const BODIES = ["text", "body", "content", "description", "details", "abstract", "message"];
@@ -79,14 +80,15 @@ function excerpt(text, isMatch) {
   if (isMatch) for (const found of flat.matchAll(WORD)) if (isMatch(found[0])) { at = found.index; break; }
   let from = Math.max(0, at - 80);
   if (from > 0) from = flat.indexOf(" ", from) + 1 || from;
-  const part = flat.slice(from, from + SNIPPET_CHARS);
-  return (from > 0 ? "… " : "") + part + (from + SNIPPET_CHARS < flat.length ? " …" : "");
+  let to = from + SNIPPET_CHARS;
+  if (to < flat.length) to = Math.max(flat.lastIndexOf(" ", to), from + SNIPPET_CHARS / 2);
+  return (from > 0 ? "… " : "") + flat.slice(from, to) + (to < flat.length ? " …" : "");
 }
 
 // --- one row -----------------------------------------------------------------------------
 const isText = (value) => typeof value === "string" && value.trim() !== "";
 
-function pickFields(source) {
+function pickFields(source, isMatch) {
   const fields = source && typeof source === "object" ? source : {};
   const texts = Object.keys(fields).filter((name) => isText(fields[name]));
   const title = TITLES.find((name) => isText(fields[name]) && fields[name].length <= 200);
@@ -95,12 +97,15 @@ function pickFields(source) {
     (longest && fields[longest].length > 40 ? longest : undefined);
   const chips = [];
   for (const [name, value] of Object.entries(fields)) {
-    if (name === title || name === body || chips.length >= 7 || value === null) continue;
-    const shown = Array.isArray(value) ? value.filter((v) => typeof v !== "object").slice(0, 3).join(", ") : value;
-    if (typeof shown === "object" || shown === "" || String(shown).length > 60) continue;
-    chips.push(`${name}: ${shown}`);
+    if (name === title || name === body) continue;
+    const plain = [value].flat().filter((v) => v !== null && v !== "" && typeof v !== "object").map(String);
+    // What matched comes first: it is why the document is here.
+    const matching = isMatch ? plain.filter((v) => (v.match(WORD) || []).some(isMatch)) : [];
+    const shown = (matching.length ? matching : plain).slice(0, 3).join(", ");
+    if (shown && (matching.length || shown.length <= 48)) chips.push({ text: `${name}: ${shown}`, isMatching: matching.length > 0 });
   }
-  return { title: title && fields[title], body: body && fields[body], chips };
+  chips.sort((a, b) => b.isMatching - a.isMatching);
+  return { title: title && fields[title], body: body && fields[body], chips: chips.slice(0, MAX_CHIPS).map((chip) => chip.text) };
 }
 
 class Row {
@@ -125,7 +130,7 @@ class Row {
 
   fill(source, isMatch) {
     this.source = source;
-    const { title, body, chips } = pickFields(source);
+    const { title, body, chips } = pickFields(source, isMatch);
     putMarked(this.head, title || this.id, isMatch);
     putMarked(this.snippet, body ? excerpt(body, isMatch) : "", isMatch);
     this.snippet.hidden = !body;
@@ -380,6 +385,7 @@ class Live {
       this.hasSnapshot = true;
       this.n_failures = 0;
       state("live", "live");
+      $("results").classList.remove("stale");
       list.reset(frame.hits, wordTest(this.query));
       putTotal(frame.total);
     } else if (frame.type === "hit" || frame.type === "leave") {
@@ -405,8 +411,8 @@ class Live {
     }
     if (frame.status === 404 || frame.status >= 500) { this.reconnect(); return; }
     state("live", "live");
-    problem(frame.reason);
-    list.reset([], null);
+    problem(frame.reason); // what was found before stays, paler: half a query is often a wrong one
+    $("results").classList.add("stale");
     putTotal(null);
   }
 }
@@ -453,9 +459,11 @@ class Plot {
     const top = Math.max(1e-9, ...this.series.flat().filter((v) => v !== null)) * 1.12;
     this.series.forEach((points, i) => this.paths[i].setAttribute("d", this.path(points, top)));
     const first = this.path(this.series[0], top);
-    const length = this.series[0].length;
-    const start = 240 - ((length - 1) * 240) / (POINTS - 1);
-    this.area.setAttribute("d", first && length > 1 ? `${first.replaceAll("M", "L").replace("L", `M${start.toFixed(1)} 56L`)}L240 56Z` : "");
+    const parts = first.split("M").filter(Boolean).map((part) => {
+      const xs = part.split("L").map((point) => point.split(" ")[0]);
+      return `M${xs[0]} 56L${part}L${xs[xs.length - 1]} 56Z`;
+    });
+    this.area.setAttribute("d", parts.join(""));
     this.node.setAttribute("aria-label", label);
   }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import google_crc32c
 
 from consumers.source import Record
-from index.errors import TailraceError
+from index.errors import CorruptionError, TailraceError
 
 
 class RecordingSink:
@@ -90,3 +90,23 @@ class FencedSink(RecordingSink):
 
     def fence(self, partition: int) -> dict[str, int] | None:
         return self._fence if partition == 0 else None
+
+
+class FailingSink(RecordingSink):
+    """Its shard 0 fails in one of its calls, as one on a bad disk does."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self._call = call
+
+    async def open_partition(self, partition: int) -> int | None:
+        self._fail("open_partition", partition)
+        return await super().open_partition(partition)
+
+    async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
+        self._fail("deliver", partition)
+        await super().deliver(partition, records, next_offset)
+
+    def _fail(self, call: str, partition: int) -> None:
+        if (call, partition) == (self._call, 0):
+            raise CorruptionError("00001.seg", 7, "checksum differs")

@@ -200,6 +200,33 @@ async def _produce_all(kafka: Kafka, topic: str, start: int) -> None:
         await produce(kafka, topic, values(25, start), partition=partition)
 
 
+async def test_several_topics_feed_shards_of_their_own(kafka: Kafka) -> None:
+    topics = [await kafka.create_topic(2), await kafka.create_topic(1)]
+    await produce(kafka, topics[0], values(3), partition=1)
+    await produce(kafka, topics[1], values(4))
+    sink = RecordingSink()
+    source = KafkaSource(kafka.bootstrap, topics, "several", options=kafka.options)
+    task = asyncio.create_task(source.run(sink))
+    await sink.wait_count(7)
+    await source.stop()
+    await task
+    assert (
+        sorted(sink.records)
+        == [1, 65_536]
+        == sorted({source.shard_no(topics[0], 1), source.shard_no(topics[1], 0)})
+    )
+    assert {r.topic for r in sink.records[65_536]} == {topics[1]}
+
+
+async def test_the_default_options_join_without_delay(kafka: Kafka) -> None:
+    topic = await kafka.create_topic()
+    await produce(kafka, topic, values(3))
+    sink = RecordingSink()
+    async with running(kafka, topic, sink, KafkaOptions()):
+        async with asyncio.timeout(10):
+            await sink.wait_count(3)
+
+
 async def test_stopping_before_anything_was_assigned_is_quick(kafka: Kafka) -> None:
     topic = await kafka.create_topic()
     async with asyncio.timeout(10):

@@ -11,7 +11,8 @@ from aiokafka.errors import CorruptRecordException
 
 from consumers import codecs
 from consumers.source import DataGapError, PoisonError, ReplacedError
-from tests.consumers.sinks import FencedSink, RecordingSink, wait_for
+from index.errors import CorruptionError
+from tests.consumers.sinks import FailingSink, FencedSink, RecordingSink, wait_for
 from tests.consumers.test_kafka import running, values
 from tests.kafka.brokers import ApacheKafka, Kafka, MockKafka, produce
 
@@ -282,3 +283,18 @@ async def test_another_record_below_the_checkpoint_is_another_topic(
         await sink.wait_until(lambda: bool(sink.errors) or sink.n_records == 2)
     assert isinstance(sink.errors.get(0), ReplacedError) is not is_same
     assert sink.n_records == (2 if is_same else 0)
+
+
+@pytest.mark.parametrize("call", ["open_partition", "deliver"])
+async def test_a_shard_that_fails_takes_no_other_along(kafka: Kafka, call: str) -> None:
+    topic = await kafka.create_topic(2)
+    for partition in range(2):
+        await produce(kafka, topic, values(5), partition=partition)
+    sink = FailingSink(call)
+    async with running(kafka, topic, sink) as source:
+        await sink.wait_until(lambda: len(sink.records.get(1, [])) == 5)
+        await produce(kafka, topic, values(5, 5), partition=1)
+        await sink.wait_until(lambda: len(sink.records[1]) == 10)
+        assert source.n_sessions == 1
+    assert 0 not in sink.records
+    assert isinstance(sink.errors.get(0), CorruptionError) is (call == "open_partition")

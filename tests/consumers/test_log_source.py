@@ -8,7 +8,8 @@ import pytest
 
 from consumers.log import EmbeddedLog, EmbeddedSource, LogOptions
 from consumers.source import DataGapError, NewRecord, ReplacedError, TruncatedError
-from tests.consumers.sinks import FencedSink, RecordingSink, wait_for
+from index.errors import CorruptionError
+from tests.consumers.sinks import FailingSink, FencedSink, RecordingSink, wait_for
 
 
 @pytest.fixture
@@ -138,3 +139,15 @@ async def test_another_record_below_the_checkpoint_is_another_log(
         await sink.wait_until(lambda: bool(sink.errors) or sink.n_records == 2)
     assert isinstance(sink.errors.get(0), ReplacedError) is not is_same
     assert sink.n_records == (2 if is_same else 0)
+
+
+@pytest.mark.parametrize("call", ["open_partition", "deliver"])
+async def test_a_shard_that_fails_takes_no_other_along(log: EmbeddedLog, call: str) -> None:
+    await append(log, 5)
+    sink = FailingSink(call)
+    async with Running(EmbeddedSource(log), sink) as it:
+        await append(log, 5, partition=1)
+        await sink.wait_until(lambda: len(sink.records.get(1, [])) == 5)
+        await wait_for(it.source.is_caught_up)
+    assert 0 not in sink.records
+    assert isinstance(sink.errors.get(0), CorruptionError) is (call == "open_partition")

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,8 +55,9 @@ def run(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedPro
 class Running:
     """A server in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, log: Path) -> None:
         self.process = process
+        self._log = log
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
@@ -68,22 +68,30 @@ class Running:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.loads(answer.read() or b"null")
 
+    def text(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+            return str(answer.read().decode())
+
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait for a condition of the outside; fail loudly when it never holds."""
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with {self.process.returncode}")
+                raise AssertionError(f"ended with {self.process.returncode}: {self.errors()}")
             try:
                 if holds():
                     return
-            except (urllib.error.URLError, ConnectionError):
+            except OSError:  # not listening yet, or not answering yet, or not ready
                 pass
             time.sleep(0.05)
-        raise AssertionError("waited in vain")
+        raise AssertionError(f"waited in vain: {self.errors()}")
+
+    def errors(self) -> str:
+        """Return the end of what it wrote to stderr."""
+        return self._log.read_text()[-4_000:]
 
     def wait_ready(self) -> None:
-        self.wait_until(lambda: bool(self.call("GET", "/readyz") or True))
+        self.wait_until(lambda: self.text("/readyz") is not None)
 
     def stop(self, number: int) -> int:
         self.process.send_signal(number)
@@ -94,17 +102,19 @@ class Running:
 def start(*arguments: str, cwd: Path, port: int | None = None) -> Iterator[Running]:
     """Start a server and leave nothing of it, whatever the test does."""
     port = port or free_port()
-    process = subprocess.Popen(
-        command(*arguments, "--port", str(port)),
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    log = cwd / f"stderr-{port}.txt"
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            command(*arguments, "--port", str(port)),
+            cwd=cwd,
+            env=environment(TMPDIR=str(cwd)),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
     try:
-        yield Running(process, port)
+        yield Running(process, port, log)
     finally:
         if process.poll() is None:
             process.kill()

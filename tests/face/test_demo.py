@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import tempfile
 from pathlib import Path
 
 from tests.face.process import free_port, is_open, run, start
@@ -22,12 +21,11 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def demo_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("tailrace-demo-*"))
+def demo_folders(temporary: Path) -> list[Path]:
+    return list(temporary.glob("tailrace-demo-*"))
 
 
 def test_the_demo_serves_a_changing_index_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    before = demo_folders()
     with start("demo", "--rate", "400", cwd=tmp_path) as demo:
 
         def count() -> int:
@@ -39,13 +37,13 @@ def test_the_demo_serves_a_changing_index_and_leaves_nothing_behind(tmp_path: Pa
         demo.wait_until(lambda: demo.call("GET", "/advisories/_count")["count"] > 0)
         children = children_of(demo.process.pid)
         assert len(children) == 2
-        assert len(demo_folders() - before) == 1
+        assert len(demo_folders(tmp_path)) == 1
         assert demo.stop(signal.SIGINT) == 0
         assert demo.process.stdout is not None
         printed = demo.process.stdout.read()
     assert not is_open(demo.port)
     assert not any(is_alive(child) for child in children)
-    assert demo_folders() == before
+    assert demo_folders(tmp_path) == []
     assert f"{demo.url}/" in printed
     assert re.search(r"curl '\S+/packages/_search\?q=\w+", printed)
     assert re.search(r"tail --url \S+ packages \w+", printed)
@@ -99,9 +97,8 @@ def test_the_port_may_come_from_the_environment(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_while_it_starts_is_clean(tmp_path: Path) -> None:
-    before = demo_folders()
     with start("demo", cwd=tmp_path, port=free_port()) as demo:
-        while not demo_folders() - before and demo.process.poll() is None:
+        while not demo_folders(tmp_path) and demo.process.poll() is None:
             pass
         assert demo.stop(signal.SIGINT) == 0
-    assert demo_folders() == before
+    assert demo_folders(tmp_path) == []

@@ -71,7 +71,7 @@ def test_tail_prints_what_becomes_searchable_and_goes_on_after_a_restart(tmp_pat
         )
         assert tail.stdout is not None
         try:
-            first.wait_until(lambda: first.call("GET", "/notes/_stats") is not None and seen(first))
+            first.wait_until(lambda: seen(first))
             first.call("PUT", "/notes/_doc/1", {"text": "a bridge"})
             first.call("PUT", "/notes/_doc/2", {"text": "a tunnel"})
             assert "  1  a bridge" in tail.stdout.readline()
@@ -90,11 +90,8 @@ def test_tail_prints_what_becomes_searchable_and_goes_on_after_a_restart(tmp_pat
 
 def seen(server: Running) -> bool:
     """Return whether somebody has subscribed."""
-    import urllib.request
-
-    with urllib.request.urlopen(server.url + "/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    lines = [line for line in text.splitlines() if line.startswith("tailrace_live_subscribers{")]
+    metrics = server.text("/metrics").splitlines()
+    lines = [line for line in metrics if line.startswith("tailrace_live_subscribers{")]
     return any(float(line.split()[-1]) > 0 for line in lines)
 
 

@@ -14,6 +14,10 @@ from index.schema import Schema, SchemaRef
 Document = dict[str, Any]
 
 
+_scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text("abé", max_size=5)
+json_leaf_values = _scalars | st.lists(_scalars | st.lists(_scalars, max_size=2), max_size=4)
+
+
 def extractor_of(mapping: dict[str, Any] | None = None, **options: int) -> Extractor:
     return Extractor(SchemaRef(Schema.from_mapping(mapping or {})), IndexOptions(**options))
 
@@ -81,6 +85,19 @@ def test_a_long_keyword_is_left_out_where_the_mapping_says_so() -> None:
 def test_multi_fields_get_the_same_value() -> None:
     extractor = typed("text", fields={"raw": {"type": "keyword"}, "len": {"type": "long"}})
     assert parse(extractor, {"f": "12"}) == {"f": b"12", "f.raw": b"12", "f.len": 12}
+
+
+@given(json_leaf_values, st.sampled_from([None, 3]), st.sampled_from(["keyword", "text"]))
+@settings(deadline=None)
+def test_a_multi_field_reads_as_a_field_of_its_own(
+    value: Any, ignore_above: int | None, kind: str
+) -> None:
+    definition = {"type": kind}
+    if kind == "keyword" and ignore_above is not None:
+        definition["ignore_above"] = ignore_above
+    both = extractor_of({"properties": {"f": {"type": "text", "fields": {"sub": definition}}}})
+    alone = extractor_of({"properties": {"f": definition}})
+    assert parse(both, {"f": value}).get("f.sub") == parse(alone, {"f": value}).get("f")
 
 
 def test_objects_are_flattened() -> None:
@@ -197,6 +214,15 @@ def test_the_depth_is_bounded() -> None:
     extractor.check(deep)
     with pytest.raises(MappingError, match="depth"):
         extractor.parse({".".join("b" * 22): 1})
+
+
+@pytest.mark.parametrize("name", ["known", "new"])
+def test_arrays_nested_without_end_are_a_mapping_error(name: str) -> None:
+    value: Any = 1
+    for _ in range(2_000):
+        value = [value]
+    with pytest.raises(MappingError, match="deep"):
+        extractor_of({"properties": {"known": {"type": "long"}}}).parse({name: value})
 
 
 def test_a_schema_changed_elsewhere_is_used() -> None:

@@ -235,3 +235,13 @@ def test_readers_stay_right_while_another_thread_appends() -> None:
             n_checks += 1
         rest.result()
     check_columns(world, reader, documents[:500])
+
+
+def test_a_version_out_of_range_changes_nothing() -> None:
+    world = World()
+    reader = world.append([{"title": "a"}])
+    document = Extractor(world.ref, IndexOptions()).parse({"title": "a"})
+    with pytest.raises(OverflowError):
+        world.memtable.append([document], [b"k"], [2**63], [1], [b"{}"])
+    check_documents(world.memtable.reader(), 1)
+    assert read_postings(reader, world.field("title"), b"a") == {0: [0]}

@@ -38,9 +38,7 @@ async def node(open_node: OpenNode) -> AsyncIterator[Node]:
 @pytest.fixture
 async def docs(node: Node) -> Index:
     """An index that reads `log`."""
-    index = await node.create_index("docs")
-    await shards_open(index, 1)
-    return index
+    return await node.create_index("docs")
 
 
 @pytest.fixture

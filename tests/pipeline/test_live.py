@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from index.document import Op
@@ -12,10 +15,9 @@ from index.errors import InvalidRequestError, OverloadError
 from index.query.ast import Query
 from index.query.parse_string import parse_query_string
 from index.query.request import SearchRequest
-from pipeline import broadcast
+from pipeline import broadcast, history
 from pipeline.node import Index, Node, WriteOp
 from pipeline.subscription import Frame, Subscription
-from tests.pipeline.conftest import shards_open
 from tests.pipeline.logs import MemoryLog
 
 RIVER = parse_query_string("river")
@@ -82,7 +84,7 @@ async def test_the_score_of_a_hit_is_the_score_of_the_search(docs: Index) -> Non
     await read(subscription)
     await docs.write([upsert("a", "the blue river and the sea")])
     hit = await read(subscription)
-    searcher, result = await docs.search(SearchRequest(query=RIVER))
+    _, result = await docs.search(SearchRequest(query=RIVER))
     assert hit["_score"] == pytest.approx(result.hits[0].score, rel=1e-5)
     subscription.close()
 
@@ -90,7 +92,6 @@ async def test_the_score_of_a_hit_is_the_score_of_the_search(docs: Index) -> Non
 async def test_snapshot_and_stream_are_the_search_at_every_moment(node: Node) -> None:
     """Subscribe in the middle of traffic on three shards: no gap, no duplicate."""
     index = await node.create_index("many", {"settings": {"number_of_shards": 3}})
-    await shards_open(index, 3)
 
     async def write() -> None:
         for n in range(60):
@@ -132,6 +133,55 @@ async def test_a_lost_connection_goes_on_where_it_was(docs: Index) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_reader_that_comes_and_goes_ends_with_what_a_search_finds(
+    node: Node, seed: int
+) -> None:
+    random = Random(seed)
+    index = await node.create_index("many", {"settings": {"number_of_shards": 2}})
+    shown: dict[str, Any] = {}
+    token: str | None = None
+    subscription = index.subscribe(RIVER, 1_000)
+
+    def take(frame: Frame) -> None:
+        nonlocal token
+        token = frame["token"]
+        if frame["type"] == "snapshot":
+            shown.clear()
+            shown.update({hit["_id"]: hit["_source"] for hit in frame["hits"]})
+        elif frame["type"] == "hit":
+            assert shown.get(frame["_id"]) != frame["_source"], "told twice"
+            shown[frame["_id"]] = frame["_source"]
+        elif frame["type"] == "leave":
+            del shown[frame["_id"]]
+
+    for step in range(60):
+        ops = [
+            WriteOp(Op.DELETE, f"k{random.randrange(9)}")
+            if random.random() < 0.3
+            else upsert(f"k{random.randrange(9)}", f"{random.choice(['river', 'lake'])} {step}")
+            for _ in range(random.randrange(1, 5))
+        ]
+        await index.write(ops)
+        if random.random() < 0.1:
+            await index.flush()
+        for _ in range(random.randrange(2)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.002):
+                    take(await anext(subscription))
+        if random.random() < 0.2 and token is not None:
+            subscription.close()
+            subscription = index.subscribe(RIVER, 1_000, token)
+    await index.write([upsert("end", "river end")])
+    while "end" not in shown:
+        take(await read(subscription))
+    _, result = await index.search(SearchRequest(query=RIVER, size=1_000))
+    assert len(shown) == result.total
+    found = await index.get_many(list(shown))
+    assert [orjson.loads(f.source) if f else None for f in found] == list(shown.values())
+    subscription.close()
+
+
 async def test_who_comes_back_too_late_gets_a_gap_and_a_snapshot(docs: Index) -> None:
     await docs.write([upsert("a", "river")])
     subscription = docs.subscribe(RIVER, after="-")
@@ -150,7 +200,7 @@ async def test_a_token_from_the_future_is_a_gap(docs: Index) -> None:
 
 
 async def test_history_is_bounded(docs: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast, "HISTORY_CHANGES", 2)
+    monkeypatch.setattr(history, "MAX_CHANGES", 2)
     keep = docs.subscribe(RIVER)
     token = (await read(keep))["token"]
     for n in range(5):
@@ -215,9 +265,7 @@ async def test_a_deleted_index_ends_its_subscriptions(node: Node, docs: Index) -
     subscription = docs.subscribe(RIVER)
     await read(subscription)
     await node.delete_index("docs")
-    with pytest.raises(StopAsyncIteration):
-        while True:
-            await read(subscription)
+    assert [frame async for frame in subscription][-1:] in ([], [{"type": "gap", "token": "-"}])
 
 
 async def test_bad_arguments_are_refused_at_once(

@@ -136,7 +136,7 @@ async def test_an_old_memtable_is_flushed(open_node: OpenNode) -> None:
     index = await node.create_index("docs")
     await index.write([WriteOp(Op.UPSERT, "a", b"{}")])
     index.tick()
-    while index.shards[0].engine.durable_offset < 1:
+    while index.shards[0].engine.durable_offset < 1:  # noqa: ASYNC110
         await asyncio.sleep(0.005)
     await node.stop()
 
@@ -217,9 +217,7 @@ async def test_a_node_is_ready_when_it_has_caught_up(open_node: OpenNode, logs: 
     assert not node.is_ready
     await node.start()
     index = await node.create_index("docs")
-    assert not index.is_ready
-    await shards_open(index, 1)
-    await asyncio.sleep(0)
+    assert index.is_ready
     assert node.is_ready
     await node.stop()
 
@@ -250,3 +248,28 @@ async def test_a_record_that_no_index_can_take_ends_in_the_dead_letters(
     await docs.flush()
     assert [r.value for r in logs.dead_letters["docs"].partitions[0]] == [b"not json"]
     assert await keys(docs, "x") == ["b"]
+
+
+async def test_an_index_whose_feed_cannot_be_opened_leaves_nothing(
+    open_node: OpenNode, logs: Logs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def no_feed(request: object) -> None:
+        raise StorageError("no such broker")
+
+    monkeypatch.setattr(logs, "open_feed", no_feed)
+    node = open_node()
+    await node.start()
+    with pytest.raises(StorageError, match="no such broker"):
+        await node.create_index("docs")
+    assert list((tmp_path / "indexes").iterdir()) == []
+    assert node.indexes == {}
+    await node.stop()
+
+
+async def test_metrics_tell_of_every_index_and_shard(docs: Index, node: Node) -> None:
+    await docs.write([WriteOp(Op.UPSERT, "a", b"{}")])
+    text = node.telemetry.exposition().decode()
+    assert 'tailrace_docs{index="docs"} 1.0' in text
+    assert 'tailrace_searchable_offset{index="docs",shard="0"} 1.0' in text
+    assert "tailrace_ready 1.0" in text
+    assert text.endswith("# EOF\n")

@@ -23,7 +23,12 @@ from tests.pipeline.logs import MemoryLog
 class Stand:
     """A shard with everything around it."""
 
-    def __init__(self, path: Path, open_engine: Any = open_engine) -> None:
+    def __init__(
+        self,
+        path: Path,
+        open_engine: Any = open_engine,
+        observe: Any = lambda _: None,
+    ) -> None:
         self.threads = Threads()
         self.letters = MemoryLog("docs.dlq")
         self.applied: list[AppliedBatch] = []
@@ -37,7 +42,7 @@ class Stand:
             options=PipelineOptions(max_batch_docs=100, max_backlog_bytes=1 << 20),
             index_options=IndexOptions(memtable_docs=50),
             dead_letters=self.letters,
-            hooks=ShardHooks(self.applied.append, lambda _: None, self.asked.append),
+            hooks=ShardHooks(self.applied.append, observe, self.asked.append),
             open_engine=open_engine,
         )
 
@@ -120,10 +125,10 @@ async def test_no_flush_begins_before_the_dead_letters_have_what_was_rejected(
     await stand.shard.open()
     await stand.shard.deliver(records(0, 1, b"{"), 1)
     await stand.shard.watermark.wait_for_offset(0)
-    assert await stand.threads.apply(stand.shard.plan_flush) is None
+    assert await stand.threads.apply(stand.shard.applier.plan_flush) is None
     stand.letters.answer.set()
     await stand.shard.drain()
-    assert await stand.threads.apply(stand.shard.plan_flush) is not None
+    assert await stand.threads.apply(stand.shard.applier.plan_flush) is not None
 
 
 async def test_dead_letters_that_cannot_be_written_are_tried_again(
@@ -165,10 +170,10 @@ async def test_the_fence_is_the_last_record_below_the_checkpoint(stand: Stand) -
     await stand.shard.open()
     await stand.shard.deliver(records(0, 3), 5)
     await stand.shard.drain()
-    job = await stand.threads.apply(stand.shard.plan_flush)
+    job = await stand.threads.apply(stand.shard.applier.plan_flush)
     assert job is not None
     await stand.threads.maintain(job.run)
-    await stand.threads.apply(lambda: stand.shard.install(job))
+    await stand.threads.apply(lambda: stand.shard.applier.install(job))
     fence = stand.shard.engine.manifest.fence
     assert fence is not None
     assert (fence["offset"], fence["timestamp_ms"]) == (2, 1_000)
@@ -238,3 +243,26 @@ async def test_outcomes_are_kept_for_a_writer_that_waits(stand: Stand) -> None:
         found = stand.shard.outcomes.find(1)
     assert found is not None
     assert found.outcome is Outcome.CREATED
+
+
+async def test_dropping_does_not_wait_for_dead_letters(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.shard.DEAD_LETTER_RETRY_S", 0.0)
+    stand.letters.failures = [OSError("no broker")] * 1_000_000
+    await stand.shard.open()
+    await stand.shard.deliver(records(0, 1, b"{"), 1)
+    await stand.shard.watermark.wait_for_offset(0)
+    stand.shard.drop_queue()
+    await stand.shard.drain()
+    assert await stand.threads.apply(stand.shard.applier.plan_flush) is None
+
+
+async def test_a_failure_to_count_stops_no_documents(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, observe=lambda _: 1 / 0)
+    await stand.shard.open()
+    await stand.shard.deliver(records(0, 1), 1)
+    await stand.shard.watermark.wait_for_offset(0)
+    await stand.shard.drain()
+    assert stand.shard.state is ShardState.DRAINING
+    await stand.end()

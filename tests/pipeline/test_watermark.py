@@ -49,3 +49,11 @@ async def test_a_failure_reaches_every_waiter() -> None:
     watermark.fail(StorageError("closed"))
     with pytest.raises(StorageError):
         await wait
+
+
+async def test_who_comes_after_a_failure_does_not_wait_in_vain() -> None:
+    watermark = Watermark(5)
+    watermark.fail(StorageError("closed"))
+    await watermark.wait_for_offset(4)
+    with pytest.raises(StorageError):
+        await watermark.wait_for_offset(5)

@@ -15,7 +15,7 @@ from index.errors import (
 )
 from pipeline.feed import Feed
 from pipeline.node import Index, Node, PipelineOptions, WriteOp, WriteResult
-from tests.pipeline.conftest import OpenNode, shards_open
+from tests.pipeline.conftest import OpenNode
 from tests.pipeline.logs import MemoryLog
 
 
@@ -139,7 +139,6 @@ async def test_a_log_that_fails_fails_the_write(docs: Index, log: MemoryLog) -> 
 
 async def test_writes_to_several_shards_are_told_apart(node: Node) -> None:
     index = await node.create_index("many", {"settings": {"number_of_shards": 4}})
-    await shards_open(index, 4)
     results = await index.write([upsert(f"k{n}") for n in range(40)])
     assert {r.status for r in results} == {201}
     assert len({r.partition for r in results}) == 4

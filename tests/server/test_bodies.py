@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gzip
 import time
+import zlib
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.bodies import check_depth, parse_json, parse_object
-from server.faults import MalformedBodyError
+from server.bodies import Inflater, check_depth, parse_json, parse_object
+from server.faults import MalformedBodyError, TooLargeError
 from server.limits import Limits
 
 LIMITS = Limits()
@@ -62,3 +64,38 @@ def test_an_empty_body_stands_for_an_empty_object() -> None:
 def test_a_body_that_is_no_object_is_refused_with_its_kind(data: bytes, kind: str) -> None:
     with pytest.raises(MalformedBodyError, match=kind):
         parse_object(data, LIMITS)
+
+
+def inflate(encoding: str, data: bytes, step: int, *, most: int = 1 << 20) -> bytes:
+    inflater = Inflater(encoding, most, 100)
+    parts = [inflater.feed(data[at : at + step]) for at in range(0, len(data), step)]
+    inflater.finish()
+    return b"".join(parts)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=5_000), st.integers(1, 500))
+def test_what_was_compressed_comes_back_in_any_pieces(data: bytes, step: int) -> None:
+    assert inflate("gzip", gzip.compress(data), step) == data
+    assert inflate("gzip", gzip.compress(data) + gzip.compress(data), step) == data + data
+    assert inflate("deflate", zlib.compress(data), step) == data
+    assert inflate("", data, step) == data
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=500), st.data())
+def test_a_compressed_body_that_is_cut_anywhere_is_refused(
+    data: bytes, more: st.DataObject
+) -> None:
+    whole = gzip.compress(data)
+    cut = whole[: more.draw(st.integers(1, len(whole) - 1))]
+    with pytest.raises(MalformedBodyError):
+        inflate("gzip", cut, 100)
+
+
+def test_a_body_that_grows_too_much_is_refused_before_it_is_built() -> None:
+    bomb = gzip.compress(b" " * (50 << 20))
+    with pytest.raises(TooLargeError):
+        inflate("gzip", bomb, 1 << 20, most=1 << 30)
+    with pytest.raises(TooLargeError):
+        inflate("gzip", bomb, 1 << 20, most=2 << 20)

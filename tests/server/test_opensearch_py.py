@@ -31,9 +31,7 @@ def use_the_sync_client(client: OpenSearch) -> None:
     assert client.indices.create(index="books", body={"mappings": mapping})["acknowledged"]
     assert client.indices.exists(index="books")
     assert not client.indices.exists(index="papers")
-    made = client.index(
-        index="books", body={"title": "one", "tags": ["a"]}, id="1", refresh=True
-    )
+    made = client.index(index="books", body={"title": "one", "tags": ["a"]}, id="1", refresh=True)
     assert made["result"] == "created"
     with pytest.raises(ConflictError):
         client.create(index="books", id="1", body={"title": "again"})

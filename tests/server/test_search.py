@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
@@ -228,6 +229,7 @@ async def test_health_and_metrics(books: Client) -> None:
     assert await books.ok("GET", "/readyz") == "ok\n"
     health = await books.ok("GET", "/_cluster/health?wait_for_status=green&timeout=5s")
     assert (health["status"], health["timed_out"], health["number_of_nodes"]) == ("green", False, 1)
+    await wait_counted(books, 3)
     async with books.http.get("/metrics") as response:
         assert response.headers["Content-Type"].startswith("application/openmetrics-text")
         text = await response.text()
@@ -238,10 +240,22 @@ async def test_health_and_metrics(books: Client) -> None:
 async def test_freshness_is_percentiles_of_what_has_come_since_the_last_look(
     books: Client,
 ) -> None:
-    before = await books.ok("GET", "/_freshness")
-    assert before["indexes"]["books"]["consumed"]["total"] == 3
+    await wait_counted(books, 3)
     await books.put("books", {str(n): {"n": n} for n in range(50)})
-    after = (await books.ok("GET", "/_freshness"))["indexes"]["books"]["consumed"]
+    after = await wait_counted(books, 53)
     assert (after["documents"], after["total"]) == (50, 53)
     assert 0 < after["p50_ms"] <= after["p95_ms"] <= after["p99_ms"]
     assert after["per_second"] > 0
+
+
+async def wait_counted(books: Client, total: int) -> dict[str, Any]:
+    """Wait until the histogram has `total` documents: it counts a moment after they are
+    searchable."""
+    async with asyncio.timeout(10):
+        while True:
+            indexes = (await books.ok("GET", "/_freshness"))["indexes"]
+            series = indexes.get("books", {}).get("consumed", {"total": 0})
+            if series["total"] >= total:
+                assert isinstance(series, dict)
+                return series
+            await asyncio.sleep(0.01)

@@ -1,0 +1,338 @@
+"""Merging neighbouring segments into one: what to merge, and the draft of the result.
+
+Only neighbours merge, so that doc ids stay in log order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import compress
+
+import numpy as np
+import numpy.typing as npt
+
+from index.columns import DTYPES, ColumnKind, Mask, bits_of, counts_of, mask_of
+from index.draft import TermChunk
+from index.errors import CorruptionError
+from index.format import Kind
+from index.kernels import merge as kernels
+from index.kernels.columns import renumber
+from index.options import IndexOptions
+from index.reader import I64, U8, U32, U64, Column
+from index.segment import Segment
+from index.stored import Frame
+
+SMALLEST_TIER_BYTES = 1 << 20
+"""Segments below this are of one tier."""
+
+CHUNK_TERMS = 1 << 15
+CHUNK_POSTINGS = 1 << 18
+CHUNK_POSITIONS = 1 << 19
+CHUNK_BYTES = 1 << 20
+"""A chunk of the merge ends at the first of these; a term that has more gets a larger one."""
+
+NO_ORDINAL = np.uint32(0xFFFFFFFF)
+
+
+def plan_merge(sizes: Sequence[int], options: IndexOptions) -> slice | None:
+    """Choose neighbouring segments to merge, by their sizes in bytes; None: no need.
+
+    A run of at least `merge_factor` neighbours up to some tier, none of which is larger than
+    the others together, and not more than `max_merged_bytes`. Small tiers first, then what
+    rewrites least for each segment that goes away.
+    """
+    factor = max(options.merge_factor, 2)
+    tiers = [_tier(size, factor) for size in sizes]
+    for tier in sorted(set(tiers)):
+        best: tuple[float, slice] | None = None
+        for start, end in _runs(sizes, tiers, tier, options.max_merged_bytes):
+            if end - start < factor:
+                continue
+            total = sum(sizes[start:end])
+            if 2 * max(sizes[start:end]) > total:
+                continue
+            cost = total / (end - start - 1)
+            if best is None or cost < best[0]:
+                best = cost, slice(start, end)
+        if best is not None:
+            return best[1]
+    return None
+
+
+def _tier(size: int, factor: int) -> int:
+    tier = 0
+    while size >= SMALLEST_TIER_BYTES:
+        size //= factor
+        tier += 1
+    return tier
+
+
+def _runs(
+    sizes: Sequence[int], tiers: Sequence[int], tier: int, limit: int
+) -> Iterator[tuple[int, int]]:
+    """Yield, from each start, the longest run of segments up to `tier` and up to `limit` bytes."""
+    for start in range(len(sizes)):
+        total, end = 0, start
+        while end < len(sizes) and tiers[end] <= tier and total + sizes[end] <= limit:
+            total += sizes[end]
+            end += 1
+        yield start, end
+
+
+class MergeDraft:
+    """A `draft.SegmentDraft` of neighbouring segments, oldest first. Thread rule: one thread.
+
+    Memory is bounded by a chunk, 8 bytes a document and 4 a keyword term, whatever the size of
+    the segments. Invariant: `columns` is asked for after `term_chunks` is exhausted, because
+    only then the ordinals are known.
+    """
+
+    def __init__(self, segments: Sequence[Segment], keep: Sequence[U64 | None]) -> None:
+        """`keep`: of each segment, the documents that go into the result; None: all."""
+        self._segments = list(segments)
+        self._kept: list[Mask] = [
+            mask_of(words, segment.n_docs) for segment, words in zip(segments, keep, strict=True)
+        ]
+        self.doc_maps: list[I64] = []
+        """Of each segment, i64[n_docs]: a document's id in the result, or -1."""
+        n_docs = 0
+        for kept in self._kept:
+            self.doc_maps.append(np.where(kept, n_docs + np.cumsum(kept) - 1, -1).astype(np.int64))
+            n_docs += int(np.count_nonzero(kept))
+        self._n_docs = n_docs
+        self._ordinals: dict[int, list[U32]] = {
+            field.no: [self._unknown(segment, field.no) for segment in segments]
+            for segment in segments
+            for field in segment.info.fields
+            if field.kind == "ord"
+        }
+
+    @staticmethod
+    def _unknown(segment: Segment, field_no: int) -> U32:
+        """Return room for the new ordinals of the field's terms in one segment."""
+        place = segment.terms.fields.get(field_no)
+        return np.full(place.n_terms if place is not None else 0, NO_ORDINAL, np.uint32)
+
+    @property
+    def n_docs(self) -> int:
+        return self._n_docs
+
+    # --- terms -------------------------------------------------------------------------
+    def term_chunks(self) -> Iterator[TermChunk]:
+        """Raises: CorruptionError where an input cannot be read."""
+        if not self._segments:
+            return
+        walk = _TermWalk(self._segments, self.doc_maps, self._ordinals)
+        while (chunk := walk.next()) is not None:
+            yield chunk
+
+    # --- fields ------------------------------------------------------------------------
+    def lengths(self) -> dict[int, U32]:
+        return {no: self._lengths(no) for no in self._fields("text")}
+
+    def _lengths(self, field_no: int) -> U32:
+        parts = []
+        for segment, kept in zip(self._segments, self._kept, strict=True):
+            lengths = segment.lengths(field_no)
+            missing = np.zeros(int(np.count_nonzero(kept)), np.uint32)
+            parts.append(lengths[kept] if lengths is not None else missing)
+        return np.concatenate(parts)
+
+    def text_present(self) -> dict[int, U64]:
+        return {no: bits_of(self._present(no)) for no in self._fields("text")}
+
+    def _present(self, field_no: int) -> Mask:
+        parts = []
+        for segment, kept in zip(self._segments, self._kept, strict=True):
+            words = segment.present(field_no)
+            if words is None:
+                parts.append(np.zeros(int(np.count_nonzero(kept)), np.bool_))
+            else:
+                parts.append(mask_of(words, segment.n_docs)[kept])
+        return np.concatenate(parts)
+
+    def _fields(self, *kinds: str) -> list[int]:
+        """Return the numbers of the fields of these kinds, rising."""
+        fields = (field for segment in self._segments for field in segment.info.fields)
+        return sorted({field.no for field in fields if field.kind in kinds})
+
+    def columns(self) -> dict[int, Column]:
+        return {no: self._column(no) for no in self._fields("i64", "f64", "ord")}
+
+    def _column(self, field_no: int) -> Column:
+        kind: ColumnKind = next(
+            column.kind
+            for segment in self._segments
+            if (column := segment.column(field_no)) is not None
+        )
+        counts: list[I64] = []
+        values: list[npt.NDArray[np.generic]] = []
+        for number, kept in enumerate(self._kept):
+            n, found = self._values(number, field_no, kept)
+            counts.append(n)
+            values.append(found)
+        starts = np.zeros(self._n_docs + 1, np.uint32)
+        np.cumsum(np.concatenate(counts), out=starts[1:])
+        joined = np.concatenate([np.empty(0, DTYPES[kind]), *values])
+        return Column(kind, joined, None, starts)
+
+    def _values(
+        self, number: int, field_no: int, kept: Mask
+    ) -> tuple[I64, npt.NDArray[np.generic]]:
+        """Return (how many values each kept document of a segment has, the values)."""
+        segment = self._segments[number]
+        column = segment.column(field_no)
+        if column is None:
+            return np.zeros(int(np.count_nonzero(kept)), np.int64), np.empty(0, np.uint32)
+        counts = counts_of(column, segment.n_docs)
+        if column.starts is None:
+            values = column.values[kept & (counts > 0)]
+        else:
+            values = column.values[np.repeat(kept, counts)]
+        if column.kind == "ord" and renumber(values, self._ordinals[field_no][number]) >= 0:
+            offset = segment.sections.offset(Kind.VALUES, field_no)
+            raise CorruptionError(segment.meta.name, offset, "an ordinal without a term")
+        return counts[kept], values
+
+    # --- documents ---------------------------------------------------------------------
+    def keys(self) -> tuple[U8, I64]:
+        blobs, lengths = [np.empty(0, np.uint8)], [np.empty(0, np.int64)]
+        for segment, kept in zip(self._segments, self._kept, strict=True):
+            blob, starts = segment.keys.all()
+            sizes = np.diff(starts)
+            blobs.append(blob if kept.all() else blob[np.repeat(kept, sizes)])
+            lengths.append(sizes[kept])
+        starts = np.zeros(self._n_docs + 1, np.int64)
+        np.cumsum(np.concatenate(lengths), out=starts[1:])
+        return np.concatenate(blobs), starts
+
+    def versions(self) -> I64:
+        return self._joined([segment.versions for segment in self._segments])
+
+    def offsets(self) -> I64:
+        return self._joined([segment.offsets for segment in self._segments])
+
+    def _joined(self, arrays: list[I64]) -> I64:
+        kept = [array[mask] for array, mask in zip(arrays, self._kept, strict=True)]
+        return np.concatenate([np.empty(0, np.int64), *kept])
+
+    def sources(self) -> Iterator[bytes]:
+        for segment, kept in zip(self._segments, self._kept, strict=True):
+            if kept.any():
+                yield from compress(segment.stored.all(), kept.tolist())
+
+    def packed_sources(self) -> Iterator[bytes | Frame]:
+        """See `stored.PackedSources`."""
+        for segment, kept in zip(self._segments, self._kept, strict=True):
+            yield from segment.stored.packed(kept)
+
+    def tombstones(self) -> dict[bytes, int]:
+        """Return the deletes of all segments, but for keys that a later one knows more of."""
+        merged: dict[bytes, int] = {}
+        for number in reversed(range(len(self._segments))):
+            found = self._segments[number].tombstones()
+            keys = [key for key in found if key not in merged]
+            for later in self._segments[number + 1 :]:
+                if keys:
+                    known = later.find_keys(keys) >= 0
+                    keys = [key for key, is_known in zip(keys, known, strict=True) if not is_known]
+            merged.update((key, found[key]) for key in keys)
+        return merged
+
+
+class _TermWalk:
+    """The arrays of one `term_chunks`: cursors into the inputs, room for the output."""
+
+    def __init__(
+        self, segments: list[Segment], doc_maps: list[I64], ordinals: dict[int, list[U32]]
+    ) -> None:
+        self._segments = segments
+        self._doc_maps = doc_maps
+        k = len(segments)
+        self._tables = [self._ordinal_table(number, ordinals) for number in range(k)]
+        self._ordinals = ordinals
+        self._terms = np.stack([segment.terms.row for segment in segments])
+        self._postings = np.stack([segment.postings.row for segment in segments])
+        self._rows = np.zeros((k, kernels.SEGMENT_COLUMNS), np.int64)
+        self._fields = np.zeros(
+            (k, max(len(s.terms.fields) for s in segments) + 1, kernels.FIELD_COLUMNS), np.int64
+        )
+        longest = max(segment.terms.longest for segment in segments)
+        self._buffers = np.zeros((k, longest), np.uint8)
+        self._cursors = np.zeros((k, kernels.CURSOR_COLUMNS), np.int64)
+        self._cursors[:, [kernels.C_TERM, kernels.C_INDEX]] = -1
+        self._state = np.zeros(kernels.STATE_WIDTH, np.int64)
+        self._state[kernels.FIELD] = -1
+        for number in range(k):
+            self._describe(number)
+        self._n_postings, self._n_positions = CHUNK_POSTINGS, CHUNK_POSITIONS
+        self._n_bytes = CHUNK_BYTES
+
+    def _ordinal_table(self, number: int, ordinals: dict[int, list[U32]]) -> U32:
+        """Return room for the new ordinals of one segment, field after field."""
+        return np.full(sum(len(of[number]) for of in ordinals.values()), NO_ORDINAL, np.uint32)
+
+    def _describe(self, number: int) -> None:
+        segment, table = self._segments[number], self._tables[number]
+        base = 0
+        for at, (no, place) in enumerate(segment.terms.fields.items()):
+            begin = -1
+            if no in self._ordinals:
+                begin = base
+                self._ordinals[no][number] = table[base : base + place.n_terms]
+                base += place.n_terms
+            self._fields[number, at] = no, place.n_terms, begin
+        self._rows[number] = (
+            self._doc_maps[number].ctypes.data, segment.n_docs, table.ctypes.data, len(table),
+            len(segment.terms.fields),
+        )  # fmt: skip
+        if not kernels.advance_term(
+            self._terms[number], self._cursors[number], self._fields[number],
+            self._rows[number, kernels.M_N_FIELDS], self._buffers[number],
+        ):  # fmt: skip
+            raise self._damaged()
+
+    def next(self) -> TermChunk | None:
+        """Return the next chunk, or None at the end."""
+        while self._state[kernels.STATUS] != kernels.DONE:
+            chunk = self._fill()
+            status = int(self._state[kernels.STATUS])
+            if status == kernels.DAMAGED:
+                raise self._damaged()
+            if status == kernels.NEED_POSTINGS:
+                self._n_postings *= 2
+            elif status == kernels.NEED_POSITIONS:
+                self._n_positions *= 2
+            elif status == kernels.NEED_BYTES:
+                self._n_bytes *= 2
+            if len(chunk.field_nos):
+                return chunk
+        return None
+
+    def _fill(self) -> TermChunk:
+        field_nos = np.empty(CHUNK_TERMS, np.uint32)
+        term_starts, posting_starts, position_starts = np.empty((3, CHUNK_TERMS + 1), np.int64)
+        blob = np.empty(self._n_bytes, np.uint8)
+        docs, tfs = np.empty((2, self._n_postings), np.uint32)
+        positions = np.empty(self._n_positions, np.uint32)
+        kernels.merge_terms(
+            self._rows, self._terms, self._postings, self._fields, self._cursors, self._buffers,
+            self._state, field_nos, term_starts, blob, posting_starts, docs, tfs, position_starts,
+            positions,
+        )  # fmt: skip
+        n = int(self._state[kernels.N_TERMS])
+        return TermChunk(
+            field_nos=field_nos[:n],
+            term_starts=term_starts[: n + 1],
+            blob=blob[: self._state[kernels.N_BYTES]],
+            posting_starts=posting_starts[: n + 1],
+            docs=docs[: self._state[kernels.N_POSTINGS]],
+            tfs=tfs[: self._state[kernels.N_POSTINGS]],
+            position_starts=position_starts[: n + 1],
+            positions=positions[: self._state[kernels.N_POSITIONS]],
+        )
+
+    def _damaged(self) -> CorruptionError:
+        names = ", ".join(segment.meta.name for segment in self._segments)
+        offset = self._segments[0].sections.offset(Kind.TERMS)
+        return CorruptionError(names, offset, "terms or postings to merge cannot be read")

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from index import merge
+from index.errors import CorruptionError
+from index.format import Kind
+from index.merge import MergeDraft, plan_merge
+from index.options import IndexOptions
+from index.segment import Segment
+from tests.index import storage_world as world
+from tests.index.storage_world import Document, ListDraft, MemoryDirectory
+
+drawn_segments = st.lists(
+    st.lists(st.tuples(world.documents, st.booleans() | st.just(True)), max_size=8),
+    min_size=1,
+    max_size=5,
+)
+
+
+class Offsets(ListDraft):
+    """A draft whose documents are at given offsets."""
+
+    def __init__(self, docs: list[Document], offsets: list[int], **more: Any) -> None:
+        super().__init__(docs, **more)
+        self._offsets = offsets
+
+    def offsets(self) -> np.ndarray:
+        return np.array(self._offsets, np.int64)
+
+
+def contents(segment: Segment) -> dict[tuple[int, int], bytes]:
+    """Return the bytes of every section, but for how sources are cut into blocks."""
+    blocks = (Kind.SOURCES, Kind.SOURCE_BLOCKS, Kind.SOURCE_DOCS)
+    return {
+        (kind, field): segment.sections.data[entry.offset : entry.offset + entry.length].tobytes()
+        for (kind, field), entry in segment.sections._entries.items()
+        if kind not in blocks
+    }
+
+
+@settings(deadline=None, max_examples=150)
+@given(drawn_segments, st.sampled_from([1, 2, 1 << 15]))
+def test_a_merge_is_the_segment_of_all_kept_documents(
+    drawn: list[list[tuple[Document, bool]]], room: int
+) -> None:
+    directory = MemoryDirectory()
+    segments, kept, offsets, keep = [], [], [], []
+    at = 0
+    for number, of_segment in enumerate(drawn):
+        docs = [doc for doc, _ in of_segment]
+        meta = world.write(directory, f"{number}.seg", ListDraft(docs, first_offset=at))
+        segments.append(Segment.open(directory, meta))
+        flags = [flag for _, flag in of_segment]
+        keep.append(None if all(flags) else world.bits(flags))
+        kept += [doc for doc, flag in of_segment if flag]
+        offsets += [at + 10 * i for i, flag in enumerate(flags) if flag]
+        at += 1000
+    draft = MergeDraft(segments, keep)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CHUNK_TERMS", "CHUNK_POSTINGS", "CHUNK_POSITIONS", "CHUNK_BYTES"):
+            patch.setattr(merge, name, room)
+        merged = Segment.open(directory, world.write(directory, "merged.seg", draft))
+    direct = world.write(directory, "direct.seg", Offsets(kept, offsets))
+    assert contents(merged) == contents(Segment.open(directory, direct))
+    assert list(merged.stored.all()) == [doc.source for doc in kept]
+    maps = [doc_id for doc_map in draft.doc_maps for doc_id in doc_map.tolist()]
+    assert [doc_id for doc_id in maps if doc_id >= 0] == list(range(len(kept)))
+    assert [doc_id >= 0 for doc_id in maps] == [flag for s in drawn for _, flag in s]
+
+
+def test_long_postings_merge_block_by_block() -> None:
+    rng = np.random.default_rng(1)
+    directory = MemoryDirectory()
+    docs = [
+        Document(b"%d" % i, i, b"", {0: [b"a"] * int(rng.integers(1, 5))}, {3: [b"t%d" % (i % 5)]})
+        for i in range(900)
+    ]
+    segments = [
+        Segment.open(
+            directory,
+            world.write(
+                directory, f"{at}.seg", ListDraft(docs[at : at + 300], first_offset=10 * at)
+            ),
+        )
+        for at in (0, 300, 600)
+    ]
+    flags = (rng.random(300) < 0.7).tolist()
+    draft = MergeDraft(segments, [None, world.bits(flags), None])
+    merged = Segment.open(directory, world.write(directory, "m.seg", draft))
+    kept = [i for i in range(900) if not 300 <= i < 600 or flags[i - 300]]
+    expected = Offsets([docs[i] for i in kept], [10 * i for i in kept])
+    direct = Segment.open(directory, world.write(directory, "d.seg", expected))
+    assert contents(merged) == contents(direct)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 4), max_size=3),
+            st.dictionaries(st.integers(0, 4), st.integers(0, 50), max_size=3),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_tombstone_stays_until_a_later_segment_knows_the_key(
+    drawn: list[tuple[list[int], dict[int, int]]],
+) -> None:
+    segments = []
+    for number, (keys, tombstones) in enumerate(drawn):
+        docs = [Document(b"k%d" % key, 0, b"") for key in keys]
+        draft = ListDraft(docs, 1000 * number, {b"k%d" % k: v for k, v in tombstones.items()})
+        segments.append(world.write_and_open(draft, f"{number}.seg"))
+    expected: dict[bytes, int] = {}
+    for keys, tombstones in drawn:
+        for key in keys:
+            expected.pop(b"k%d" % key, None)
+        expected.update((b"k%d" % key, version) for key, version in tombstones.items())
+    assert MergeDraft(segments, [None] * len(segments)).tombstones() == expected
+
+
+def test_a_merge_of_damaged_postings_stops() -> None:
+    docs = [Document(b"%d" % i, i, b"", {0: [b"a", b"b"]}) for i in range(300)]
+    segment = world.write_and_open(ListDraft(docs))
+    segment.postings._owners[1][1] |= np.uint64(1 << 39)
+    with pytest.raises(CorruptionError, match="cannot be read"):
+        list(MergeDraft([segment], [None]).term_chunks())
+
+
+MB = 1 << 20
+OPTIONS = IndexOptions(merge_factor=4, max_merged_bytes=1000 * MB)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], None),
+        ([MB // 2] * 3, None),
+        ([MB // 2] * 4, slice(0, 4)),
+        ([300 * MB, *[MB // 2] * 4], slice(1, 5)),
+        ([300 * MB, MB // 2, 300 * MB, MB // 2], slice(0, 4)),
+        ([300 * MB, MB // 2, 10 * MB, MB // 2], None),
+        ([*[30 * MB] * 3, MB // 2, 30 * MB], slice(0, 5)),
+        ([300 * MB] * 4, None),
+        ([200 * MB] * 4, slice(0, 4)),
+        ([200 * MB, MB // 2, MB // 2, MB // 2], None),
+        ([2000 * MB, *[MB // 2] * 4, 2000 * MB], slice(1, 5)),
+    ],
+)
+def test_neighbours_of_a_size_are_chosen(sizes: list[int], expected: slice | None) -> None:
+    assert plan_merge(sizes, OPTIONS) == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 200 * MB), min_size=1, max_size=120), st.integers(2, 10))
+def test_segments_stay_few_and_each_byte_is_rewritten_rarely(
+    flushes: list[int], factor: int
+) -> None:
+    options = IndexOptions(merge_factor=factor, max_merged_bytes=1 << 50)
+    sizes: list[int] = []
+    rewritten = 0
+    for size in flushes:
+        sizes.append(size)
+        while (chosen := plan_merge(sizes, options)) is not None:
+            assert chosen.stop - chosen.start >= factor
+            merged = sum(sizes[chosen])
+            rewritten += merged
+            sizes[chosen] = [merged]
+    levels = 2 + np.log(sum(flushes) / MB + 1) / np.log(factor)
+    assert len(sizes) <= 2 * factor * levels
+    assert rewritten <= 3 * levels * sum(flushes)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import fnmatch
+import io
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from index.errors import StorageError
+from index.format import Sections, SegmentFile
+from index.kernels.terms import check_terms
+from index.terms import Terms, TermsWriter
+from tests.index.storage_world import chunk_of
+
+Names = list[tuple[int, bytes]]
+
+
+def opened(names: Names, chunk_terms: int = 5) -> Terms:
+    writer = TermsWriter(io.BytesIO)
+    for at in range(0, len(names), chunk_terms):
+        writer.add(chunk_of([(name, {0: []}) for name in names[at : at + chunk_terms]]))
+    data = b"".join(bytes(memoryview(part)) for part in SegmentFile().chunks(writer.sections()))
+    sections = Sections("1.seg", np.frombuffer(bytearray(data), np.uint8))
+    return Terms(sections, writer.counts, writer.longest)
+
+
+pieces = st.sampled_from([b"", b"a", b"b", b"ab", b"\x00", b"\xff", b"\xc3\xa9", b"q" * 254])
+term_bytes = st.one_of(
+    st.lists(pieces, max_size=4).map(b"".join), st.binary(max_size=12), st.binary(max_size=3)
+)
+names = st.sets(st.tuples(st.sampled_from([0, 3, 70_000]), term_bytes), max_size=120).map(sorted)
+
+
+@settings(deadline=None, max_examples=150)
+@given(names, st.lists(st.tuples(st.integers(0, 3), term_bytes), max_size=20))
+def test_every_term_is_found_and_no_other(names: Names, others: Names) -> None:
+    terms = opened(names)
+    assert [terms.term_bytes(i) for i in range(len(names))] == [term for _, term in names]
+    for i, (field_no, term) in enumerate(names):
+        assert terms.find(field_no, term) == i
+        assert terms.ord_term(field_no, i - terms.fields[field_no].first) == term
+    for field_no, term in others:
+        expected = names.index((field_no, term)) if (field_no, term) in names else -1
+        assert terms.find(field_no, term) == expected
+
+
+@settings(deadline=None, max_examples=150)
+@given(names, term_bytes, st.integers(0, 10))
+def test_prefix_terms_are_a_range(names: Names, prefix: bytes, limit: int) -> None:
+    terms = opened(names)
+    for field_no in (0, 1, 3):
+        expected = [
+            i for i, (no, term) in enumerate(names) if no == field_no and term.startswith(prefix)
+        ]
+        assert terms.prefix(field_no, prefix, 1000).tolist() == expected
+        assert terms.prefix(field_no, prefix, limit).tolist() == expected[:limit]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sets(st.text("abé*?", max_size=6), max_size=60),
+    st.text("ab*?é", max_size=5),
+    st.integers(0, 60),
+)
+def test_wildcards_match_as_fnmatch_does(found: set[str], pattern: str, limit: int) -> None:
+    ordered = sorted(text.encode() for text in found)
+    terms = opened([(1, term) for term in ordered])
+    matches = re.compile(fnmatch.translate(pattern)).match
+    expected = [i for i, term in enumerate(ordered) if matches(term.decode())]
+    assert terms.wildcard(1, pattern.encode(), limit).tolist() == expected[:limit]
+    assert terms.wildcard(0, pattern.encode(), limit).tolist() == []
+
+
+def test_a_backslash_takes_the_next_byte_as_it_is() -> None:
+    terms = opened([(0, b"a*"), (0, b"ab")])
+    assert terms.wildcard(0, b"a\\*", 9).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [(0, b"b"), (0, b"a")],
+        [(0, b"ab"), (0, b"a")],
+        [(0, b"a"), (0, b"a")],
+        [(1, b"a"), (0, b"b")],
+        [(0, b"x" * 300 + b"b"), (0, b"x" * 300 + b"a")],
+    ],
+)
+@pytest.mark.parametrize("chunk_terms", [1, 2])
+def test_terms_out_of_order_are_refused(names: Names, chunk_terms: int) -> None:
+    with pytest.raises(StorageError, match="out of order"):
+        opened(names, chunk_terms)
+
+
+@settings(deadline=None, max_examples=100)
+@given(names.filter(bool), st.data())
+def test_the_check_finds_any_order_that_a_flipped_bit_breaks(
+    names: Names, data: st.DataObject
+) -> None:
+    terms = opened(names)
+    entries = terms._owners[0]
+    at = data.draw(st.integers(0, len(entries) - 1))
+    entries[at] ^= 1 << data.draw(st.integers(0, 7))
+    last = np.empty(terms.longest, np.uint8)
+    is_sound = all(
+        check_terms(terms.row, place.first_block, place.n_terms, last) == -1
+        for place in terms.fields.values()
+    )
+    for i, (field_no, term) in enumerate(names):
+        terms.find(field_no, term)  # may find nothing, must not leave the arrays
+        if is_sound:
+            found = terms.term_bytes(i)
+            assert terms.find(field_no, found) == i
+
+
+def test_an_unknown_term_id_is_an_error() -> None:
+    terms = opened([(0, b"a")])
+    with pytest.raises(IndexError):
+        terms.term_bytes(1)
+    with pytest.raises(IndexError):
+        terms.ord_term(0, 1)

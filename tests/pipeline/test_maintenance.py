@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index.document import Op
+from index.errors import StorageError
+from index.jobs import FlushJob, MergeJob
+from index.options import IndexOptions
+from pipeline.node import Index, Node, PipelineOptions, WriteOp
+from pipeline.shard import ShardState
+from tests.pipeline.conftest import OpenNode
+from tests.pipeline.logs import Logs, index_json
+
+
+def upserts(first: int, count: int) -> list[WriteOp]:
+    return [WriteOp(Op.UPSERT, f"k{n}", b'{"n":%d}' % n) for n in range(first, first + count)]
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    def run(job: Any) -> None:
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(kind, "run", run)
+
+
+async def test_a_failed_flush_stops_the_shard_and_keeps_serving(
+    docs: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await docs.write(upserts(0, 3))
+    fail(monkeypatch, FlushJob)
+    with pytest.raises(OSError, match="no space"):
+        await docs.flush()
+    assert docs.shards[0].state is ShardState.FAILED
+    assert not docs.is_ready
+    assert await docs.get("k1") is not None
+    assert docs.stats().n_docs == 3
+
+
+async def test_what_a_failed_flush_held_comes_back_from_the_log(
+    open_node: OpenNode, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = open_node()
+    await node.start()
+    index = await node.create_index("docs")
+    await index.write(upserts(0, 3))
+    with monkeypatch.context() as broken:
+        fail(broken, FlushJob)
+        await node.stop()
+    assert logs.sources["docs"].hints == {}
+    again = open_node()
+    await again.start()
+    await again.indexes["docs"].wait_token("0-3", 5)
+    assert again.indexes["docs"].stats().n_docs == 3
+    await again.stop()
+
+
+async def test_a_failed_merge_harms_nothing(docs: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    await docs.write(upserts(0, 3))
+    await docs.flush()
+    await docs.write(upserts(3, 3))
+    await docs.flush()
+    with monkeypatch.context() as broken:
+        fail(broken, MergeJob)
+        with pytest.raises(OSError, match="no space"):
+            await docs.force_merge()
+    assert docs.shards[0].state is ShardState.SERVING
+    await docs.force_merge()
+    assert docs.stats().n_docs == 6
+
+
+async def test_fields_are_on_disk_before_any_segment_uses_them(
+    docs: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: list[str] = []
+    run = FlushJob.run
+
+    def run_and_look(job: FlushJob) -> None:
+        on_disk.append(index_json(tmp_path, "docs").read_text())
+        run(job)
+
+    monkeypatch.setattr(FlushJob, "run", run_and_look)
+    await docs.write([WriteOp(Op.UPSERT, "a", b'{"colour":"blue"}')])
+    await docs.flush()
+    assert "colour" in on_disk[0]
+
+
+async def test_a_flush_that_finds_another_one_under_way_waits_for_it(docs: Index) -> None:
+    await docs.write(upserts(0, 100))
+    await asyncio.gather(docs.flush(), docs.flush())
+    assert docs.stats().shards[0].durable_offset == 100
+
+
+async def test_nothing_to_flush_is_no_work(docs: Index) -> None:
+    await docs.flush()
+    assert docs.stats().shards[0].n_flushes == 0
+
+
+async def test_documents_go_on_being_applied_while_a_flush_runs(
+    docs: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+    run = FlushJob.run
+
+    def wait_and_run(job: FlushJob) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        asyncio.run_coroutine_threadsafe(written.wait(), loop).result(5)
+        run(job)
+
+    written = asyncio.Event()
+    monkeypatch.setattr(FlushJob, "run", wait_and_run)
+    await docs.write(upserts(0, 10))
+    flushing = asyncio.ensure_future(docs.flush())
+    await begun.wait()
+    results = await docs.write(upserts(5, 10))
+    written.set()
+    await flushing
+    assert [result.status for result in results] == [200] * 5 + [201] * 5
+    assert docs.stats().n_docs == 15
+
+
+async def test_closing_a_partition_goes_on_when_the_caller_gives_up(
+    docs: Index, node: Node
+) -> None:
+    await docs.write(upserts(0, 5))
+    closing = asyncio.ensure_future(docs.close_partition(0, True))
+    while docs.shards[0].state is ShardState.SERVING:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    closing.cancel()
+    assert await docs.open_partition(0) == 5
+    assert docs.stats().shards[0].durable_offset == 5
+
+
+async def test_a_close_that_comes_too_late_does_not_close_the_next_owner(docs: Index) -> None:
+    closing = asyncio.ensure_future(docs.close_partition(0, True))
+    await asyncio.sleep(0)
+    await docs.open_partition(0)
+    await closing
+    assert docs.shards[0].state is ShardState.SERVING
+
+
+async def test_a_closed_shard_refuses_who_still_has_it(docs: Index) -> None:
+    shard = docs.shards[0]
+    await docs.close_partition(0, True)
+    with pytest.raises(StorageError, match="closed"):
+        await shard.watermark.wait_for_offset(0)
+    with pytest.raises(StorageError, match="not open"):
+        _ = shard.engine
+
+
+async def test_applying_waits_for_flushes_that_are_too_far_behind(open_node: OpenNode) -> None:
+    options = PipelineOptions(max_batch_docs=50, max_stall_memtables=1)
+    node = open_node(options, IndexOptions(memtable_bytes=100_000))
+    await node.start()
+    index = await node.create_index("docs")
+    results = await index.write(upserts(0, 3_000))
+    assert {result.status for result in results} == {201}
+    assert index.stats().shards[0].n_flushes > 1
+    await node.stop()
