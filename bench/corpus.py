@@ -1,9 +1,15 @@
-"""Documents and queries for the benchmarks: real text, multiplied without repeating itself."""
+"""Documents and queries for the benchmarks: real text, multiplied without repeating itself.
+
+    python -m bench.corpus N_DOCS [FOLDER]
+
+prints the documents, a key and the JSON on each line, for a process that must stay small.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +83,13 @@ class Corpus:
             " ".join(chance.sample(bands[number % 3], 1 + number // 3 % 3))
             for number in range(n_queries)
         ]
+
+
+def main() -> None:
+    n_docs, *rest = sys.argv[1:]
+    for item in Corpus(Path(rest[0]) if rest else None, int(n_docs)).items():
+        sys.stdout.buffer.write(item.key + b"\t" + item.source + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,15 +6,20 @@ python -m bench.memory N_DOCS TARGET [FOLDER]
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from bench.corpus import Corpus
+import orjson
+
+from bench.corpus import Item
 from bench.engines import TailraceEngine
 from bench.tables import Table, verdict
 
-CHUNK_DOCS = 10_000
+CHUNK_DOCS = 2_000
 MB = 1e6
 
 
@@ -26,18 +31,28 @@ def resident_bytes() -> tuple[int, int]:
     return anonymous + int(sizes["RssFile"]) * 1024, anonymous
 
 
+def read_items(n_docs: int, folder: Path | None) -> Iterator[Item]:
+    """Take the documents from another process, so that making them leaves nothing here."""
+    rest = [str(folder)] if folder is not None else []
+    command = [sys.executable, "-m", "bench.corpus", str(n_docs), *rest]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as maker:
+        assert maker.stdout is not None
+        for line in maker.stdout:
+            key, source = line.rstrip(b"\n").split(b"\t", 1)
+            yield Item(key, source, orjson.loads(source))
+
+
 def measure(n_docs: int, target: Path, folder: Path | None) -> dict[str, int]:
     """Index, flush, rest; return the sizes in bytes."""
-    corpus = Corpus(folder, n_docs)
     engine = TailraceEngine(target)
     raw = 0
     gc.collect()
     before, _ = resident_bytes()
-    for first in range(0, n_docs, CHUNK_DOCS):
-        items = list(corpus.items(first, min(first + CHUNK_DOCS, n_docs)))
-        raw += sum(len(item.source) for item in items)
-        engine.take(items)
-    del items, corpus
+    items = read_items(n_docs, folder)
+    while chunk := list(itertools.islice(items, CHUNK_DOCS)):
+        raw += sum(len(item.source) for item in chunk)
+        engine.take(chunk)
+    del chunk
     engine.settle()
     gc.collect()
     resident, anonymous = resident_bytes()

@@ -67,6 +67,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._transition: asyncio.Task[None] | None = None
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lost_at: float | None = self._clock()
+        self._is_ending = False
         self.was_assigned = False
         """Whether the group has given its first assignment, and it is open."""
 
@@ -122,6 +123,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Hold the partitions back until their shards are open."""
+        if self._is_ending:
+            return  # a rebalance under way must end before the group can be left
         self._lost_at = None
         self.positions.begin_generation()
         self.positions.gate.clear()
@@ -293,6 +296,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Stop fetching, close the shards, tell the last offsets, leave the group; bounded."""
+        self._is_ending = True
         self._fetch.stop()
         for task in tasks[1:]:
             task.cancel()

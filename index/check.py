@@ -49,6 +49,7 @@ class Report(msgspec.Struct):
     n_segments: int = 0
     n_docs: int = 0
     n_live: int = 0
+    """In sound segments."""
     n_bytes: int = 0
     findings: list[Finding] = []
     notes: list[str] = []
@@ -78,13 +79,17 @@ def verify(directory: Directory) -> Report:
     orphans = [name for name in names if name.endswith(SUFFIX) and name not in live]
     report.notes += [f"{name}: not in the newest manifest" for name in orphans]
     segments: list[tuple[Segment, SegmentEntry]] = []
+    sound: list[tuple[Segment, SegmentEntry]] = []
     for entry in manifest.segments:
         segment = _check_file(directory, entry, report)
         if segment is not None:
+            n_findings = len(report.findings)
             _check_segment(segment, report)
             segments.append((segment, entry))
+            if len(report.findings) == n_findings:
+                sound.append((segment, entry))
     _check_offsets(manifest, segments, report)
-    _check_liveness(segments, report)
+    _check_liveness(sound, report)
     return report
 
 
@@ -237,7 +242,7 @@ def _check_offsets(
 
 
 def _check_liveness(segments: list[tuple[Segment, SegmentEntry]], report: Report) -> None:
-    """Deletes are sound, and each key lives in at most one document."""
+    """Deletes are sound, and each key lives in at most one document. Requires: sound segments."""
     living: list[np.ndarray] = []
     for segment, entry in segments:
         alive = np.ones(segment.n_docs, np.bool_)

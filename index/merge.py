@@ -80,11 +80,11 @@ def _runs(
 
 
 class MergeDraft:
-    """A `draft.SegmentDraft` of neighbouring segments, oldest first. Thread rule: one thread.
+    """A `segment.StreamedDraft` of neighbouring segments, oldest first. Thread rule: one thread.
 
-    Memory is bounded by a chunk, 8 bytes a document and 4 a keyword term, whatever the size of
-    the segments. Invariant: `columns` is asked for after `term_chunks` is exhausted, because
-    only then the ordinals are known.
+    Memory is bounded by a chunk, the keys and some ten bytes a document, and 4 a keyword term;
+    postings and sources pass through. Invariant: columns are asked for after `term_chunks` is
+    exhausted, because only then the ordinals are known.
     """
 
     def __init__(self, segments: Sequence[Segment], keep: Sequence[U64 | None]) -> None:
@@ -128,9 +128,9 @@ class MergeDraft:
 
     # --- fields ------------------------------------------------------------------------
     def lengths(self) -> dict[int, U32]:
-        return {no: self._lengths(no) for no in self._fields("text")}
+        return {no: self.lengths_of(no) for no in self._fields("text")}
 
-    def _lengths(self, field_no: int) -> U32:
+    def lengths_of(self, field_no: int) -> U32:
         parts = []
         for segment, kept in zip(self._segments, self._kept, strict=True):
             lengths = segment.lengths(field_no)
@@ -157,7 +157,12 @@ class MergeDraft:
         return sorted({field.no for field in fields if field.kind in kinds})
 
     def columns(self) -> dict[int, Column]:
-        return {no: self._column(no) for no in self._fields("i64", "f64", "ord")}
+        return dict(self.each_column())
+
+    def each_column(self) -> Iterator[tuple[int, Column]]:
+        """See `segment.StreamedDraft`."""
+        for no in self._fields("i64", "f64", "ord"):
+            yield no, self._column(no)
 
     def _column(self, field_no: int) -> Column:
         kind: ColumnKind = next(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -31,7 +31,7 @@ from index.manifest import SegmentMeta as SegmentMeta
 from index.options import IndexOptions
 from index.postings import Postings, PostingsWriter
 from index.reader import I64, U8, U32, U64, Column, FieldStats
-from index.stored import Frame, PackedSources, Stored, encode_sources
+from index.stored import PackedSources, Stored, encode_sources
 from index.terms import Terms, TermsWriter
 
 
@@ -107,8 +107,20 @@ def write_segment(
     return meta
 
 
+@runtime_checkable
+class StreamedDraft(PackedSources, Protocol):
+    """A draft of any size: it hands out one field at a time, and sources in whole frames."""
+
+    def lengths_of(self, field_no: int) -> U32:
+        """Return one of `SegmentDraft.lengths`."""
+
+    def each_column(self) -> Iterator[tuple[int, Column]]:
+        """Yield `SegmentDraft.columns` by rising number."""
+
+
 class _SegmentWriter:
-    """Turns a draft into sections. Terms come first: a merge knows its ordinals only then."""
+    """Turns a draft into sections. Terms come first: a merge knows its ordinals only then. META
+    comes last, when the statistics of all fields are known."""
 
     def __init__(
         self,
@@ -121,86 +133,92 @@ class _SegmentWriter:
         self._fields = fields
         self._options = options
         self._n_docs = draft.n_docs
-        self._text = {no: present for no, present in draft.text_present().items() if present.any()}
-        lengths = draft.lengths()
-        self._lengths: dict[int, U32] = {
-            no: np.ascontiguousarray(lengths[no], np.uint32) for no in self._text
-        }
-        self._norms: dict[int, U8] = {
-            no: encode_lengths(array) for no, array in self._lengths.items()
-        }
+        present = draft.text_present()
+        self._text = {no: bits for no, bits in sorted(present.items()) if bits.any()}
+        self._lengths = {} if isinstance(draft, StreamedDraft) else draft.lengths()
+        self._norms: dict[int, U8] = {no: encode_lengths(self._lengths_of(no)) for no in self._text}
+        self._infos: list[FieldInfo] = []
         self._terms = TermsWriter(directory.scratch)
         self._postings = PostingsWriter(self._n_docs, self._norms, directory.scratch)
 
     def sections(self) -> Iterator[Section]:
-        """Yield all sections; at most once."""
-        draft, n_docs = self._draft, self._n_docs
+        """Yield all sections; at most once. `info` is there afterwards."""
+        draft, options = self._draft, self._options
         for chunk in draft.term_chunks():
             self._terms.add(chunk)
             self._postings.add(chunk)
-        columns = {no: canonical(column, n_docs) for no, column in draft.columns().items()}
-        columns = {no: column for no, column in columns.items() if column.present.any()}  # type: ignore[union-attr]
-        tombstones = sorted(draft.tombstones().items())
-        offsets = np.ascontiguousarray(draft.offsets(), np.int64)
-        self.info = self._info(columns, offsets, len(tombstones))
-        yield section(Kind.META, msgspec.json.encode(self.info))
         yield from self._terms.sections()
         yield from self._postings.sections()
-        for no in sorted(self._text):
-            yield section(Kind.LENGTHS, self._lengths[no], no)
-            yield section(Kind.NORMS, self._norms[no], no)
-            yield section(Kind.PRESENT, self._text[no], no)
-        for no, column in sorted(columns.items()):
-            yield from encode_column(no, column)
+        yield from self._text_sections()
+        yield from self._column_sections()
         yield from encode_keys(*draft.keys())
+        offsets = np.ascontiguousarray(draft.offsets(), np.int64)
         yield section(Kind.OFFSETS, offsets)
         versions = np.ascontiguousarray(draft.versions(), np.int64)
         if not np.array_equal(versions, offsets):
             yield section(Kind.VERSIONS, versions)
+        tombstones = sorted(draft.tombstones().items())
         if tombstones:
             yield from _encode_tombstones(tombstones)
-        if isinstance(draft, PackedSources):
-            sources: Iterator[bytes | Frame] = draft.packed_sources()
-        else:
-            sources = draft.sources()
-        options = self._options
-        yield from encode_sources(sources, n_docs, options.stored_block_bytes, options.zstd_level)
-
-    def _info(self, columns: dict[int, Column], offsets: I64, n_tombstones: int) -> SegmentInfo:
-        infos = [self._text_info(no) for no in self._text]
-        infos += [self._column_info(no, column) for no, column in columns.items()]
-        return SegmentInfo(
+        yield from encode_sources(
+            draft.packed_sources() if isinstance(draft, StreamedDraft) else draft.sources(),
+            self._n_docs,
+            options.stored_block_bytes,
+            options.zstd_level,
+        )
+        self.info = SegmentInfo(
             n_docs=self._n_docs,
             first_offset=int(offsets[0]) if len(offsets) else -1,
             last_offset=int(offsets[-1]) if len(offsets) else -1,
-            n_tombstones=n_tombstones,
+            n_tombstones=len(tombstones),
             longest_term=self._terms.longest,
-            fields=sorted(infos, key=lambda info: info.no),
+            fields=sorted(self._infos, key=lambda info: info.no),
         )
+        yield section(Kind.META, msgspec.json.encode(self.info))
 
-    def _text_info(self, no: int) -> FieldInfo:
-        lengths = self._lengths[no]
-        n_present = int(np.bitwise_count(self._text[no]).sum())
-        n_docs = int(np.count_nonzero(lengths))
-        return self._field_info(no, "text", n_present, n_docs, int(lengths.sum(dtype=np.int64)))
+    def _lengths_of(self, no: int) -> U32:
+        draft = self._draft
+        lengths = draft.lengths_of(no) if isinstance(draft, StreamedDraft) else self._lengths[no]
+        return np.ascontiguousarray(lengths, np.uint32)
 
-    def _column_info(self, no: int, column: Column) -> FieldInfo:
-        counts = counts_of(column, self._n_docs)
-        n_docs = int(np.count_nonzero(counts))
-        return self._field_info(no, column.kind, n_docs, n_docs, int(counts.sum()))
+    def _text_sections(self) -> Iterator[Section]:
+        for no, present in self._text.items():
+            lengths = self._lengths_of(no)
+            n_present = int(np.bitwise_count(present).sum())
+            n_docs = int(np.count_nonzero(lengths))
+            self._note(no, "text", n_present, n_docs, int(lengths.sum(dtype=np.int64)))
+            yield section(Kind.LENGTHS, lengths, no)
+            yield section(Kind.NORMS, self._norms[no], no)
+            yield section(Kind.PRESENT, present, no)
 
-    def _field_info(
+    def _column_sections(self) -> Iterator[Section]:
+        draft = self._draft
+        if isinstance(draft, StreamedDraft):
+            columns = draft.each_column()
+        else:
+            columns = iter(sorted(draft.columns().items()))
+        for no, as_given in columns:
+            column = canonical(as_given, self._n_docs)
+            counts = counts_of(column, self._n_docs)
+            n_docs = int(np.count_nonzero(counts))
+            if n_docs:
+                self._note(no, column.kind, n_docs, n_docs, int(counts.sum()))
+                yield from encode_column(no, column)
+
+    def _note(
         self,
         no: int,
         kind: Literal["text", "i64", "f64", "ord"],
         n_present: int,
         n_docs: int,
         total_length: int,
-    ) -> FieldInfo:
+    ) -> None:
         field = self._fields.get(no)
         name, type_ = (field.name, field.type) if field is not None else ("", "")
         n_terms = self._terms.counts.get(no, 0)
-        return FieldInfo(no, name, type_, kind, n_present, n_docs, total_length, n_terms)
+        self._infos.append(
+            FieldInfo(no, name, type_, kind, n_present, n_docs, total_length, n_terms)
+        )
 
     def close(self) -> None:
         self._terms.close()

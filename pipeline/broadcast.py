@@ -244,8 +244,9 @@ class Broadcaster:
             partial(_match_all, batch, self._schema_ref, [(s, dict(s.position)) for s in live])
         )
         for subscription, frames in zip(live, found, strict=True):
-            self._offer(subscription, frames)
+            # Who met a gap meanwhile gets a snapshot, and nothing from before it.
             if subscription.state is SubscriptionState.LIVE:
+                self._offer(subscription, frames)
                 subscription.position[batch.shard] = batch.next_offset
 
     def _offer(self, subscription: Subscription, frames: list[SizedFrame] | TailraceError) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
+from typing import Any
 
 from index.jobs import Job
 from pipeline.options import PipelineOptions
@@ -74,15 +75,13 @@ class Maintenance:
         """
         wanted = shard.watermark.next_offset
         while max(shard.engine.durable_offset, 0) < wanted:
-            async with shard.maintenance_lock:
-                if not await self._flush(shard):
-                    await asyncio.sleep(0.005)  # a rejected record is on its way to the letters
+            if not await _alone(shard, self._flush(shard)):
+                await asyncio.sleep(0.005)  # a rejected record is on its way to the letters
 
     async def force_merge(self, shard: Shard) -> None:
         """Flush, then merge all segments into one."""
         await self.flush(shard)
-        async with shard.maintenance_lock:
-            await self._merge(shard, shard.applier.plan_full_merge)
+        await _alone(shard, self._merge(shard, shard.applier.plan_full_merge))
 
     async def settle(self, shard: Shard) -> None:
         """Return when nothing runs for the shard."""
@@ -92,16 +91,13 @@ class Maintenance:
 
     async def _maintain(self, shard: Shard) -> None:
         try:
-            async with shard.maintenance_lock:
-                await self._flush(shard)
+            await _alone(shard, self._flush(shard))
             now = asyncio.get_running_loop().time()
             while shard.state is ShardState.SERVING and self._no_merge_before.get(shard, 0) <= now:
                 if shard.is_flush_due:
-                    async with shard.maintenance_lock:
-                        await self._flush(shard)
-                async with shard.maintenance_lock:
-                    if not await self._merge(shard, shard.applier.plan_merge):
-                        break
+                    await _alone(shard, self._flush(shard))
+                if not await _alone(shard, self._merge(shard, shard.applier.plan_merge)):
+                    break
         except Exception as error:
             # A failed flush has already failed its shard, a failed merge is tried again later.
             log.error(
@@ -155,3 +151,14 @@ class Maintenance:
         # fields that no document has, never documents with unknown fields.
         self._persist_schema()
         job.run()
+
+
+async def _alone(shard: Shard, job: Coroutine[Any, Any, bool]) -> bool:
+    """Do one job while no other of the shard is under way. It goes on to its end if the caller
+    gives up: a job that was planned must be installed or abandoned."""
+
+    async def run() -> bool:
+        async with shard.maintenance_lock:
+            return await job
+
+    return await asyncio.shield(asyncio.ensure_future(run()))

@@ -32,7 +32,7 @@ const WORD = /\p{Script=Han}|\p{Script=Hiragana}|[\p{L}\p{M}\p{N}_]+(?:['’.][\
 function wordTest(query) {
   const exact = new Set();
   const patterns = [];
-  const clauses = query.match(/[-+!]?(?:[\w.*]+:)?(?:"[^"]*"|[[{][^\]}]*[\]}]|\([^)]*\)|[^\s()]+)/g) || [];
+  const clauses = query.match(/[-+!]?(?:[\w.*]+:)?(?:"[^"]*"|[[{][^\]}]*[\]}]|[^\s()]+)/g) || [];
   let isNot = false;
   for (const clause of clauses) {
     if (["AND", "OR", "&&", "||"].includes(clause)) continue;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -84,7 +83,7 @@ async def test_each_record_is_stored_once_whoever_comes_and_goes(kafka: Kafka, s
             await leave()
         else:
             sink = MemberSink(store, random)
-            source = KafkaSource(kafka.bootstrap, [topic], topic, options=replace(kafka.options, session_timeout_ms=3000))
+            source = KafkaSource(kafka.bootstrap, [topic], topic, options=kafka.options)
             members.append((source, asyncio.create_task(source.run(sink)), sink))
         await asyncio.sleep(random.random())
     await send()

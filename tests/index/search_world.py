@@ -32,7 +32,9 @@ MAPPING: dict[str, Any] = {
         "o": {"properties": {"x": {"type": "keyword"}, "y": {"type": "integer"}}},
     }
 }
-WORDS = "the quick brown fox jumps over lazy dogs running runner a Éa ünder x1 2020 日本 foo".split()
+WORDS = (
+    "the quick brown fox jumps over lazy dogs running runner a Éa ünder x1 2020 日本 foo".split()
+)
 DATES = ["2020-01-01", "2020-06-15T12:00:00Z", "2021-03-04", "2019-12-31T23:59:59.999Z"]
 
 
@@ -128,7 +130,12 @@ class World:
 
     def _match(self, depth: int) -> dict[str, Any]:
         more = self.random.choice(
-            [{}, {}, {"operator": "and"}, *({"minimum_should_match": m} for m in ("2", "-1", "60%"))]
+            [
+                {},
+                {},
+                {"operator": "and"},
+                *({"minimum_should_match": m} for m in ("2", "-1", "60%")),
+            ]
         )
         field = self.random.choice([self._text(), self._text(), self._keyword()])
         return {"match": {field: {"query": self.words(), **more, **self._boost()}}}

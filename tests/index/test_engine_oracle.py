@@ -94,7 +94,11 @@ class EngineMachine(RuleBasedStateMachine):
         order=st.sampled_from(["asc", "desc"]),
     )
     def sort(self, query: dict[str, Any], field: str, order: str) -> None:
-        body = {"query": query, "size": 100, "sort": [{field: {"order": order, "unmapped_type": "long"}}, "_doc"]}
+        body = {
+            "query": query,
+            "size": 100,
+            "sort": [{field: {"order": order, "unmapped_type": "long"}}, "_doc"],
+        }
         searcher, result, expected = self._both(parse_search(body | {"track_total_hits": True}))
         assert [searcher.key(hit) for hit in result.hits] == [key for key, _, _ in expected.hits]
 

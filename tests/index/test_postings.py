@@ -187,3 +187,12 @@ def test_damaged_metadata_does_not_read_outside_the_data() -> None:
 def test_an_unknown_term_is_an_error() -> None:
     with pytest.raises(IndexError):
         opened([world.chunk_of([((0, b"t"), {0: [0]})])]).doc_freq(1)
+
+
+def test_the_worked_bytes_of_the_format_page() -> None:
+    postings = opened([world.chunk_of([((0, b"t"), {2: [0, 3], 9: [1]})])])
+    last_docs, _, _, data, positions = postings._owners
+    assert postings._records.tolist() == [0x0000000200000000]
+    assert last_docs.tolist() == [9]
+    assert data.tobytes() == bytes.fromhex("02 01") + bytes(8)
+    assert positions.tobytes() == bytes.fromhex("1c") + bytes(8)

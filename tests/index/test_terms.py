@@ -122,3 +122,10 @@ def test_an_unknown_term_id_is_an_error() -> None:
         terms.term_bytes(1)
     with pytest.raises(IndexError):
         terms.ord_term(0, 1)
+
+
+def test_the_worked_bytes_of_the_format_page() -> None:
+    entries, starts, prefixes = opened([(0, b"apple"), (0, b"apply"), (0, b"bee")])._owners
+    assert entries.tobytes() == bytes.fromhex("00 05 61 70 70 6c 65  04 01 79  00 03 62 65 65")
+    assert starts.tolist() == [0, 15]
+    assert prefixes.tolist() == [0x6170706C65000000]

@@ -161,3 +161,15 @@ async def test_applying_waits_for_flushes_that_are_too_far_behind(open_node: Ope
     assert {result.status for result in results} == {201}
     assert index.stats().shards[0].n_flushes > 1
     await node.stop()
+
+
+async def test_a_flush_goes_on_when_the_caller_gives_up(docs: Index) -> None:
+    await docs.write(upserts(0, 10))
+    flushing = asyncio.ensure_future(docs.flush())
+    while not docs.shards[0].engine.has_job:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    flushing.cancel()
+    await docs.flush()
+    await docs.write(upserts(10, 10))
+    await docs.flush()
+    assert docs.stats().shards[0].durable_offset == 20
