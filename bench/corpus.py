@@ -61,7 +61,7 @@ class Corpus:
         fields = {name: original[name] for name in FIELDS if original.get(name)}
         key = original["id"]
         if round_no:
-            key = f"{key}-{round_no}"
+            key = f"{key}#{round_no}"
             words = original["text"].split()
             random.Random(number).shuffle(words)
             fields["text"] = " ".join(words)

@@ -24,7 +24,8 @@ from index.kernels.terms import check_terms
 from index.lengths import encode_lengths
 from index.manifest import DAMAGED, Manifest, SegmentEntry, decode_manifest, generation_of
 from index.reader import I64, Column
-from index.segment import FieldInfo, Segment
+from index.segment import Segment
+from index.segment_writer import FieldInfo
 
 SCRATCH_POSITIONS = 1 << 20
 """Positions of one block that are looked at; of a block with more they are only counted."""

@@ -37,14 +37,15 @@ class SegmentDraft(Protocol):
         """Yield all terms, a bounded number of postings at a time. At most once."""
 
     def lengths(self) -> dict[int, U32]:
-        """Return, for each text field, the exact length in tokens of each document (u32[n_docs])."""
+        """Return, for each text field, the length in tokens of each document (u32[n_docs])."""
 
     def columns(self) -> dict[int, Column]:
         """Return, for each field that is not text, its values. Ordinals count the field's terms in
         byte order, as `term_chunks` yields them."""
 
     def text_present(self) -> dict[int, U64]:
-        """Return, for each text field, the bitset of documents with a value, be it empty of tokens."""
+        """Return, for each text field, the bitset of documents with a value, even one without
+        tokens."""
 
     def keys(self) -> tuple[U8, I64]:
         """Return (blob, starts i64[n_docs + 1])."""

@@ -78,6 +78,7 @@ class Engine:
         shard: int,
         manifest: Manifest,
         segments: list[Part],
+        last_segment: int,
     ) -> None:
         self.schema = schema
         self.options = options
@@ -91,7 +92,7 @@ class Engine:
         self._open_memtable()
         self._job: Job | None = None
         self._next_offset = manifest.next_offset
-        self._next_segment = _next_number(directory, manifest)
+        self._last_segment = last_segment
         self._counts = {"flush": 0, "merge": 0}
         self._bytes = {"flush": 0, "merge": 0}
         self._publish()
@@ -120,9 +121,17 @@ class Engine:
                 )
             manifest = Manifest(generation=1, epoch=1, next_offset=NOTHING, topic_id=topic_id)
             write_manifest(directory, manifest)
+        last_segment = _last_number(directory, manifest)
         remove_orphans(directory, manifest)
-        segments = [_open_part(directory, entry, shard) for entry in manifest.segments]
-        return cls(directory, schema, options, shard=shard, manifest=manifest, segments=segments)
+        return cls(
+            directory,
+            schema,
+            options,
+            shard=shard,
+            manifest=manifest,
+            segments=[_open_part(directory, entry, shard) for entry in manifest.segments],
+            last_segment=last_segment,
+        )
 
     # --- what is there -----------------------------------------------------------------
     @property
@@ -231,7 +240,8 @@ class Engine:
         if part is self._frozen and self._frozen_memtable is not None:
             return self._frozen_memtable.find_keys(keys)
         assert isinstance(part.reader, Segment)
-        return part.reader.find_keys(keys).tolist()
+        doc_ids: list[int] = part.reader.find_keys(keys).tolist()
+        return doc_ids
 
     def _newest_first(self) -> list[Part]:
         frozen = [self._frozen] if self._frozen is not None else []
@@ -372,8 +382,8 @@ class Engine:
         return part
 
     def _segment_name(self) -> str:
-        self._next_segment += 1
-        return f"{self._next_segment:012d}.seg"
+        self._last_segment += 1
+        return f"{self._last_segment:012d}.seg"
 
 
 def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
@@ -389,8 +399,8 @@ def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
     )
 
 
-def _next_number(directory: Directory, manifest: Manifest) -> int:
-    """Return the highest segment number ever used here: file names are never used again."""
+def _last_number(directory: Directory, manifest: Manifest) -> int:
+    """Return the highest segment number in use, orphans included: a name is never used again."""
     names = [name for name in directory.list() if name.endswith(".seg")]
     names += [entry.meta.name for entry in manifest.segments]
     numbers = [int(name.removesuffix(".seg")) for name in names if name[:-4].isdigit()]

@@ -44,7 +44,7 @@ class Kind(IntEnum):
     """What a section holds. Numbers are never used again for something else."""
 
     META = 1
-    """JSON: `segment.SegmentInfo`."""
+    """JSON: `segment_writer.SegmentInfo`."""
     TERMS = 2
     """u8: the front-coded dictionary (kernels/terms.py)."""
     TERM_BLOCKS = 3

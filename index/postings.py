@@ -1,6 +1,6 @@
 """Postings of a segment: written chunk by chunk, read where they are mapped.
 
-The layout is that of kernels/postings.py.
+The layout is that of kernels/postings.py; kernels/packing.py writes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from index.draft import TermChunk
 from index.errors import StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.kernels import postings as kernels
+from index.kernels.packing import encode_postings
 from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH
 from index.reader import I64, U8, U32
 
@@ -48,7 +49,7 @@ class PostingsWriter:
         data = np.empty(8 * n + 8 * n_terms + 16, np.uint8)
         positions = np.empty(4 * n_positions + n + 16, np.uint8)
         before = self._state.copy()
-        bad = kernels.encode_postings(
+        bad = encode_postings(
             chunk.posting_starts, chunk.position_starts, chunk.docs, chunk.tfs, chunk.positions,
             self._norms_of(chunk.field_nos), self._n_docs,
             np.empty(max(n_positions, BLOCK), np.uint32),

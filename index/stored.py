@@ -21,6 +21,9 @@ from index.reader import U8
 CACHED_BLOCKS = 8
 """Blocks each segment keeps unpacked: neighbouring hits are fetched one after the other."""
 
+LARGEST_CACHED = 64 << 10
+"""Packed bytes of a block; a larger one holds a single large source and is not kept unpacked."""
+
 SMALLEST_COPIED = 8 << 10
 """A merge packs smaller blocks again, together with their neighbours."""
 
@@ -127,7 +130,9 @@ class Stored:
         if not 0 <= doc_id < self._n_docs:
             raise IndexError(f"document {doc_id} of {self._n_docs}")
         block = int(np.searchsorted(self._docs, doc_id, side="right")) - 1
-        text, starts = self._unpack(block)
+        n_bytes = int(self._starts[block + 1]) - int(self._starts[block])
+        unpack = self._unpack if n_bytes <= LARGEST_CACHED else self._unpack.__wrapped__
+        text, starts = unpack(block)
         at = doc_id - int(self._docs[block])
         return bytes(text[starts[at] : starts[at + 1]])
 

@@ -6,7 +6,6 @@ the nesting of the JSON. Bytes that are not UTF-8 are no JSON.
 
 from __future__ import annotations
 
-import re
 import zlib
 from typing import Any
 
@@ -15,6 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from index.errors import InvalidRequestError
+from pipeline.events import is_nested_deeper
 from server.faults import MalformedBodyError, TooLargeError, UnsupportedBodyError
 from server.limits import Limits
 
@@ -23,9 +23,6 @@ ENCODINGS = frozenset({"", "identity", *WINDOW_BITS})
 INFLATE_STEP = 1 << 20
 RATIO_FREE_BYTES = 1 << 20
 """Below this a body may grow by any ratio: zeros compress well and harm nobody."""
-
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-"""A string is one match, closed or not, so that looking through a body is linear."""
 
 
 async def read_bytes(request: web.Request, limits: Limits, *, wire_bytes: int) -> bytes:
@@ -131,18 +128,9 @@ async def read_object(request: web.Request, limits: Limits) -> dict[str, Any]:
 
 
 def check_depth(data: bytes, depth: int, *, where: str) -> None:
-    """Refuse JSON nested deeper than `depth`, without parsing it. Linear in the bytes."""
-    if data.count(b"{") + data.count(b"[") <= depth:
-        return
-    level = 0
-    for match in _NESTING.finditer(data):
-        first = data[match.start()]
-        if first in b"[{":
-            level += 1
-            if level > depth:
-                raise MalformedBodyError(f"{where} is nested deeper than {depth}")
-        elif first in b"]}":
-            level -= 1
+    """Refuse JSON nested deeper than `depth`."""
+    if is_nested_deeper(data, depth):
+        raise MalformedBodyError(f"{where} is nested deeper than {depth}")
 
 
 def require_str(value: Any, what: str) -> str:

@@ -20,7 +20,10 @@ from index.kernels.operations import ALIVE, ARG, BM25, MODE, N_DOCS, WINDOW, WIN
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
-_ADD = "void(i8[::1], f4, f4, f4, i8[::1], i8[::1], u4[::1], u4[::1], i8[::1], i8, i8, i8, u8[::1], f4[::1])"
+_ADD = (
+    "void(i8[::1], f4, f4, f4, i8[::1], i8[::1], u4[::1], u4[::1], i8[::1], i8, i8, i8, "
+    "u8[::1], f4[::1])"
+)
 
 
 @numba.njit(_ADD, nogil=True, cache=True, error_model="numpy")

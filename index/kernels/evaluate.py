@@ -40,7 +40,6 @@ from index.kernels.operations import (
     TIE,
     UNSCORED,
     WINDOW,
-    WINDOW_WORDS,
 )
 from index.kernels.rows import BITS
 
@@ -107,9 +106,9 @@ def _unite_postings(  # type: ignore[no-untyped-def]
             touched |= _ONE << np.uint64(word)
         bits |= _ONE << np.uint64(doc & np.uint32(63))
     mask[word] |= bits
+    dirty[0] |= touched
     if op[MODE] == UNSCORED:
         return
-    dirty[0] |= touched
     _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, given)
     if code == MAX:
         for i in range(start, stop):
@@ -172,9 +171,9 @@ def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):  # t
         bits &= before
     else:
         mask[word] = before | bits
+        dirty[0] |= _ONE << np.uint64(word)
     if mode == UNSCORED and code != COUNT:
         return
-    dirty[0] |= _ONE << np.uint64(word)
     score = weight
     while bits != _ZERO:
         doc = word * 64 + lowest_bit(bits)
@@ -192,20 +191,36 @@ def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):  # t
             scores[doc] += score
 
 
-@numba.njit("b1(u8[::1], i8, i8[::1])", nogil=True, cache=True, error_model="numpy")
-def _range_of(mask, base, bounds):  # type: ignore[no-untyped-def]
+@numba.njit("b1(u8[::1], u8, i8, i8[::1])", nogil=True, cache=True, error_model="numpy")
+def _range_of(mask, dirty, base, bounds):  # type: ignore[no-untyped-def]
     """Set `bounds` to [first, last + 1] of the documents in a register; False: it is empty."""
-    first = 0
-    while first < WINDOW_WORDS and mask[first] == _ZERO:
-        first += 1
-    if first == WINDOW_WORDS:
+    while dirty != _ZERO and mask[lowest_bit(dirty)] == _ZERO:
+        dirty &= dirty - _ONE
+    if dirty == _ZERO:
         return False
-    last = WINDOW_WORDS - 1
+    first = lowest_bit(dirty)
+    last = highest_bit(dirty)
     while mask[last] == _ZERO:
         last -= 1
     bounds[0] = base + first * 64 + lowest_bit(mask[first])
     bounds[1] = base + last * 64 + highest_bit(mask[last]) + 1
     return True
+
+
+@numba.njit("i8(u8[::1], i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _next_in(mask, first, end):  # type: ignore[no-untyped-def]
+    """Return the first document of a register from `first` on, `end` if there is none before it.
+
+    Requires: first < end <= WINDOW.
+    """
+    word = first >> 6
+    bits = mask[word] >> np.uint64(first & 63) << np.uint64(first & 63)
+    while bits == _ZERO:
+        word += 1
+        if word * 64 >= end:
+            return end
+        bits = mask[word]
+    return word * 64 + lowest_bit(bits)
 
 
 @numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
@@ -287,12 +302,12 @@ def evaluate(
     where it is not scored by BM25. drivers: leaves whose union holds every match. views[v]:
     see `operations.py`. limits: [the highest score there can be, the least score to keep].
     Scratch: masks u64[registers + 1, 64], scores f32[registers, 4096] and dirty u64[registers,
-    1], all zeros (dirty has a bit for each 64 scores that are not), counts u16 as scores
-    ([registers, 0] where no COUNT is), docs, tfs u32[leaves, 128], fresh f32[128], cursors
+    1], all zeros (dirty has a bit for each 64 documents of which some may be set), counts u16 as
+    scores ([registers, 0] where no COUNT is), docs, tfs u32[leaves, 128], fresh f32[128], cursors
     i64[leaves, 4], places i64[leaves, 2], bounds i64[MAX_LEVELS, 2].
 
     Fills: heap_scores, heap_docs (view << 32 | doc; a heap of the best hits, the worst
-    first; ties go to the lower), out_mask and out_scores where they are not empty, result =
+    first; ties go to the lower), out_mask and out_scores (zeros; or empty: not wanted), result =
     [hits counted, length of the heap].
 
     Requires: every leaf is a source once; doc ids of a stream rise; result is zeros.
@@ -343,23 +358,27 @@ def evaluate(
                 count = counts[op[DST]]
                 stain = dirty[op[DST]]
                 if code == CLEAR:
-                    mask[:] = _ZERO
-                    bits = stain[0]
-                    while bits != _ZERO:
-                        word = lowest_bit(bits)
-                        bits &= bits - _ONE
+                    words = stain[0]
+                    while words != _ZERO:
+                        word = lowest_bit(words)
+                        words &= words - _ONE
+                        mask[word] = _ZERO
                         score[word * 64 : word * 64 + 64] = np.float32(0.0)
                     stain[0] = _ZERO
                 elif code == LIMIT:
-                    if not _range_of(mask, base, bounds[op[ARG]]):
+                    if not _range_of(mask, stain[0], base, bounds[op[ARG]]):
                         at = op[JUMP]
                 elif code == CONST:
-                    for word in range(WINDOW_WORDS):
-                        if mask[word] != _ZERO:
-                            score[word * 64 : word * 64 + 64] = weight
-                            stain[0] |= _ONE << np.uint64(word)
+                    words = stain[0]
+                    while words != _ZERO:
+                        word = lowest_bit(words)
+                        words &= words - _ONE
+                        score[word * 64 : word * 64 + 64] = weight
                 elif code == LEAST:
-                    for word in range(WINDOW_WORDS):
+                    words = stain[0]
+                    while words != _ZERO:
+                        word = lowest_bit(words)
+                        words &= words - _ONE
                         bits = mask[word]
                         while bits != _ZERO:
                             bit = lowest_bit(bits)
@@ -368,20 +387,20 @@ def evaluate(
                                 mask[word] &= ~(_ONE << np.uint64(bit))
                 elif code == TIE:
                     others = scores[op[REGISTER]]
-                    for word in range(WINDOW_WORDS):
-                        bits = mask[word]
-                        while bits != _ZERO:
-                            i = word * 64 + lowest_bit(bits)
-                            bits &= bits - _ONE
+                    words = stain[0]
+                    while words != _ZERO:
+                        word = lowest_bit(words)
+                        words &= words - _ONE
+                        for i in range(word * 64, word * 64 + 64):
                             score[i] += weight * (others[i] - score[i])
                 elif op[LEAF] < 0:
                     source = masks[op[REGISTER]]
                     given = scores[op[REGISTER]]
-                    for word in range(WINDOW_WORDS):
-                        if source[word] != _ZERO or code == AND:
-                            _take_word(
-                                op, weight, source[word], word, mask, stain, score, count, given
-                            )
+                    words = stain[0] if code == AND else dirty[op[REGISTER], 0]
+                    while words != _ZERO:
+                        word = lowest_bit(words)
+                        words &= words - _ONE
+                        _take_word(op, weight, source[word], word, mask, stain, score, count, given)
                 else:
                     leaf = op[LEAF]
                     row = leaves[v, leaf]
@@ -407,8 +426,10 @@ def evaluate(
                                 )
                         continue
                     meets = code in (AND, NOT, MAYBE)
-                    if meets:
-                        kept[:] = _ZERO
+                    words = stain[0] if meets else _ZERO
+                    while words != _ZERO:
+                        kept[lowest_bit(words)] = _ZERO
+                        words &= words - _ONE
                     while low < high and advance(
                         row, cursors[leaf], docs[leaf], tfs[leaf], places[leaf], low
                     ):
@@ -455,52 +476,57 @@ def evaluate(
                                 fresh,
                             )
                         low = np.int64(docs[leaf, stop - 1]) + 1
-                    if code == AND:
-                        mask[:] = kept
+                        if meets and low < high:
+                            # blocks of postings between two candidates are never unpacked
+                            low = base + _next_in(mask, low - base, high - base)
+                    words = stain[0] if code == AND else _ZERO
+                    while words != _ZERO:
+                        word = lowest_bit(words)
+                        words &= words - _ONE
+                        mask[word] = kept[word]
             # --- what the window gives
             mask = masks[0]
             score = scores[0]
-            first_word = base >> 6
-            n_words = (min(base + WINDOW, n_docs) - base + 63) >> 6
-            if has_dead:
-                for word in range(n_words):
-                    mask[word] &= alive[first_word + word]
-            if min_score > -np.inf:
-                for word in range(n_words):
-                    bits = mask[word]
-                    while bits != _ZERO:
-                        bit = lowest_bit(bits)
-                        bits &= bits - _ONE
+            threshold = heap_scores[0] if n_heap == k and k > 0 else np.float32(-np.inf)
+            ranks = k > 0 and not (n_heap == k and best_possible <= threshold)
+            words = dirty[0, 0]
+            while words != _ZERO:
+                word = lowest_bit(words)
+                words &= words - _ONE
+                at_word = (base >> 6) + word
+                bits = mask[word]
+                if has_dead:
+                    bits &= alive[at_word]
+                if min_score > -np.inf:
+                    left = bits
+                    while left != _ZERO:
+                        bit = lowest_bit(left)
+                        left &= left - _ONE
                         if score[word * 64 + bit] < min_score:
-                            mask[word] &= ~(_ONE << np.uint64(bit))
-            if len(out_mask) > 0:
-                for word in range(n_words):
-                    out_mask[out_word + first_word + word] = mask[word]
-            if len(out_scores) > 0:
-                start = (out_word + first_word) * 64
-                for i in range(n_words * 64):
-                    out_scores[start + i] = score[i]
-            for word in range(n_words):
-                total += popcount(mask[word])
-            if k > 0 and not (n_heap == k and best_possible <= heap_scores[0]):
-                threshold = heap_scores[0] if n_heap == k else np.float32(-np.inf)
-                for word in range(n_words):
-                    bits = mask[word]
-                    if popcount(bits) > _WORTH_A_LOOK:
-                        n_above = 0
-                        for i in range(word * 64, word * 64 + 64):
-                            n_above += np.int64(score[i] > threshold)
-                        if n_above == 0:
-                            continue
-                    while bits != _ZERO:
-                        i = word * 64 + lowest_bit(bits)
-                        bits &= bits - _ONE
-                        if score[i] > threshold:
-                            _push_hit(heap_scores, heap_docs, n_heap, score[i], v << 32 | base + i)
-                            if n_heap < k:
-                                n_heap += 1
-                            if n_heap == k:
-                                threshold = heap_scores[0]
+                            bits &= ~(_ONE << np.uint64(bit))
+                total += popcount(bits)
+                if len(out_mask) > 0:
+                    out_mask[out_word + at_word] = bits
+                if len(out_scores) > 0:
+                    start = (out_word + at_word) * 64
+                    for i in range(64):
+                        out_scores[start + i] = score[word * 64 + i]
+                if not ranks:
+                    continue
+                if popcount(bits) > _WORTH_A_LOOK:
+                    n_above = 0
+                    for i in range(word * 64, word * 64 + 64):
+                        n_above += np.int64(score[i] > threshold)
+                    if n_above == 0:
+                        continue
+                while bits != _ZERO:
+                    i = word * 64 + lowest_bit(bits)
+                    bits &= bits - _ONE
+                    if score[i] > threshold:
+                        _push_hit(heap_scores, heap_docs, n_heap, score[i], v << 32 | base + i)
+                        n_heap = min(n_heap + 1, k)
+                        if n_heap == k:
+                            threshold = heap_scores[0]
             base += WINDOW
     result[0] = total
     result[1] = n_heap

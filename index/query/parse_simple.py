@@ -17,7 +17,8 @@ def parse_simple_query_string(
     default_operator: ast.Operator = "or",
 ) -> ast.Query:
     """Parse what a user typed; what cannot be understood is skipped."""
-    return _SimpleParser(text, fields or ast.ALL_FIELDS, default_operator).clauses(0)
+    parser = _SimpleParser(text, fields or ast.ALL_FIELDS, default_operator)
+    return parser.clauses(0) or ast.MatchNone()
 
 
 class _SimpleParser:
@@ -30,7 +31,7 @@ class _SimpleParser:
         self._at = 0
         self._n_clauses = 0
 
-    def clauses(self, depth: int) -> ast.Query:
+    def clauses(self, depth: int) -> ast.Query | None:
         """Parse up to the closing parenthesis; `+` and `|` join what stands beside them."""
         query: ast.Query | None = None
         joint: ast.Operator | None = None
@@ -54,7 +55,7 @@ class _SimpleParser:
                 clause = ast.Bool(must_not=(clause,))
             query = _join(query, clause, joint or self._operator)
             joint, is_negative = None, False
-        return query or ast.MatchNone()
+        return query
 
     def _clause(self, char: str, depth: int) -> ast.Query | None:
         if char == '"':

@@ -105,7 +105,8 @@ async def test_a_live_query_tells_what_enters_and_leaves(running: Running) -> No
 async def test_a_live_query_goes_on_from_a_token(running: Running) -> None:
     async with AsyncClient(running.url) as client:
         await client.index("resumed", {"t": "bridge"}, id="0", refresh="wait_for")
-        async with aclosing(client.live("resumed", "bridge")) as events:
+        async with aclosing(client.live("resumed", "bridge", snapshot=1)) as events:
+            await anext(events)  # from here on it is subscribed
             await client.index("resumed", {"t": "bridge one"}, id="1")
             token = (await anext(events)).token
         await client.index("resumed", {"t": "bridge two"}, id="2", refresh="wait_for")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index import merge
+from index import term_walk
 from index.errors import CorruptionError
 from index.format import Kind
 from index.merge import MergeDraft, plan_merge
@@ -64,7 +64,7 @@ def test_a_merge_is_the_segment_of_all_kept_documents(
     draft = MergeDraft(segments, keep)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CHUNK_TERMS", "CHUNK_POSTINGS", "CHUNK_POSITIONS", "CHUNK_BYTES"):
-            patch.setattr(merge, name, room)
+            patch.setattr(term_walk, name, room)
         merged = Segment.open(directory, world.write(directory, "merged.seg", draft))
     direct = world.write(directory, "direct.seg", Offsets(kept, offsets))
     assert contents(merged) == contents(Segment.open(directory, direct))

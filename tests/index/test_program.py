@@ -131,7 +131,7 @@ def test_programs_match_and_score_as_their_plans_say(seed: int) -> None:
     statistics = Statistics((view,))
     expected = {doc: score for doc, score in scores_of(plan).items() if doc not in dead}
     mask, scores = bitset(N_DOCS), np.zeros((N_DOCS + 63) // 64 * 64, np.float32)
-    whole = range(0, 1)
+    whole = range(1)
     found = Program(plan, scored=True).run(statistics, whole, out_mask=mask, out_scores=scores)
     docs = np.flatnonzero(np.unpackbits(mask.view(np.uint8), bitorder="little")).tolist()
     assert docs == sorted(expected)

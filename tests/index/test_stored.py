@@ -67,6 +67,15 @@ def test_few_blocks_are_kept_unpacked() -> None:
     assert stored._unpack.cache_info().currsize == CACHED_BLOCKS
 
 
+def test_a_large_source_is_not_kept_unpacked() -> None:
+    large = np.random.default_rng(1).bytes(100_000)
+    stored = opened([b"small" * 20, large], 2)
+    assert stored.source(1) == large
+    assert stored._unpack.cache_info().currsize == 0
+    assert stored.source(0) == b"small" * 20
+    assert stored._unpack.cache_info().currsize == 1
+
+
 def test_the_last_reference_frees_the_sources_at_once() -> None:
     stored = opened([b"x" * 60] * 40, 40)
     stored.source(3)

@@ -159,6 +159,8 @@ class AsyncClient:
     ) -> AsyncGenerator[Event, None]:
         """Yield what enters and leaves the result, from now on or from the token `after`.
 
+        Subscribes when the first event is asked for; with `snapshot=N` a Snapshot of the N best
+        hits is that first event, and whatever comes later is told.
         Connects again by itself and goes on behind the last event. Close the iterator, or leave
         the task that reads it, to end it.
         """

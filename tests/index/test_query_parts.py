@@ -1,0 +1,201 @@
+"""The small parts: minimum_should_match, values of fields, source filters, highlighting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from index.errors import InvalidQueryError
+from index.query import ast
+from index.query.highlight import highlight_source
+from index.query.minimum import minimum_should_match
+from index.query.parse_json import parse_search
+from index.query.request import FieldRequest, SourceFilter
+from index.query.rewrite import match_names
+from index.query.source_filter import field_values, filter_fields, filter_source
+from index.query.values import exact_bounds, range_bounds
+from index.schema import Field, Schema
+
+NOW_MS = 1_600_000_000_000
+
+
+# --- minimum_should_match ------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("spec", "n", "needed"),
+    [
+        ("2", 4, 2), ("-1", 4, 3), ("-9", 4, 0), ("75%", 4, 3), ("75%", 3, 2), ("-25%", 4, 3),
+        ("2<75%", 2, 2), ("2<75%", 4, 3), ("2<-25% 9<-3", 4, 3), ("2<-25% 9<-3", 12, 9),
+        ("3 < 50%", 4, 2), ("9", 4, 9),
+    ],
+)  # fmt: skip
+def test_minimum_should_match(spec: str, n: int, needed: int) -> None:
+    assert minimum_should_match(spec, n) == needed
+
+
+@pytest.mark.parametrize("spec", ["", "x", "2<", "1 2<3", "%", "2%%"])
+def test_a_bad_minimum_should_match_is_an_error(spec: str) -> None:
+    with pytest.raises(InvalidQueryError):
+        minimum_should_match(spec, 3)
+
+
+# --- values --------------------------------------------------------------------------------
+def field(kind: str) -> Field:
+    return Field(no=0, name="x", type=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "bounds"),
+    [
+        ("long", "5", (5, 5)), ("long", 5.0, (5, 5)), ("long", 5.5, None), ("long", 10**30, None),
+        ("long", str(2**62 + 1), (2**62 + 1, 2**62 + 1)), ("double", "2.5", (2.5, 2.5)),
+        ("boolean", "true", (1, 1)), ("boolean", False, (0, 0)),
+        ("date", "1970-01-02", (86_400_000, 172_799_999)), ("date", 7, (7, 7)),
+    ],
+)  # fmt: skip
+def test_a_value_is_what_the_column_holds(kind: str, value: Any, bounds: Any) -> None:
+    assert exact_bounds(field(kind), value, NOW_MS) == bounds
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("long", "x"), ("long", True), ("double", "nan"), ("boolean", 1.5), ("date", "x"),
+     ("date", True), ("long", "1" * 5000)],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_an_error(kind: str, value: Any) -> None:
+    with pytest.raises(InvalidQueryError):
+        exact_bounds(field(kind), value, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounds", "expected"),
+    [
+        ("long", {"gt": 1, "lt": 4}, (2, 3)), ("long", {"gt": 1.5, "lt": 4.5}, (2, 4)),
+        ("long", {"gte": 1.5, "lte": 4.5}, (2, 4)), ("long", {"gt": 3, "lt": 4}, None),
+        ("long", {"gte": 10**30}, None), ("double", {"gte": 1, "lte": 2}, (1.0, 2.0)),
+        ("date", {"gt": "1970-01-01", "lte": "1970-01-02"}, (86_400_000, 172_799_999)),
+        ("date", {"gte": "1970-01-01T01:00:00", "time_zone": "+01:00", "lt": 5}, (0, 4)),
+        ("date", {"gte": "1970-01-01T01:00:00Z", "time_zone": "+01:00", "lt": 3_600_001},
+         (3_600_000, 3_600_000)),
+    ],
+)  # fmt: skip
+def test_bounds_of_ranges(kind: str, bounds: dict[str, Any], expected: Any) -> None:
+    assert range_bounds(ast.Range("x", **bounds), field(kind), NOW_MS) == expected
+
+
+# --- parts of the source ---------------------------------------------------------------------
+SOURCE: dict[str, Any] = {
+    "title": "a",
+    "user": {"name": "b", "mail": "c", "tags": ["d", "e"]},
+    "list": [{"x": 1, "y": 2}, {"y": 3}],
+    "u.dotted": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("includes", "excludes", "expected"),
+    [
+        ((), (), SOURCE),
+        (("title",), (), {"title": "a"}),
+        (("user",), (), {"user": SOURCE["user"]}),
+        (("user.*",), ("user.mail",), {"user": {"name": "b", "tags": ["d", "e"]}}),
+        (("*.x",), (), {"list": [{"x": 1}]}),
+        ((), ("user", "*y"), {"title": "a", "list": [{"x": 1}, {}], "u.dotted": 5}),
+        (("nothing",), (), {}),
+    ],
+)
+def test_source_filters(
+    includes: tuple[str, ...], excludes: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    assert filter_fields(SOURCE, SourceFilter(includes=includes, excludes=excludes)) == expected
+
+
+def test_a_whole_source_goes_out_as_it_came() -> None:
+    assert filter_source(b'{"a" : 1}', SourceFilter()) == b'{"a" : 1}'
+    assert filter_source(b'{"a" : 1,"b":2}', SourceFilter(includes=("b",))) == b'{"b":2}'
+
+
+SCHEMA = Schema.from_mapping(
+    {
+        "properties": {
+            "title": {"type": "text", "fields": {"raw": {"type": "keyword"}}},
+            "body": {"type": "text", "analyzer": "english"},
+            "d": {"type": "date"},
+            "user": {"properties": {"name": {"type": "keyword"}}},
+        }
+    }
+)
+
+
+def test_fields_are_lists_and_dates_are_formatted() -> None:
+    found = field_values(
+        {"title": "a", "d": 0, "user": [{"name": "x"}, {"name": "y"}, {"name": None}]},
+        [FieldRequest("*"), FieldRequest("nope")],
+        SCHEMA,
+    )
+    assert found == {
+        "title": ["a"],
+        "title.raw": ["a"],
+        "d": ["1970-01-01T00:00:00.000Z"],
+        "user.name": ["x", "y"],
+    }
+
+
+def test_patterns_of_field_names() -> None:
+    names = [f.name for f in match_names(SCHEMA, "*.*")]
+    assert names == ["title.raw", "user.name"]
+    assert [f.name for f in match_names(SCHEMA, "t*e")] == ["title"]
+    assert match_names(SCHEMA, "title*title") == []
+
+
+# --- highlighting ----------------------------------------------------------------------------
+def highlight(source: dict[str, Any], query: dict[str, Any], **options: Any) -> dict[str, Any]:
+    body = {"query": query, "highlight": {"fields": {"*": {}}, **options}}
+    return highlight_source(parse_search(body), SCHEMA, orjson.dumps(source))
+
+
+def test_the_tokens_that_the_query_asks_are_marked() -> None:
+    found = highlight({"title": "The Fox & the dog"}, {"match": {"title": "fox cat"}})
+    assert found == {"title": ["The <em>Fox</em> & the dog"]}
+
+
+def test_stemmed_words_are_marked_as_they_stand() -> None:
+    found = highlight({"body": "he runs, running"}, {"match": {"body": "run"}})
+    assert found == {"body": ["he <em>runs</em>, <em>running</em>"]}
+
+
+def test_what_the_query_forbids_is_not_marked() -> None:
+    query = {"bool": {"must": {"match": {"title": "a"}}, "must_not": {"match": {"title": "b"}}}}
+    assert highlight({"title": "a b"}, query) == {"title": ["<em>a</em> b"]}
+
+
+def test_other_fields_are_marked_only_if_asked() -> None:
+    source, query = {"title": "fox", "body": "fox"}, {"match": {"body": "fox"}}
+    assert set(highlight(source, query)) == {"body"}
+    assert set(highlight(source, query, require_field_match=False)) == {"title", "title.raw", "body"}
+
+
+def test_prefixes_patterns_and_whole_keywords_are_marked() -> None:
+    assert highlight({"title": "foxes"}, {"prefix": {"title": "fo"}})["title"] == ["<em>foxes</em>"]
+    found = highlight({"title": "a fox"}, {"wildcard": {"title.raw": "*fox"}})
+    assert found == {"title.raw": ["<em>a fox</em>"]}
+
+
+def test_long_texts_give_fragments_around_matches() -> None:
+    text = "word " * 40 + "fox " + "word " * 40 + "fox fox"
+    found = highlight({"title": text}, {"match": {"title": "fox"}}, fragment_size=50)["title"]
+    assert len(found) == 2
+    assert all("<em>fox</em>" in fragment and len(fragment) < 90 for fragment in found)
+    whole = highlight({"title": text}, {"match": {"title": "fox"}}, number_of_fragments=0)
+    assert whole["title"] == [text.replace("fox", "<em>fox</em>")]
+
+
+def test_html_is_escaped_when_asked() -> None:
+    found = highlight({"title": "<b> fox"}, {"match": {"title": "fox"}}, encoder="html")
+    assert found == {"title": ["&lt;b&gt; <em>fox</em>"]}
+
+
+def test_a_field_without_match_shows_its_beginning_when_asked() -> None:
+    found = highlight({"title": "some text"}, {"match": {"title": "fox"}}, no_match_size=4)
+    assert found["title"] == ["some"]

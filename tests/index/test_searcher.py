@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from index.errors import InvalidQueryError, InvalidRequestError
+from index.query.parse_json import parse_query, parse_search
+from index.searcher import Searcher
+from tests.index.search_world import NOW_MS, views_of
+
+DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
+    ("a", {"title": "the quick brown fox", "tag": ["x", "y"], "n": 1, "d": "2020-01-01"}),
+    ("b", {"title": "quick fox, the fox", "tag": "y", "n": [5, 9]}),
+    ("c", {"title": "lazy dog", "n": 7, "d": "2020-09-13T12:00:00Z"}),
+    ("d", {"title": "brown the quick dog", "b": True, "o": {"x": "deep"}}),
+]
+
+
+@pytest.fixture(scope="module")
+def searcher() -> Searcher:
+    older = [("a", {"title": "fox fox fox"}), ("z", {"title": "zebra"})]
+    views, ref = views_of(older, DOCUMENTS)
+    return Searcher(views, ref.current, NOW_MS)
+
+
+def keys(searcher: Searcher, body: dict[str, Any]) -> list[str]:
+    return [searcher.key(hit).decode() for hit in searcher.search(parse_search(body)).hits]
+
+
+def found(searcher: Searcher, query: dict[str, Any]) -> set[str]:
+    return set(keys(searcher, {"query": query}))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"match_all": {}}, "abcdz"),
+        ({"match": {"title": "fox"}}, "ab"),
+        ({"match": {"title": {"query": "quick dog", "operator": "and"}}}, "d"),
+        ({"match": {"tag": "y"}}, "ab"),
+        ({"match": {"n": "9"}}, "b"),
+        ({"match_phrase": {"title": "quick brown"}}, "a"),
+        ({"match_phrase": {"title": {"query": "brown quick", "slop": 2}}}, "ad"),
+        ({"match_phrase_prefix": {"title": "quick br"}}, "a"),
+        ({"match_phrase_prefix": {"title": "laz"}}, "c"),
+        ({"term": {"title": "Fox"}}, ""),
+        ({"term": {"title": {"value": "FOX", "case_insensitive": True}}}, "ab"),
+        ({"term": {"b": True}}, "d"),
+        ({"term": {"d": "2020-09-13"}}, "c"),
+        ({"range": {"d": {"gte": "now-1d"}}}, "c"),
+        ({"range": {"tag": {"gt": "x"}}}, "ab"),
+        ({"exists": {"field": "o"}}, "d"),
+        ({"ids": {"values": ["a", "nope"]}}, "a"),
+        ({"prefix": {"title": "ze"}}, "z"),
+        ({"query_string": {"query": "deep"}}, "d"),
+        ({"query_string": {"query": "zebra OR 7"}}, "cz"),
+        ({"query_string": {"query": "title:QUI* -brown"}}, "b"),
+        ({"multi_match": {"query": "deep", "fields": ["t*", "o.*"]}}, "d"),
+        ({"term": {"nowhere": 1}}, ""),
+        ({"bool": {"must_not": {"match": {"title": "quick"}}}}, "cz"),
+    ],
+)
+def test_queries_find(searcher: Searcher, query: dict[str, Any], expected: str) -> None:
+    assert found(searcher, query) == set(expected)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"term": {"n": "x"}},
+        {"range": {"d": {"gte": "yesterday"}}},
+        {"match": {"title": {"query": "a", "analyzer": "nope"}}},
+        {"prefix": {"n": "1"}},
+        {"bool": {"should": [{"match_all": {}}], "minimum_should_match": "x"}},
+        {"match": {"title": {"query": "a", "fuzziness": "AUTO"}}},
+    ],
+)
+def test_queries_that_do_not_fit_are_errors(searcher: Searcher, query: dict[str, Any]) -> None:
+    with pytest.raises(InvalidQueryError):
+        searcher.search(parse_search({"query": query}))
+
+
+def test_pages_follow_each_other(searcher: Searcher) -> None:
+    whole = keys(searcher, {})
+    assert whole == ["z", "a", "b", "c", "d"]
+    assert keys(searcher, {"from": 1, "size": 2}) == whole[1:3]
+    assert keys(searcher, {"from": 9}) == []
+
+
+def test_size_0_only_counts(searcher: Searcher) -> None:
+    result = searcher.search(parse_search({"size": 0}))
+    assert (result.total, result.hits, result.max_score) == (5, [], None)
+
+
+def test_counting_stops_where_asked(searcher: Searcher) -> None:
+    result = searcher.search(parse_search({"track_total_hits": 3}))
+    assert (result.total, result.relation) == (3, "gte")
+    assert searcher.search(parse_search({"track_total_hits": 5})).relation == "eq"
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        (["n"], "abczd"),
+        ([{"n": "desc"}], "bcazd"),
+        ([{"n": {"order": "asc", "missing": "_first"}}], "zdabc"),
+        ([{"n": {"order": "asc", "missing": 6}}], "abzdc"),
+        ([{"n": {"order": "desc", "mode": "avg"}}], "bcazd"),
+        (["tag", {"_id": "desc"}], "abzdc"),
+        ([{"tag": "desc"}, "_doc"], "abzcd"),
+        (["_doc"], "zabcd"),
+        ([{"_id": "desc"}], "zdcba"),
+        ([{"nope": {"unmapped_type": "long"}}, "_id"], "abcdz"),
+    ],
+)
+def test_sorts(searcher: Searcher, sort: list[Any], expected: str) -> None:
+    assert "".join(keys(searcher, {"sort": sort})) == expected
+
+
+def test_sort_values_are_given_and_missing_ones_are_null(searcher: Searcher) -> None:
+    hits = searcher.search(parse_search({"sort": ["d", "tag"], "size": 3})).hits
+    assert [hit.sort for hit in hits] == [
+        (1_577_836_800_000, "x"),
+        (1_599_998_400_000, None),
+        (None, "y"),
+    ]
+    assert [hit.score for hit in hits] == [None] * 3
+
+
+@pytest.mark.parametrize("sort", [["title"], ["nope"], [{"tag": {"mode": "sum"}}]])
+def test_what_cannot_be_sorted_by_is_an_error(searcher: Searcher, sort: list[Any]) -> None:
+    with pytest.raises((InvalidQueryError, InvalidRequestError)):
+        searcher.search(parse_search({"sort": sort}))
+
+
+def test_get_gives_the_newest_live_document(searcher: Searcher) -> None:
+    at = searcher.get(b"a")
+    assert at is not None
+    view, doc_id = at
+    assert (view.segment, doc_id) == ("s1", 0)
+    assert searcher.get(b"nope") is None
+
+
+def test_a_standing_query_looks_at_the_given_documents_only(searcher: Searcher) -> None:
+    query = parse_query({"match_phrase": {"title": "quick brown"}})
+    mask, scores = searcher.match_docs(query, 1, np.array([0, 2], np.uint32))
+    whole = searcher.search(parse_search({"query": {"match_phrase": {"title": "quick brown"}}}))
+    assert mask.tolist() == [True, False]
+    assert scores.tolist() == [whole.hits[0].score, 0.0]
+
+
+def test_a_searcher_without_views_finds_nothing(searcher: Searcher) -> None:
+    empty = Searcher((), searcher.schema, NOW_MS)
+    for body in ({}, {"query": {"match": {"title": "fox"}}}, {"sort": ["n"]}):
+        assert empty.search(parse_search(body)).total == 0
+    assert empty.get(b"a") is None
