@@ -14,6 +14,7 @@ import numpy.typing as npt
 from index.kernels.bits import count_bits, list_bits
 from index.query import ast
 from index.query.ast import Scalar
+from index.query.disjunction import NEVER, any_of_terms, best_of_terms
 from index.query.highlight import highlight_source
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
@@ -77,9 +78,15 @@ class Searcher:
     def _by_score(self, plan: Plan, request: SearchRequest) -> SearchResult:
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
         min_score = -np.inf if request.min_score is None else request.min_score
-        needs_scores = k > 0 or request.min_score is not None
-        program = Program(plan, scored=needs_scores)
-        matches = program.run(self._statistics, range(len(self.views)), k=k, min_score=min_score)
+        terms = any_of_terms(plan) if k > 0 and request.min_score is None else None
+        if terms is not None:
+            limit = request.track_total_hits
+            total_limit = (NEVER if limit else -1) if isinstance(limit, bool) else limit
+            matches = best_of_terms(terms, self._statistics, k=k, total_limit=total_limit)
+        else:
+            program = Program(plan, scored=k > 0 or request.min_score is not None)
+            every_view = range(len(self.views))
+            matches = program.run(self._statistics, every_view, k=k, min_score=min_score)
         ranked = matches.ranked()
         has_sort = bool(request.sort)
         hits = [

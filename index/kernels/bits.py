@@ -9,20 +9,20 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def popcount(typing_context, word):  # type: ignore[no-untyped-def]
+def popcount(typing_context, word):
     """Return the number of ones of a u64, as i64."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         return builder.ctpop(args[0])
 
     return types.int64(types.uint64), generate
 
 
 @intrinsic
-def lowest_bit(typing_context, word):  # type: ignore[no-untyped-def]
+def lowest_bit(typing_context, word):
     """Return the index of the lowest one of a u64, as i64; 64 for 0."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         false = context.get_constant(types.boolean, False)
         return builder.cttz(args[0], false)
 
@@ -30,10 +30,10 @@ def lowest_bit(typing_context, word):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def highest_bit(typing_context, word):  # type: ignore[no-untyped-def]
+def highest_bit(typing_context, word):
     """Return the index of the highest one of a u64, as i64; -1 for 0."""
 
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, args):
         false = context.get_constant(types.boolean, False)
         zeros = builder.ctlz(args[0], false)
         return builder.sub(context.get_constant(types.int64, 63), zeros)
@@ -42,7 +42,7 @@ def highest_bit(typing_context, word):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("i8(u8[::1])", nogil=True, cache=True)
-def count_bits(words):  # type: ignore[no-untyped-def]
+def count_bits(words):
     """Return the number of ones in a bitset."""
     total = 0
     for i in range(len(words)):
@@ -51,7 +51,7 @@ def count_bits(words):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("i8(u8[::1], u4[::1])", nogil=True, cache=True)
-def list_bits(words, out):  # type: ignore[no-untyped-def]
+def list_bits(words, out):
     """Write the indexes of the ones to `out`, rising; return how many.
 
     Requires: len(out) >= the number of ones.
@@ -67,7 +67,7 @@ def list_bits(words, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(u4[::1], u8[::1])", nogil=True, cache=True)
-def set_bits(doc_ids, words):  # type: ignore[no-untyped-def]
+def set_bits(doc_ids, words):
     """Set the bit of each doc id; those past the bitset are left out."""
     for i in range(len(doc_ids)):
         doc = np.int64(doc_ids[i])

@@ -12,7 +12,7 @@ _ONE = np.uint64(1)
 
 
 @numba.njit("i8(i8[::1], u8[::1])", nogil=True, cache=True)
-def count_alive(row, alive):  # type: ignore[no-untyped-def]
+def count_alive(row, alive):
     """Return how many postings of a stream have their bit set in `alive`."""
     cursor = np.zeros(CURSOR_WIDTH, np.int64)
     docs = np.empty(BLOCK, np.uint32)
@@ -30,7 +30,7 @@ def count_alive(row, alive):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(i8[:,::1], u8[::1])", nogil=True, cache=True)
-def unite(rows, words):  # type: ignore[no-untyped-def]
+def unite(rows, words):
     """Set in the bitset `words` the documents of every stream; those past it are left out."""
     cursor = np.zeros(CURSOR_WIDTH, np.int64)
     docs = np.empty(BLOCK, np.uint32)

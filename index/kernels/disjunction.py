@@ -27,7 +27,7 @@ _ADD = (
 
 
 @numba.njit(_ADD, nogil=True, cache=True, error_model="numpy")
-def _add_to_candidates(  # type: ignore[no-untyped-def]
+def _add_to_candidates(
     op, weight, remaining, worst, row, cursor, docs, tfs, place, base, norm_address, n_docs,
     mask, scores,
 ):  # fmt: skip
@@ -86,7 +86,7 @@ def best_of_any(
     heap_scores,
     heap_docs,
     result,
-):  # type: ignore[no-untyped-def]
+):
     """Fill the heap with the best documents that have any of the leaves; scores add up.
 
     ops, weights: one row a leaf, as `operations.py` has them. remaining[l]: the most that the

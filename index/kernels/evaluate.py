@@ -60,7 +60,7 @@ _TAKE = (
     cache=True,
     error_model="numpy",
 )
-def _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, out):  # type: ignore[no-untyped-def]
+def _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, out):
     """Write the scores of postings `start` .. `stop` of a buffer to `out` from 0 on."""
     mode = op[MODE]
     if mode == BM25:
@@ -79,7 +79,7 @@ def _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, ou
 
 
 @numba.njit(_TAKE, nogil=True, cache=True, error_model="numpy")
-def _unite_postings(  # type: ignore[no-untyped-def]
+def unite_postings(
     op, weight, docs, tfs, start, stop, base, norm_address, n_docs,
     mask, dirty, scores, counts, _, given,
 ):  # fmt: skip
@@ -122,7 +122,7 @@ def _unite_postings(  # type: ignore[no-untyped-def]
 @numba.njit(_TAKE, nogil=True, cache=True, error_model="numpy")
 def _meet_postings(
     op, weight, docs, tfs, start, stop, base, norm_address, n_docs, mask, _, scores, __, kept, ___
-):  # type: ignore[no-untyped-def]
+):
     """AND, NOT or MAYBE postings `start` .. `stop` of a buffer, all within the window at `base`.
 
     AND writes the documents that stay into `kept`; the caller makes it the mask afterwards.
@@ -156,7 +156,7 @@ def _meet_postings(
 @numba.njit(
     "void(i8[::1], f4, u8, i8, u8[::1], u8[::1], f4[::1], u2[::1], f4[::1])", nogil=True, cache=True
 )
-def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):  # type: ignore[no-untyped-def]
+def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):
     """Take 64 documents of a dense leaf or of another register, whose scores are `given`."""
     code = op[CODE]
     mode = op[MODE]
@@ -192,7 +192,7 @@ def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):  # t
 
 
 @numba.njit("b1(u8[::1], u8, i8, i8[::1])", nogil=True, cache=True, error_model="numpy")
-def _range_of(mask, dirty, base, bounds):  # type: ignore[no-untyped-def]
+def _range_of(mask, dirty, base, bounds):
     """Set `bounds` to [first, last + 1] of the documents in a register; False: it is empty."""
     while dirty != _ZERO and mask[lowest_bit(dirty)] == _ZERO:
         dirty &= dirty - _ONE
@@ -208,7 +208,7 @@ def _range_of(mask, dirty, base, bounds):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("i8(u8[::1], i8, i8)", nogil=True, cache=True, error_model="numpy")
-def _next_in(mask, first, end):  # type: ignore[no-untyped-def]
+def _next_in(mask, first, end):
     """Return the first document of a register from `first` on, `end` if there is none before it.
 
     Requires: first < end <= WINDOW.
@@ -224,7 +224,7 @@ def _next_in(mask, first, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
-def _push_hit(heap_scores, heap_docs, n, score, doc):  # type: ignore[no-untyped-def]
+def push_hit(heap_scores, heap_docs, n, score, doc):
     """Add a hit to a heap of `n` hits whose root is the worst; full: the root goes.
 
     Worse = lower score, then higher doc. Requires: full: the hit is better than the root.
@@ -295,7 +295,7 @@ def evaluate(
     out_mask,
     out_scores,
     result,
-):  # type: ignore[no-untyped-def]
+):
     """Run the program `ops`/`weights` over every view in turn.
 
     leaves[v, l]: row of leaf l in view v; norms[v, l]: address of its norms (u8[n_docs]), 0
@@ -458,7 +458,7 @@ def evaluate(
                                 fresh,
                             )
                         else:
-                            _unite_postings(
+                            unite_postings(
                                 op,
                                 weight,
                                 docs[leaf],
@@ -523,7 +523,7 @@ def evaluate(
                     i = word * 64 + lowest_bit(bits)
                     bits &= bits - _ONE
                     if score[i] > threshold:
-                        _push_hit(heap_scores, heap_docs, n_heap, score[i], v << 32 | base + i)
+                        push_hit(heap_scores, heap_docs, n_heap, score[i], v << 32 | base + i)
                         n_heap = min(n_heap + 1, k)
                         if n_heap == k:
                             threshold = heap_scores[0]

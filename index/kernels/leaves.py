@@ -21,7 +21,7 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @numba.njit("i8(i8[::1], i8[::1], u4[::1], u4[::1])", nogil=True, cache=True)
-def fill_list(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
+def fill_list(row, cursor, docs, tfs):
     """Write the next at most 128 postings of a LIST leaf; return how many, 0 = exhausted."""
     size = row[1]
     start = cursor[0]
@@ -43,7 +43,7 @@ def fill_list(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(i8[::1], i8[::1], i8)", nogil=True, cache=True)
-def seek_list(row, cursor, target):  # type: ignore[no-untyped-def]
+def seek_list(row, cursor, target):
     """Move a LIST leaf forward to its first doc id >= `target`."""
     size = row[1]
     source = u32_at(row[2], size)
@@ -58,7 +58,7 @@ def seek_list(row, cursor, target):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("i8(i8[::1], i8[::1], u4[::1], u4[::1])", nogil=True, cache=True)
-def fill(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
+def fill(row, cursor, docs, tfs):
     """Write the next at most 128 postings of a stream; return how many, 0 = exhausted."""
     if row[1] <= 0:
         return 0
@@ -70,7 +70,7 @@ def fill(row, cursor, docs, tfs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("void(i8[::1], i8[::1], i8)", nogil=True, cache=True)
-def seek(row, cursor, target):  # type: ignore[no-untyped-def]
+def seek(row, cursor, target):
     """Let the next fill of a stream start near the first doc id >= `target`, never past it."""
     if row[1] <= 0:
         return
@@ -83,7 +83,7 @@ def seek(row, cursor, target):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("i8(u4[::1], i8, i8, i8)", nogil=True, cache=True)
-def lower_bound(docs, low, high, target):  # type: ignore[no-untyped-def]
+def lower_bound(docs, low, high, target):
     """Return the first index from `low` on whose doc id is >= `target`, at most `high`."""
     if low < high and np.int64(docs[low]) >= target:
         return low
@@ -97,7 +97,7 @@ def lower_bound(docs, low, high, target):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("b1(i8[::1], i8[::1], u4[::1], u4[::1], i8[::1], i8)", nogil=True, cache=True)
-def advance(row, cursor, docs, tfs, place, target):  # type: ignore[no-untyped-def]
+def advance(row, cursor, docs, tfs, place, target):
     """Move a stream to its first doc id >= `target`; return whether there is one.
 
     `place` is [position in the buffer, length of the buffer]: zeros at first; length -1 =
@@ -123,7 +123,7 @@ def advance(row, cursor, docs, tfs, place, target):  # type: ignore[no-untyped-d
 
 
 @numba.njit("u8(i8[::1], i8, i8)", nogil=True, cache=True)
-def dense_word(row, word, n_docs):  # type: ignore[no-untyped-def]
+def dense_word(row, word, n_docs):
     """Return word `word` of a dense leaf; bits from `n_docs` on are 0."""
     first = word * 64
     if first >= n_docs:
@@ -144,7 +144,7 @@ def dense_word(row, word, n_docs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("i8(i8[::1], i8, i8)", nogil=True, cache=True)
-def dense_next(row, target, n_docs):  # type: ignore[no-untyped-def]
+def dense_next(row, target, n_docs):
     """Return the first document >= `target` of a dense leaf, or `n_docs`."""
     if target >= n_docs or row[1] <= 0:
         return n_docs

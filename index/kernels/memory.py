@@ -13,10 +13,10 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 
-def _pointer_to(item: types.Type):  # type: ignore[no-untyped-def]
+def _pointer_to(item: types.Type):
     @intrinsic
-    def as_pointer(typing_context, address):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+    def as_pointer(typing_context, address):
+        def generate(context, builder, signature, args):
             return builder.inttoptr(args[0], context.get_value_type(types.CPointer(item)))
 
         return types.CPointer(item)(types.int64), generate
@@ -34,35 +34,35 @@ _pointer_f64 = _pointer_to(types.float64)
 
 
 @numba.njit(inline="always")
-def u8_at(address, n):  # type: ignore[no-untyped-def]
+def u8_at(address, n):
     return carray(_pointer_u8(address), (n,))
 
 
 @numba.njit(inline="always")
-def u16_at(address, n):  # type: ignore[no-untyped-def]
+def u16_at(address, n):
     return carray(_pointer_u16(address), (n,))
 
 
 @numba.njit(inline="always")
-def u32_at(address, n):  # type: ignore[no-untyped-def]
+def u32_at(address, n):
     return carray(_pointer_u32(address), (n,))
 
 
 @numba.njit(inline="always")
-def u64_at(address, n):  # type: ignore[no-untyped-def]
+def u64_at(address, n):
     return carray(_pointer_u64(address), (n,))
 
 
 @numba.njit(inline="always")
-def i64_at(address, n):  # type: ignore[no-untyped-def]
+def i64_at(address, n):
     return carray(_pointer_i64(address), (n,))
 
 
 @numba.njit(inline="always")
-def f32_at(address, n):  # type: ignore[no-untyped-def]
+def f32_at(address, n):
     return carray(_pointer_f32(address), (n,))
 
 
 @numba.njit(inline="always")
-def f64_at(address, n):  # type: ignore[no-untyped-def]
+def f64_at(address, n):
     return carray(_pointer_f64(address), (n,))

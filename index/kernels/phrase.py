@@ -7,7 +7,7 @@ import numpy as np
 
 
 @numba.njit("i8(i8[:,::1], u4[::1], i8[::1], i8[::1], f4[::1])", nogil=True, cache=True)
-def count_exact(starts, positions, offsets, cursors, frequencies):  # type: ignore[no-untyped-def]
+def count_exact(starts, positions, offsets, cursors, frequencies):
     """Count, for each document d, the places p at which term t stands at p + offsets[t], all t.
 
     starts[t, d] .. starts[t, d + 1] of `positions`: the places of term t in document d, rising.
@@ -41,7 +41,7 @@ def count_exact(starts, positions, offsets, cursors, frequencies):  # type: igno
 
 
 @numba.njit("i8(i8[::1], i8[::1])", nogil=True, cache=True)
-def _least(places, skip):  # type: ignore[no-untyped-def]
+def _least(places, skip):
     """Return the term with the lowest place (ties: the first) but `skip[0]`."""
     best = -1
     for t in range(len(places)):
@@ -53,9 +53,7 @@ def _least(places, skip):  # type: ignore[no-untyped-def]
 @numba.njit(
     "i8(i8[:,::1], u4[::1], i8[::1], i8[::1], i8, i8[:,::1], f4[::1])", nogil=True, cache=True
 )
-def count_sloppy(  # type: ignore[no-untyped-def]
-    starts, positions, offsets, groups, slop, scratch, frequencies
-):
+def count_sloppy(starts, positions, offsets, groups, slop, scratch, frequencies):
     """Sum, for each document, 1 / (1 + moves) over the places where at most `slop` moves bring
     the terms together, as Lucene's sloppy phrases count.
 

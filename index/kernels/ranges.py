@@ -27,7 +27,7 @@ STARTS = 7
 
 
 @numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
-def _any_value(row, word):  # type: ignore[no-untyped-def]
+def _any_value(row, word):
     """Return the 64 bits of documents of which one of several values lies in the range."""
     n_docs = row[1]
     n = row[N_VALUES]
@@ -52,7 +52,7 @@ def _any_value(row, word):  # type: ignore[no-untyped-def]
 
 
 @numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
-def range_word(row, word):  # type: ignore[no-untyped-def]
+def range_word(row, word):
     """Return bits of documents 64 * word .. + 63 with a value in the range.
 
     Requires: word < (SIZE + 63) // 64.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -209,23 +210,19 @@ class KeywordRangeLeaf(ConstantLeaf):
         column = reader.column(self._field_no)
         if column is None or not len(column.values):
             return 0
-        n_terms = ord_count(column)
-        low = 0 if self._low is None else self._ordinal(reader, self._low, n_terms)
-        high = n_terms if self._high is None else self._ordinal(reader, self._high, n_terms)
+        no, low, high = self._field_no, 0, ord_count(column)
+        if self._low is not None:
+            low = first_ordinal(reader, no, self._low, high)
+        if self._high is not None:
+            high = first_ordinal(reader, no, self._high, high)
         if low < high:
             _fill_range(row, ranges.RANGE_ORD, column, reader.n_docs, low, high - 1, owners=owners)
         return 0
 
-    def _ordinal(self, reader: Reader, term: bytes, n_terms: int) -> int:
-        """Return the first ordinal whose term is >= `term`."""
-        low, high = 0, n_terms
-        while low < high:
-            middle = (low + high) >> 1
-            if reader.ord_term(self._field_no, middle) < term:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+
+def first_ordinal(reader: Reader, field_no: int, term: bytes, n_terms: int) -> int:
+    """Return the first ordinal whose term is >= `term`."""
+    return bisect_left(range(n_terms), term, key=lambda ordinal: reader.ord_term(field_no, ordinal))
 
 
 def ord_count(column: Column) -> int:

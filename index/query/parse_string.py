@@ -21,6 +21,8 @@ MAX_DEPTH = 20
 
 _SPACE = frozenset(" \t\n\r　")
 _TERM_END = _SPACE | frozenset('()"^~[]{}')
+_FIELD = re.compile(r"((?:[^\s()\"^~\[\]{}:\\<>=!+\-/]|\\.)(?:[^\s()\"^~\[\]{}:\\<>=!+/]|\\.)*):")
+"""A name and a colon; a hyphen may stand within the name."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 
 
@@ -166,9 +168,7 @@ class _Parser:
 
     def _field_name(self) -> str:
         """Accept `name:`; else stay and return an empty name."""
-        match = re.compile(r"((?:[^\s()\"^~\[\]{}:\\<>=!+\-/]|\\.|(?<!^)-)+):").match(
-            self._text, self.at
-        )
+        match = _FIELD.match(self._text, self.at)
         if match is None:
             return ""
         self.at = match.end()

@@ -24,7 +24,7 @@ F32 = npt.NDArray[np.float32]
 _NO_F32 = np.empty(0, np.float32)
 _NO_I64 = np.empty(0, np.int64)
 _NO_U64 = np.empty(0, np.uint64)
-_BOUND_SLACK = 1.0 + 1e-5
+BOUND_SLACK = 1.0 + 1e-5
 """Sums of f32 may round up past the bound by a little."""
 
 
@@ -43,7 +43,7 @@ class Program:
         self.drivers = np.array(drivers, np.int64)
         self.ops = np.array(self._ops, np.int64).reshape(-1, op.OP_WIDTH)
         self.weights = np.array(self._weights, np.float32)
-        self.bound = plans.bound(plan) * _BOUND_SLACK if scored else 0.0
+        self.bound = plans.bound(plan) * BOUND_SLACK if scored else 0.0
 
     @property
     def n_counted(self) -> int:

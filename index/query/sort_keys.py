@@ -17,9 +17,9 @@ import numpy as np
 from index.dates import resolve_date
 from index.errors import InvalidQueryError, InvalidRequestError
 from index.query.ast import Scalar
-from index.query.leaves import ord_count
+from index.query.leaves import first_ordinal, ord_count
 from index.query.request import SortKey
-from index.reader import Column, Reader, View
+from index.reader import Column, View
 from index.schema import Field, Schema
 
 _FLOATS = ("double", "float", "half_float")
@@ -58,6 +58,8 @@ class _Falling:
 class Key:
     """A sort key for a whole search."""
 
+    is_float = False
+
     def __init__(self, key: SortKey) -> None:
         self.is_falling = key.order == "desc"
         self.missing_rank = -1 if key.missing == "_first" else 1
@@ -92,10 +94,12 @@ class Key:
             raise InvalidQueryError(f"[search_after] expected a number but got [{value}]")
         if not self.is_falling:
             return 0, value
-        return 0, ~value if isinstance(value, int) else -value
+        return 0, -value if self.is_float else -value - 1
 
 
 class ScoreKey(Key):
+    is_float = True
+
     def column(self, view_no: int, view: View, docs: np.ndarray, scores: np.ndarray) -> KeyColumn:
         return self._column(scores.astype(np.float64))
 
@@ -112,13 +116,16 @@ class NumberKey(Key):
         super().__init__(key)
         self._field = field
         self._mode = key.mode or ("max" if self.is_falling else "min")
+        self.is_float = field.type in _FLOATS
         self._missing: float | int | None = None
         if not isinstance(key.missing, str):
             self._missing = key.missing
+            if not self.is_float and not -(2**63) <= key.missing < 2**63:
+                raise InvalidQueryError(f"[sort.{field.name}.missing] is out of range")
 
     def column(self, view_no: int, view: View, docs: np.ndarray, scores: np.ndarray) -> KeyColumn:
         column = view.reader.column(self._field.no)
-        kind = np.float64 if self._field.type in _FLOATS else np.int64
+        kind = np.float64 if self.is_float else np.int64
         if column is None:
             values, has_value = np.zeros(len(docs), kind), np.zeros(len(docs), bool)
         else:
@@ -138,7 +145,7 @@ class NumberKey(Key):
         if self._field.type == "date":
             return resolve_date(value, now_ms=0, format=self._field.format)
         try:
-            return float(value) if self._field.type in _FLOATS else int(value)
+            return float(value) if self.is_float else int(value)
         except ValueError:
             raise InvalidQueryError(
                 f"[search_after] expected a number for [{self._field.name}] but got [{value}]"
@@ -225,11 +232,6 @@ class IdKey(TermKey):
             lambda term: bisect_left(terms, term),
             len(terms),
         )
-
-
-def first_ordinal(reader: Reader, field_no: int, term: bytes, n_terms: int) -> int:
-    """Return the first ordinal whose term is >= `term`."""
-    return bisect_left(range(n_terms), term, key=lambda ordinal: reader.ord_term(field_no, ordinal))
 
 
 def one_value(column: Column, docs: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:

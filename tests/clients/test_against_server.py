@@ -126,7 +126,8 @@ async def test_a_drain_closes_live_sockets_with_1001(tmp_path: Path) -> None:
         ):
             await socket.send_json({"op": "subscribe", "id": "a", "q": "x"})
             assert (await socket.receive_json())["type"] == "snapshot"
-            assert await asyncio.to_thread(server.stop, signal.SIGTERM) == 0
+            stopping = asyncio.create_task(asyncio.to_thread(server.stop, signal.SIGTERM))
             async for _frame in socket:
                 pass
             assert socket.close_code == 1001
+            assert await stopping == 0

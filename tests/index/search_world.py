@@ -32,9 +32,25 @@ MAPPING: dict[str, Any] = {
         "o": {"properties": {"x": {"type": "keyword"}, "y": {"type": "integer"}}},
     }
 }
-WORDS = (
-    ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "running", "runner", "a", "Éa", "ünder", "x1", "2020", "日本", "foo"]
-)
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "lazy",
+    "dogs",
+    "running",
+    "runner",
+    "a",
+    "Éa",
+    "ünder",
+    "x1",
+    "2020",
+    "日本",
+    "foo",
+]
 DATES = ["2020-01-01", "2020-06-15T12:00:00Z", "2021-03-04", "2019-12-31T23:59:59.999Z"]
 
 

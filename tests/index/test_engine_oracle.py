@@ -88,6 +88,14 @@ class EngineMachine(RuleBasedStateMachine):
         request = parse_search({"query": query, "size": 100, "track_total_hits": True})
         self._compare(request)
 
+    @rule(text=world.texts, size=st.integers(1, 4), limit=st.sampled_from([False, 0, 2]))
+    def search_passing_over_what_cannot_enter(self, text: str, size: int, limit: Any) -> None:
+        body = {"query": {"match": {"body": text}}, "size": size, "track_total_hits": limit}
+        _, result, expected = self._both(parse_search(body))
+        found = [hit.score for hit in result.hits]
+        assert found == pytest.approx([score for _, score, _ in expected.hits], rel=1e-5)
+        assert limit is False or result.total == min(expected.total, limit)
+
     @rule(
         query=world.leaf_queries,
         field=st.sampled_from(["n", "x", "when", "tag", "count"]),

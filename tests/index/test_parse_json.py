@@ -72,7 +72,10 @@ def test_bodies_mean(body: dict[str, Any], query: ast.Query) -> None:
         ({"match_phrase": {"t": {"query": "a", "slop": 1.5}}}, "slop] expected a whole number"),
         ({"bool": {"must": [{"term": {}}]}}, "[query.bool.must[0].term] is empty"),
         ({"bool": {"musst": []}}, "[query.bool] unknown key [musst]"),
-        ({"multi_match": {"query": "a", "type": "cross_fields"}}, "[cross_fields] is not supported"),
+        (
+            {"multi_match": {"query": "a", "type": "cross_fields"}},
+            "[cross_fields] is not supported",
+        ),
         ({"query_string": {"query": "a AND"}}, "cannot parse query at character"),
     ],
 )
@@ -104,7 +107,12 @@ def test_a_whole_body() -> None:
         {
             "from": "5",
             "size": 20,
-            "sort": ["a:desc", {"b": "desc"}, {"c": {"missing": "_first", "mode": "max"}}, "_score"],
+            "sort": [
+                "a:desc",
+                {"b": "desc"},
+                {"c": {"missing": "_first", "mode": "max"}},
+                "_score",
+            ],
             "_source": ["x*"],
             "highlight": {"pre_tags": ["<b>"], "fields": {"t": {"number_of_fragments": 0}}},
             "timeout": "1.5s",

@@ -173,7 +173,11 @@ def test_what_the_query_forbids_is_not_marked() -> None:
 def test_other_fields_are_marked_only_if_asked() -> None:
     source, query = {"title": "fox", "body": "fox"}, {"match": {"body": "fox"}}
     assert set(highlight(source, query)) == {"body"}
-    assert set(highlight(source, query, require_field_match=False)) == {"title", "title.raw", "body"}
+    assert set(highlight(source, query, require_field_match=False)) == {
+        "title",
+        "title.raw",
+        "body",
+    }
 
 
 def test_prefixes_patterns_and_whole_keywords_are_marked() -> None:

@@ -156,3 +156,39 @@ def test_a_searcher_without_views_finds_nothing(searcher: Searcher) -> None:
     for body in ({}, {"query": {"match": {"title": "fox"}}}, {"sort": ["n"]}):
         assert empty.search(parse_search(body)).total == 0
     assert empty.get(b"a") is None
+
+
+@pytest.mark.parametrize(
+    ("sort", "after", "expected"),
+    [
+        ([{"n": "desc"}], [6.5], "bazd"[1:]),
+        ([{"n": "desc"}], [7], "azd"),
+        ([{"n": "asc"}], ["1"], "bczd"),
+        ([{"n": "asc"}], [None], ""),
+        (["tag"], ["xx"], "bzcd"),
+        ([{"d": "asc"}], ["2020-01-01"], "czbd"),
+    ],
+)
+def test_search_after_takes_values_that_no_document_has(
+    searcher: Searcher, sort: list[Any], after: list[Any], expected: str
+) -> None:
+    assert "".join(keys(searcher, {"sort": sort, "search_after": after})) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"sort": [{"n": {"missing": 10**30}}]},
+        {"sort": ["n"], "search_after": ["x"]},
+        {"sort": ["_score"], "search_after": ["x"]},
+    ],
+)
+def test_values_out_of_range_are_errors(searcher: Searcher, body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidQueryError):
+        searcher.search(parse_search(body))
+
+
+def test_half_a_surrogate_pair_matches_nothing(searcher: Searcher) -> None:
+    for kind in ("match", "match_phrase", "term", "prefix", "wildcard"):
+        for field in ("title", "tag"):
+            assert found(searcher, {kind: {field: "\ud800"}}) == set()

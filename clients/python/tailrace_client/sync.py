@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -16,12 +17,19 @@ from tailrace_client.events import Event
 T = TypeVar("T")
 
 
+class ClosedError(RuntimeError):
+    """The client was closed before, or is being closed."""
+
+
 class Client:
     """Talks to one server; any thread may call. Use it as a context manager, or `close()` it."""
 
     def __init__(self, url: str = "http://127.0.0.1:7400", *, timeout_s: float = 30.0) -> None:
         self._client = AsyncClient(url, timeout_s=timeout_s)
         self._loop = asyncio.new_event_loop()
+        self._is_closed = False
+        self._lock = threading.RLock()
+        """Held to schedule work, so that none comes after the last: it would wait for ever."""
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="tailrace-client", daemon=True
         )
@@ -40,9 +48,12 @@ class Client:
 
     def close(self) -> None:
         """End every live query of this client and the thread. Safe to call twice."""
-        if self._loop.is_closed():
-            return
-        self._wait(self._shut_down())
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            ending = asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop)
+        ending.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -133,15 +144,18 @@ class Client:
         except CancelledError:
             return  # the client was closed by another thread
         finally:
-            if not self._loop.is_closed():
-                self._wait(_close(events))
+            # A forgotten iterator may be collected in any thread; the loop's must not wait.
+            if threading.current_thread() is not self._thread:
+                with suppress(ClosedError, CancelledError):
+                    self._wait(_close(events))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` in the client's loop. An interrupt of the caller cancels it."""
-        if self._loop.is_closed():
-            work.close()
-            raise RuntimeError("the client is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:
+            if self._is_closed:
+                work.close()
+                raise ClosedError("the client is closed")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except BaseException:
@@ -153,6 +167,7 @@ class Client:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
         await self._client.close()
 
 
