@@ -9,7 +9,7 @@ any other. The caller keeps the owner of the memory alive while a kernel runs.
 from __future__ import annotations
 
 import numba
-from numba import carray, types
+from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 
