@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -68,6 +69,9 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Ready) -
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=requests_s)
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        # Modules and kernels stay for good: a collection need not look at them (41 ms a time).
+        gc.collect()
+        gc.freeze()
         await on_ready(address_of(listener))
         await stop.wait()
         log.info("draining")

@@ -60,6 +60,7 @@ class Feeds:
             dead_letters=DeadLetters(letters),
             source=KafkaSource(source.bootstrap, topics, group, options=options),
             topics=topics,
+            is_shared=True,
         )
 
 
