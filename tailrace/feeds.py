@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEAD_LETTERS = ".dlq"
 SOURCE_TOPIC = "tailrace.source.topic"
+HEARTBEATS_PER_SESSION = 15
 
 
 class Feeds:
@@ -76,7 +77,13 @@ def kafka_options(source: SourceSection, budget_bytes: int) -> KafkaOptions:
         sasl_username=source.sasl_username,
         sasl_password=password.get_secret_value() if password is not None else None,
     )
-    return KafkaOptions(security=security, budget_bytes=budget_bytes)
+    session_ms = round(source.session_timeout_s * 1000)
+    return KafkaOptions(
+        security=security,
+        budget_bytes=budget_bytes,
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=session_ms // HEARTBEATS_PER_SESSION,
+    )
 
 
 class DeadLetters:

@@ -166,6 +166,11 @@ class SourceSection(Section):
     """Consumer group; absent, `tailrace-NAME`: a group for each index, so that a rebalance of
     one does not stop another."""
 
+    session_timeout_s: Annotated[Number, Field(ge=0.5, le=600)] = 45.0
+    """How long the group waits for a server that does not answer any more, before the others, or
+    the same one started again, get its partitions. Smaller than 6: the broker's
+    `group.min.session.timeout.ms` has to allow it."""
+
     partitions: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Partitions, so shards, of the embedded log. Fixed once the index exists."""
 

@@ -73,11 +73,14 @@ def test_the_section_reaches_the_clients_of_kafka() -> None:
             "sasl_mechanism": "SCRAM-SHA-512",
             "sasl_username": "reader",
             "sasl_password": "s3cret",
+            "session_timeout_s": 6,
         }
     )
     options = kafka_options(section, 5_000_000)
     arguments = options.client_arguments()
     assert options.budget_bytes == 5_000_000
+    assert options.session_timeout_ms == 6_000
+    assert options.consumer_arguments()["heartbeat_interval_ms"] == 400
     assert arguments["security_protocol"] == "SASL_SSL"
     assert arguments["sasl_mechanism"] == "SCRAM-SHA-512"
     assert arguments["sasl_plain_username"] == "reader"
