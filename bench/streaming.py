@@ -24,6 +24,10 @@ from tailrace.feeds import Feeds
 from tailrace.sections import IndexSection, SourceSection
 
 PARTITIONS = 8
+STEADY_PARTITIONS = 2
+"""librdkafka's broker answers a fetch with one batch of each partition: with small batches, many
+partitions make it the bottleneck."""
+
 MAX_BULK_DOCS = 120_000
 """What the broker's memory holds, which drops the oldest records of a fuller partition."""
 
@@ -76,10 +80,10 @@ def run_streaming(corpus: Corpus, data: Path, folder: Path | None) -> list[Table
 
 async def _measure_throughput(corpus: Corpus, data: Path, folder: Path | None) -> Table:
     n_docs = min(corpus.n_docs, MAX_BULK_DOCS)
-    async with _broker() as bootstrap:
+    async with _broker(PARTITIONS) as bootstrap:
         producer = await _start_producer(bootstrap, n_docs, 0.0, folder)
         await producer.wait()
-        async with _node(data, bootstrap) as watch:
+        async with _node(data, bootstrap, PARTITIONS) as watch:
             await watch.wait_for(n_docs)
     seconds = watch.last_s - watch.first_s
     table = Table(
@@ -96,8 +100,11 @@ async def _measure_throughput(corpus: Corpus, data: Path, folder: Path | None) -
 async def _measure_freshness(corpus: Corpus, data: Path, folder: Path | None) -> Table:
     n_docs = min(corpus.n_docs, int(STEADY_RATE * STEADY_S))
     # A small memtable, so that flushes and merges run all the while.
-    options = IndexOptions(memtable_docs=2_000, merge_factor=4)
-    async with _broker() as bootstrap, _node(data, bootstrap, options) as watch:
+    options = IndexOptions(memtable_docs=5_000, merge_factor=4)
+    async with (
+        _broker(STEADY_PARTITIONS) as bootstrap,
+        _node(data, bootstrap, STEADY_PARTITIONS, options) as watch,
+    ):
         producer = await _start_producer(bootstrap, n_docs, STEADY_RATE, folder)
         await watch.wait_for(n_docs)
         await producer.wait()
@@ -124,8 +131,8 @@ async def _measure_freshness(corpus: Corpus, data: Path, folder: Path | None) ->
 
 
 @asynccontextmanager
-async def _broker() -> AsyncIterator[str]:
-    broker = await MockBrokerProcess.start({TOPIC: PARTITIONS})
+async def _broker(n_partitions: int) -> AsyncIterator[str]:
+    broker = await MockBrokerProcess.start({TOPIC: n_partitions})
     try:
         yield broker.bootstrap
     finally:
@@ -134,7 +141,7 @@ async def _broker() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _node(
-    data: Path, bootstrap: str, options: IndexOptions | None = None
+    data: Path, bootstrap: str, n_partitions: int, options: IndexOptions | None = None
 ) -> AsyncIterator[Watch]:
     source = SourceSection(type="kafka", bootstrap=bootstrap, topics=[TOPIC], group="bench")
     sections = {TOPIC: IndexSection(source=source, mapping=MAPPING)}
@@ -145,7 +152,7 @@ async def _node(
     try:
         index = await node.create_index(TOPIC, {"mappings": MAPPING})
         async with asyncio.timeout(TIMEOUT_S):
-            while len(index.shards) < PARTITIONS:  # noqa: ASYNC110 - there is no event for it
+            while len(index.shards) < n_partitions:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.05)
         yield watch
     finally:

@@ -160,6 +160,9 @@ class KafkaLog:
         except (KafkaError, OSError) as error:
             await self._drop_producer(producer)
             raise LogError(f"cannot reach the log [{self.topic}]: {error!r}") from error
+        if self._is_closed:  # meanwhile: nobody would close this one
+            await self._drop_producer(producer)
+            raise LogError(f"the log [{self.topic}] is closed")
         self._producer, self._n_partitions = producer, len(partitions)
 
     async def _find_partitions(self, producer: AIOKafkaProducer, n_partitions: int) -> set[int]:

@@ -234,9 +234,14 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _close_shards(self) -> None:
         tps = [*self._opened]
         self._opened.clear()
-        await _gather_sink(
-            [self._sink.close_partition(self.positions.shard_no(tp), True) for tp in tps]
-        )
+        await _gather_sink([self._close_shard(tp) for tp in tps])
+
+    async def _close_shard(self, tp: TopicPartition) -> None:
+        try:
+            await self._sink.close_partition(self.positions.shard_no(tp), True)
+        except TailraceError as error:
+            # It is closed all the same, and its next owner reads on from what is durable.
+            log.error("shard not flushed as it closed", extra={"reason": str(error)})
 
     # -- beside the fetching -------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from consumers.log_file import (
     is_known_durable,
     read_frames,
 )
+from index.directory import make_folder
 from index.errors import CorruptionError, StorageError
 
 
@@ -63,7 +64,7 @@ class PartitionFiles:
         self._file_bytes = file_bytes
         self._failure: StorageError | None = None
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_folder(directory)
             found = [base_offset_of(entry.name) for entry in os.scandir(directory)]
             bases = sorted(base for base in found if base is not None)
             files = [LogFile(directory / file_name(base), base, None) for base in bases]

@@ -44,6 +44,7 @@ class EmbeddedSource:
         self._log = log
         self._budget_bytes = budget_bytes // log.n_partitions
         self._positions: dict[int, _Position] = {}
+        self._hints: dict[int, int] = {}
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -65,8 +66,12 @@ class EmbeddedSource:
         await self._ended.wait()
 
     def commit_hint(self, partition: int, next_offset: int) -> None:
-        """Let the log go of what the index holds durably."""
-        self._log.cut_behind(partition, next_offset)
+        """Let the log go of what the index holds durably, also where its newest manifest gets
+        damaged and it goes back to the one before: so one hint late."""
+        before = self._hints.get(partition, 0)
+        if next_offset > before:
+            self._hints[partition] = next_offset
+            self._log.cut_behind(partition, before)
 
     def lag(self) -> dict[int, int]:
         end_offset = self._log.end_offset
@@ -89,6 +94,7 @@ class EmbeddedSource:
             if gap is not None:
                 self._n_opened += 1
                 await self._give_up(sink, partition, gap)
+                await self._stopping.wait()
                 return
             start = self._log.start_offset(partition) if stored is None else stored
             self._positions[partition] = _Position(start, self._log.end_offset(partition))
@@ -98,6 +104,8 @@ class EmbeddedSource:
                 await self._feed(sink, partition, reader)
             finally:
                 reader.close()
+            # A shard that has failed takes nothing more, but what it has stays searchable.
+            await self._stopping.wait()
         finally:
             await sink.close_partition(partition, True)
 

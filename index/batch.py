@@ -112,7 +112,8 @@ class Batch:
             if exists:
                 current = orjson.loads(self._current_source(event.key))
                 fields = merge_objects(current, fields or {})
-                if fields == current:
+                # As JSON: to Python 1, 1.0 and true are equal.
+                if fields == current and orjson.dumps(fields) == orjson.dumps(current):
                     return Outcome.NOOP, self._current_version(event.key)
             elif event.upsert is not None:
                 fields = event.upsert

@@ -71,13 +71,30 @@ def _translated(name: str) -> Iterator[None]:
         raise StorageError(f"{name}: {error.strerror or error}") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there, their names durable: what is
+    durable in a folder that a power loss takes away is lost. Raises: OSError."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 class FsDirectory:
     """A folder of a local file system. Made if it is not there."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with _translated(str(self.path)):
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -128,11 +145,7 @@ class FsDirectory:
 
     def sync(self) -> None:
         with _translated(str(self.path)):
-            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync_folder(self.path)
 
     def scratch(self) -> BinaryIO:
         with _translated(str(self.path)):

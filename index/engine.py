@@ -269,9 +269,15 @@ class Engine:
 
     # --- flush and merge ---------------------------------------------------------------
     def plan_flush(self, fence: dict[str, int] | None = None) -> FlushJob | None:
-        """Freeze the memtable, or None: a job runs already, or nothing moved since the last."""
+        """Freeze the memtable, or None: a job runs already, or nothing moved since the last.
+
+        Raises: StorageError after a flush that was abandoned.
+        """
         if self._job is not None or self._next_offset == self.durable_offset:
             return None
+        if self._frozen is not None:
+            # Its documents are in no segment: a checkpoint must not pass them.
+            raise StorageError(f"{self._directory}: a flush failed, the shard must be opened again")
         frozen = self._active if self._memtable.n_docs or self._memtable.tombstones else None
         memtable = self._memtable
         job = FlushJob(

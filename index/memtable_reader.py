@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
-from index.kernels.vocabulary import scan_prefix, scan_wildcard
+from index.kernels.vocabulary import scan_fuzzy, scan_prefix, scan_wildcard
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
 from index.reader import I64, U8, U32, U64, Column, FieldStats
 from index.vocabulary import Terms
@@ -69,6 +70,16 @@ class MemtableReader:
 
     def wildcard_terms(self, field_no: int, pattern: bytes, limit: int) -> I64:
         return self._scan(scan_wildcard, field_no, pattern, limit)
+
+    def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
+        terms = self.terms
+        out = np.empty((min(limit, terms.n), 3), np.int64)
+        n = scan_fuzzy(
+            terms.records, terms.blob, terms.chains, terms.n, field_no,
+            np.frombuffer(bytearray(pattern.prefix), np.uint8), pattern.characters,
+            pattern.max_edits, pattern.transposes, pattern.new_state(), out,
+        )  # fmt: skip
+        return split_found(out[:n].copy())
 
     def _scan(self, kernel: object, field_no: int, wanted: bytes, limit: int) -> I64:
         terms = self.terms

@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from index.fuzzy import FuzzyPattern, FuzzyTerms
+
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -69,6 +71,9 @@ class Reader(Protocol):
     def wildcard_terms(self, field_no: int, pattern: bytes, limit: int) -> I64:
         """Return ids of at most `limit` terms that match: `*` any run of bytes, `?` one UTF-8
         character, a backslash takes the next byte as it is."""
+
+    def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
+        """Return at most `limit` of the field's terms that are near enough, in any order."""
 
     # --- postings ----------------------------------------------------------------------
     def leaf(self, term_id: int, row: I64) -> None:

@@ -128,6 +128,7 @@ class Segment:
         self.term_bytes = self.terms.term_bytes
         self.prefix_terms = self.terms.prefix
         self.wildcard_terms = self.terms.wildcard
+        self.fuzzy_terms = self.terms.fuzzy
         self.ord_term = self.terms.ord_term
         self.leaf = self.postings.leaf
         self.doc_freq = self.postings.doc_freq

@@ -15,9 +15,13 @@ import numpy.typing as npt
 from index.draft import TermChunk
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
+from index.fuzzy import NO_TERMS, FuzzyPattern, FuzzyTerms, split_found
 from index.kernels import terms as kernels
 from index.reader import I64
 
+_REMEMBERED = 256
+_LARGEST_REMEMBERED = 1024
+"""Answers to fuzzy questions that are kept, and the most terms of one."""
 _KINDS = (Kind.TERMS, Kind.TERM_BLOCKS, Kind.TERM_PREFIXES)
 
 
@@ -117,6 +121,7 @@ class Terms:
         ]  # fmt: skip
         self._firsts = [place.first for place in self.fields.values()]
         self._numbers = list(self.fields)
+        self._fuzzy: dict[tuple[int, FuzzyPattern, int], FuzzyTerms] = {}
 
     def find(self, field_no: int, term: bytes) -> int:
         """Return the term's id, or -1."""
@@ -176,3 +181,34 @@ class Terms:
             np.frombuffer(bytearray(pattern), np.uint8), np.empty(self.longest, np.uint8), out,
         )  # fmt: skip
         return out[:n] + place.first
+
+    def fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
+        """Return at most `limit` terms that are near enough (`Reader.fuzzy_terms`).
+
+        A dictionary never changes and standing queries ask again with every batch, so the last
+        answers are kept.
+        """
+        question = (field_no, pattern, limit)
+        known = self._fuzzy.get(question)
+        if known is None:
+            known = self._scan_fuzzy(field_no, pattern, limit)
+            if len(known.ids) <= _LARGEST_REMEMBERED:
+                if len(self._fuzzy) >= _REMEMBERED:
+                    self._fuzzy.clear()
+                self._fuzzy[question] = known
+        return known
+
+    def _scan_fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
+        place = self.fields.get(field_no)
+        if place is None:
+            return NO_TERMS
+        first, end = self.range_of(field_no, pattern.prefix)
+        out = np.empty((max(min(limit, end - first), 0), 3), np.int64)
+        n = kernels.scan_fuzzy(
+            self.row, place.first_block, first - place.first, end - place.first,
+            pattern.characters, pattern.max_edits, pattern.transposes,
+            np.empty(self.longest, np.uint8), pattern.new_state(), out,
+        )  # fmt: skip
+        found = out[:n].copy()
+        found[:, 0] += place.first
+        return split_found(found)

@@ -17,17 +17,26 @@ from pipeline.applied import AppliedBatch, Visible
 from pipeline.batcher import Batch
 from pipeline.decoding import decode_batch
 from pipeline.events import Record, Rejected
+from pipeline.refusals import FindRefused, refuse_by_answer
 
 
 class Applier:
     """Invariant: `visible` is one consistent moment, replaced as a whole."""
 
-    def __init__(self, index: str, shard: int, engine: Engine, options: IndexOptions) -> None:
+    def __init__(
+        self,
+        index: str,
+        shard: int,
+        engine: Engine,
+        options: IndexOptions,
+        find_refused: FindRefused = refuse_by_answer,
+    ) -> None:
         self.engine = engine
         self.visible = Visible((), 0)
         self._index = index
         self._shard = shard
         self._options = options
+        self._find_refused = find_refused
         self._last_record: Record | None = None
         self._awaits_letters = False
         """Whether a rejected record is not yet in the dead letters."""
@@ -42,6 +51,7 @@ class Applier:
         for number, reason in applied.rejected:
             record = decoded.records[number]
             decoded.rejected.append(Rejected(record, "mapper_parsing_exception", reason))
+        decoded.rejected += self._find_refused(decoded, applied)
         if decoded.rejected:
             self._awaits_letters = True
         if batch.arrivals:

@@ -6,7 +6,9 @@ what all shards show at that moment, so whatever comes after it in the queue and
 moment is what it has not seen. The task exists while there are subscribers.
 
 Recent batches are kept while there are subscribers, and a minute longer, so that one who lost
-the connection can go on; who comes later gets a `gap` frame and a new snapshot.
+the connection can go on; who comes later gets a `gap` frame and a new snapshot. Who has seen
+more than is searchable, because after a crash the index is still reading its log again, waits
+for that: nobody is taken back in time.
 """
 
 from __future__ import annotations
@@ -70,12 +72,16 @@ class Broadcaster:
         threads: Threads,
         telemetry: Telemetry,
         visible: Callable[[], Mapping[int, Visible]],
+        is_recovering: Callable[[], bool] = lambda: False,
     ) -> None:
         self._index = index
         self._schema_ref = schema_ref
         self._threads = threads
         self._telemetry = telemetry
         self._visible = visible
+        self._is_recovering = is_recovering
+        self._ahead: dict[Subscription, Vector] = {}
+        """Those who have seen more than is searchable, and how much."""
         self._subscriptions: set[Subscription] = set()
         self._work: deque[LiveBatch | _CatchUp | _Replay] = deque()
         self._n_queued = 0
@@ -128,7 +134,13 @@ class Broadcaster:
         self._put(_CatchUp(subscription, views, _vector(visible)))
 
     def _resume(self, subscription: Subscription, after: Vector) -> None:
-        batches = self._history.since(after, _vector(self._visible()))
+        now = _vector(self._visible())
+        is_ahead = any(offset > now.get(shard, 0) for shard, offset in after.items())
+        if is_ahead and self._is_recovering():
+            self._ahead[subscription] = after
+            return
+        self._ahead.pop(subscription, None)
+        batches = self._history.since(after, now)
         if batches is None:
             subscription.resume_from(encode_token(after))
             subscription.gap()
@@ -139,8 +151,14 @@ class Broadcaster:
             vector[batch.shard] = max(vector.get(batch.shard, 0), batch.next_offset)
         self._put(_Replay(subscription, after, batches, vector))
 
+    def recheck(self) -> None:
+        """Let those go on who waited for the index to recover. To be called now and then."""
+        for subscription, after in list(self._ahead.items()):
+            self._resume(subscription, after)
+
     def _forget(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
+        self._ahead.pop(subscription, None)
         self._telemetry.set_subscribers(self._index, len(self._subscriptions))
         if not self._subscriptions:
             self._wake.set()
@@ -155,11 +173,12 @@ class Broadcaster:
         self._history.end()
         if self._subscriptions:
             self._begin_history()
-        for subscription in list(self._subscriptions):
+        for subscription in self._subscriptions - self._ahead.keys():
             if subscription.state is SubscriptionState.CATCHING_UP:
                 self._catch_up(subscription)
             else:
                 subscription.gap()
+        self.recheck()
 
     async def close(self) -> None:
         """End every subscription."""
@@ -201,6 +220,7 @@ class Broadcaster:
             self.resync()
             return
         self._put(batch)
+        self.recheck()
 
     def _begin_history(self) -> None:
         if self._forget_timer is not None:

@@ -29,6 +29,7 @@ from pipeline.index_store import IndexMeta, IndexStore
 from pipeline.maintenance import Maintenance
 from pipeline.options import PipelineOptions
 from pipeline.partitions import Partitions
+from pipeline.refusals import find_refused, refuse_by_answer
 from pipeline.shard import Shard, ShardHooks, ShardState
 from pipeline.subscription import Subscription
 from pipeline.telemetry import Telemetry
@@ -38,8 +39,6 @@ from pipeline.write import WriteOp, Writer, WriteResult
 
 log = logging.getLogger(__name__)
 
-SMALL_BACKLOG_BYTES = 1 << 20
-"""A shard this little behind counts as caught up."""
 OPEN_S = 2.0
 
 
@@ -72,6 +71,8 @@ class Index:
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
         self._was_ready = False
+        self._ready_at: dict[int, int] = {}
+        """Shard -> how much of its log had been delivered when the source had caught up."""
         self._is_dropping = False
         self._maintenance = Maintenance(
             threads=threads,
@@ -87,6 +88,7 @@ class Index:
             threads=threads,
             telemetry=telemetry,
             visible=self._visible,
+            is_recovering=self._is_recovering,
         )
 
     @property
@@ -146,6 +148,7 @@ class Index:
             for shard in list(self.shards):
                 await self.close_partition(shard, flush)
         finally:
+            self._store.close()
             await self._broadcaster.close()
             if feed is not None:
                 await feed.dead_letters.close()
@@ -153,8 +156,9 @@ class Index:
                     await feed.log.close()
 
     def tick(self) -> None:
-        """To be called about every second: flushes by age."""
+        """To be called about every second: flushes by age, and what else is due."""
         self._maintenance.tick(self.shards.values())
+        self._broadcaster.recheck()
 
     @property
     def log(self) -> Log | None:
@@ -165,15 +169,26 @@ class Index:
     def is_ready(self) -> bool:
         """Return whether what the log held at the start has become searchable; stays so unless
         something fails."""
-        if self.failure is not None:
-            return False
-        if any(shard.state is ShardState.FAILED for shard in self.shards.values()):
+        if self._has_failed:
             return False
         source = self._feed.source if self._feed is not None else None
         if not self._was_ready and (source is None or source.is_caught_up()):
-            backlog = sum(shard.backlog_bytes for shard in self.shards.values())
-            self._was_ready = backlog <= SMALL_BACKLOG_BYTES
+            # What has come since then is not waited for: on a busy topic there is always some.
+            for number, shard in self.shards.items():
+                self._ready_at.setdefault(number, shard.delivered_offset)
+            self._was_ready = all(
+                shard.watermark.next_offset >= self._ready_at[number]
+                for number, shard in self.shards.items()
+            )
         return self._was_ready
+
+    @property
+    def _has_failed(self) -> bool:
+        shards = self.shards.values()
+        return self.failure is not None or any(s.state is ShardState.FAILED for s in shards)
+
+    def _is_recovering(self) -> bool:
+        return not self.is_ready and not self._has_failed
 
     # --- the sink of a source ----------------------------------------------------------------
     async def open_partition(self, partition: int) -> int | None:
@@ -232,6 +247,7 @@ class Index:
                 observe=self._telemetry.observe_batch,
                 wants_maintenance=self._maintenance.consider,
             ),
+            find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )
 
     def _on_durable(self, partition: int, next_offset: int) -> None:
@@ -260,7 +276,7 @@ class Index:
         self.schema_ref.current = self.schema_ref.current.merged(body, max_fields)
 
     def _persist_schema(self) -> None:
-        self._store.save_schema(self._meta, self.schema_ref.current)
+        self._store.save_schema(self._meta, self.schema_ref)
 
     async def refresh(self) -> None:
         """Return when all that was delivered before the call is searchable."""
@@ -279,7 +295,8 @@ class Index:
 
     # --- searches ----------------------------------------------------------------------------
     def _visible(self) -> dict[int, Visible]:
-        return {number: shard.visible for number, shard in self.shards.items()}
+        # A copy: searches look from the query pool, while shards come and go.
+        return {number: shard.visible for number, shard in self.shards.copy().items()}
 
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from index.errors import CorruptionError, InvalidRequestError, StorageError
-from index.schema import Schema
+from index.schema import Schema, SchemaRef
 
 FILE_NAME: Final = "index.json"
 FORMAT: Final = 1
@@ -146,6 +146,7 @@ class IndexStore:
         self.path = path
         self._lock = threading.Lock()
         self._persisted: Schema | None = None
+        self._is_closed = False
 
     @property
     def log_path(self) -> Path:
@@ -175,19 +176,42 @@ class IndexStore:
         return meta, schema
 
     def save(self, meta: IndexMeta, schema: Schema) -> None:
-        """Write `index.json`, durable with its name and its folder's name when it returns."""
+        """Write `index.json`, durable with its name and its folder's name when it returns.
+
+        Raises: StorageError.
+        """
         with self._lock:
             self._write(meta, schema)
 
-    def save_schema(self, meta: IndexMeta, schema: Schema) -> None:
-        """Write `index.json` if the one on disk has another schema."""
+    def save_schema(self, meta: IndexMeta, schema_ref: SchemaRef) -> None:
+        """Write `index.json` if the one on disk has another schema.
+
+        Raises: StorageError, also once it is closed.
+        """
         with self._lock:
-            if schema is not self._persisted:
-                self._write(meta, schema)
+            # Looked up only now: who waited must not put an old schema over a newer one.
+            schema = schema_ref.current
+            if schema is self._persisted:
+                return
+            if self._is_closed:
+                raise StorageError(f"index [{meta.name}] is closed")
+            self._write(meta, schema)
+
+    def close(self) -> None:
+        """Write nothing any more: the folder may be deleted, or be another index's by now."""
+        with self._lock:
+            self._is_closed = True
 
     def _write(self, meta: IndexMeta, schema: Schema) -> None:
         written = msgspec.structs.replace(meta, schema=msgspec.Raw(schema.to_json()))
         data = orjson.dumps(orjson.loads(msgspec.json.encode(written)), option=orjson.OPT_INDENT_2)
+        try:
+            self._replace_file(data)
+        except OSError as error:
+            raise StorageError(f"{self.path / FILE_NAME}: {error.strerror or error}") from error
+        self._persisted = schema
+
+    def _replace_file(self, data: bytes) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         temporary = self.path / f"{FILE_NAME}.tmp"
         with temporary.open("wb") as file:
@@ -197,7 +221,6 @@ class IndexStore:
         temporary.rename(self.path / FILE_NAME)
         sync_directory(self.path)
         sync_directory(self.path.parent)
-        self._persisted = schema
 
 
 def sync_directory(path: Path) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
+from index.errors import StorageError
 from index.jobs import Job
+from pipeline.applier import Applier
 from pipeline.options import PipelineOptions
 from pipeline.shard import Shard, ShardState
 from pipeline.telemetry import Telemetry
@@ -81,10 +83,11 @@ class Maintenance:
     async def force_merge(self, shard: Shard) -> None:
         """Flush, then merge all segments into one."""
         await self.flush(shard)
-        await _alone(shard, self._merge(shard, shard.applier.plan_full_merge))
+        await _alone(shard, self._merge(shard, Applier.plan_full_merge))
 
     async def settle(self, shard: Shard) -> None:
-        """Return when nothing runs for the shard."""
+        """Return when nothing runs for the shard. Requires: it is closed soon."""
+        self._no_merge_before.pop(shard, None)
         task = self._tasks.get(shard)
         if task is not None:
             await asyncio.wait([task])
@@ -96,7 +99,7 @@ class Maintenance:
             while shard.state is ShardState.SERVING and self._no_merge_before.get(shard, 0) <= now:
                 if shard.is_flush_due:
                     await _alone(shard, self._flush(shard))
-                if not await _alone(shard, self._merge(shard, shard.applier.plan_merge)):
+                if not await _alone(shard, self._merge(shard, Applier.plan_merge)):
                     break
         except Exception as error:
             # A failed flush has already failed its shard, a failed merge is tried again later.
@@ -106,6 +109,9 @@ class Maintenance:
             )
 
     async def _flush(self, shard: Shard) -> bool:
+        if shard.state is ShardState.FAILED:
+            name = f"{shard.index}/{shard.number}"
+            raise StorageError(f"shard {name} has failed, nothing is flushed: {shard.failure}")
         job = await self._threads.apply(shard.applier.plan_flush)
         if job is None:
             return False
@@ -119,8 +125,10 @@ class Maintenance:
         self._on_durable(shard.number, shard.engine.durable_offset)
         return True
 
-    async def _merge(self, shard: Shard, plan: Callable[[], Job | None]) -> bool:
-        job = await self._threads.apply(plan)
+    async def _merge(self, shard: Shard, plan: Callable[[Applier], Job | None]) -> bool:
+        # The applier is asked for only now: while this waited for its turn, the shard may have
+        # been closed, and its directory have another engine.
+        job = await self._threads.apply(partial(plan, shard.applier))
         if job is None:
             return False
         try:

@@ -20,6 +20,7 @@ from typing import IO, Any, Final, TypeVar
 
 import msgspec
 
+from index.directory import make_folder
 from index.errors import IndexExistsError, IndexNotFoundError, StorageError
 from index.options import IndexOptions
 from index.schema import Schema
@@ -90,7 +91,7 @@ class Node:
         Returns before the indexes have caught up: see `is_ready`.
         Raises: StorageError (another process has the directory), CorruptionError.
         """
-        self._indexes_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(self._indexes_dir)
         self._lock_file = _lock_directory(self.data_dir)
         try:
             for path in sorted(self._indexes_dir.iterdir()):
@@ -112,6 +113,9 @@ class Node:
                 await asyncio.gather(*(self._stop_index(i) for i in self.indexes.values()))
         except TimeoutError:
             log.warning("drain took too long, not all is flushed", extra={"data": self.data_dir})
+            if self._lock_file is not None:
+                # A job may still run and write a manifest: the lock stays as long as the process.
+                os.dup(self._lock_file.fileno())
         self.indexes.clear()
         self._threads.close()
         self.telemetry.close()

@@ -28,16 +28,20 @@ from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch, Visible
 from pipeline.applier import Applier
 from pipeline.batcher import Batch, Batcher
-from pipeline.events import Record, Rejected, dead_letter
+from pipeline.dead_letters import bury
+from pipeline.events import Record, Rejected
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import Outcomes
+from pipeline.refusals import FindRefused, refuse_by_answer
 from pipeline.threads import Threads
 from pipeline.watermark import Watermark
 
 log = logging.getLogger(__name__)
 
 DEAD_LETTER_RETRY_S = 1.0
+DRAIN_LETTERS_S = 3.0
+"""How long a drain goes on trying to write dead letters."""
 NOTHING_VISIBLE = Visible((), 0)
 
 
@@ -78,7 +82,6 @@ OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
 
 def open_engine(path: Path, schema_ref: SchemaRef, options: IndexOptions, number: int) -> Engine:
     """Recover the shard's engine from its directory; make an empty one where there is none."""
-    path.mkdir(parents=True, exist_ok=True)
     return Engine.open(FsDirectory(path), schema_ref, options, number)
 
 
@@ -95,6 +98,7 @@ class Shard:
         index_options: IndexOptions,
         dead_letters: Log,
         hooks: ShardHooks,
+        find_refused: FindRefused = refuse_by_answer,
         open_engine: OpenEngine = open_engine,
     ) -> None:
         self.index = index
@@ -112,6 +116,7 @@ class Shard:
         self._index_options = index_options
         self._dead_letters = dead_letters
         self._hooks = hooks
+        self._find_refused = find_refused
         self._open_engine = open_engine
         self._applier: Applier | None = None
         self._batcher = Batcher(
@@ -190,7 +195,9 @@ class Shard:
         except Exception as error:
             self._fail(error)
             raise
-        self._applier = Applier(self.index, self.number, engine, self._index_options)
+        self._applier = Applier(
+            self.index, self.number, engine, self._index_options, self._find_refused
+        )
         self._delivered = self.visible.next_offset
         self.watermark = Watermark(self._delivered)
         self._move("recovered")
@@ -240,6 +247,10 @@ class Shard:
 
     def note_job_ended(self) -> None:
         """There may be room again."""
+        engine = self._applier.engine if self._applier is not None else None
+        if engine is not None and engine.next_offset > engine.durable_offset:
+            # What came between the freeze and `note_flush_begun` was marked as flushed too.
+            self._oldest_unflushed = self._oldest_unflushed or asyncio.get_running_loop().time()
         self._wake.set()
 
     def fail(self, error: Exception) -> None:
@@ -323,18 +334,25 @@ class Shard:
 
     async def _bury(self, rejected: list[Rejected]) -> None:
         """Return once the dead letters have all of `rejected`; until then no flush begins."""
-        letters = [dead_letter(entry) for entry in rejected]
+        loop = asyncio.get_running_loop()
+        give_up_at: float | None = None
         while True:
             try:
-                await self._dead_letters.append(letters)
+                await bury(self._dead_letters, rejected)
                 break
             except Exception as error:
                 log.warning(
                     "dead letters not written, will try again",
                     extra={"index": self.index, "shard": self.number, "reason": str(error)},
                 )
-                if self._is_dropping:
+                if self._is_dropping or self.state is ShardState.FAILED:
                     return
+                if self.state is ShardState.DRAINING:
+                    give_up_at = give_up_at or loop.time() + DRAIN_LETTERS_S
+                    if loop.time() >= give_up_at:
+                        # Nothing is flushed then: the next owner reads and rejects them again.
+                        self._fail(StorageError(f"dead letters cannot be written: {error}"))
+                        return
                 await asyncio.sleep(DEAD_LETTER_RETRY_S)
         self.applier.letters_written()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -178,13 +178,13 @@ class Writer:
         for partition, offset in places:
             if partition in shards:
                 last[partition] = max(offset, last.get(partition, 0))
-        try:
+        # It is durable, which is what the answer promises; where a shard has failed, moved away
+        # or is too slow, the outcome stays unknown.
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._options.write_timeout_s):
                 for partition, offset in last.items():
-                    await shards[partition].watermark.wait_for_offset(offset)
-        except (TimeoutError, TailraceError):
-            # It is durable, which is what the answer promises; the outcome stays unknown.
-            pass
+                    with suppress(TailraceError):
+                        await shards[partition].watermark.wait_for_offset(offset)
 
 
 def _headers(op: WriteOp) -> tuple[tuple[str, bytes | None], ...]:

@@ -11,7 +11,14 @@ from pipeline.tokens import Vector
 from pipeline.write import WriteOp, WriteResult
 from server.bulk import OPS, Action, parse_update
 from server.limits import Limits
-from server.writes import error_item, index_for_write, result_body, vector_of, write
+from server.writes import (
+    check_index_for,
+    error_item,
+    index_for_write,
+    result_body,
+    vector_of,
+    write,
+)
 
 
 class BulkWriter:
@@ -61,6 +68,7 @@ class BulkWriter:
 
     async def _write_index(self, name: str, ops: list[WriteOp]) -> list[dict[str, Any]]:
         try:
+            check_index_for(self._node, name, ops)
             index = await index_for_write(self._node, name)
             results = await write(index, ops, refresh_s=self._wait_s)
         except TailraceError as error:

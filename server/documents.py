@@ -24,6 +24,7 @@ from server.limits import Limits
 from server.parameters import Parameters
 from server.routes import ID, INDEX, Route
 from server.writes import (
+    check_index_for,
     index_for_write,
     join_tokens,
     refresh_s,
@@ -83,6 +84,7 @@ class DocumentEndpoints:
 
     async def _delete(self, request: web.Request, parameters: Parameters) -> web.Response:
         op = WriteOp(Op.DELETE, request.match_info["id"], version=_version(parameters))
+        check_index_for(self._node, request.match_info["index"], [op])
         return await self._write(request, parameters, op)
 
     async def _update(self, request: web.Request, parameters: Parameters) -> web.Response:

@@ -11,7 +11,12 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from index.errors import InvalidRequestError, OverloadError, TailraceError
+from index.errors import (
+    IndexNotFoundError,
+    InvalidRequestError,
+    OverloadError,
+    TailraceError,
+)
 from index.query.ast import Query
 from index.query.parse_json import parse_query, parse_search
 from index.query.request import SearchRequest
@@ -98,6 +103,7 @@ class LiveSocket:
         if op == "unsubscribe":
             await self._unsubscribe(name)
             return
+        self._check_index()
         if len(self._tasks) >= self._limits.socket_subscriptions:
             raise OverloadError(
                 f"{self._limits.socket_subscriptions} subscriptions and searches are under way"
@@ -129,6 +135,11 @@ class LiveSocket:
         subscription.close()
         await self._send({"id": name, "type": "unsubscribed"})
 
+    def _check_index(self) -> None:
+        """Raises: IndexNotFoundError where the index was deleted."""
+        if self._node.indexes.get(self._index.name) is not self._index:
+            raise IndexNotFoundError(self._index.name)
+
     # --- what goes out -----------------------------------------------------------------
     async def _pump(self, name: str, subscription: Subscription) -> None:
         """Carry frames until the subscription ends. Waits while the socket is full."""
@@ -138,6 +149,7 @@ class LiveSocket:
                     return
                 await self._send({"id": name, **frame})
             if self._subscriptions.get(name) is subscription:
+                self._check_index()
                 raise UnavailableError("the subscription has ended: the index is closed")
         except OverloadError:
             return

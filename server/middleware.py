@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from index.errors import TailraceError
+from index.errors import InvalidRequestError, TailraceError
 from server.answers import error_answer
 from server.faults import TooLargeError, UnknownRouteError, WrongMethodError
 
@@ -40,6 +40,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        check_url(request)
         check_origin(request)
         return await handler(request)
     except TailraceError as error:
@@ -67,6 +68,20 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         log.exception("unexpected error", extra={"path": request.path})
         return error_answer(request, InternalError("internal error, the server's log has it"))
+
+
+def check_url(request: web.Request) -> None:
+    """Refuse what is not UTF-8: `%ff` would be taken as the three characters that it is written
+    with, and be the same id as `%25ff`.
+
+    Raises: InvalidRequestError.
+    """
+    if "%" not in request.raw_path:
+        return
+    try:
+        unquote_to_bytes(request.raw_path).decode()
+    except UnicodeError as error:
+        raise InvalidRequestError("the url is not utf-8") from error
 
 
 def check_origin(request: web.Request) -> None:

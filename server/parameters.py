@@ -94,5 +94,6 @@ class Parameters:
         value = self._query.get(name, default)
         allowed = sorted(choices)
         if value not in allowed:
-            raise InvalidRequestError(f"[{name}] is [{value}], not one of {', '.join(allowed)}")
+            names = ", ".join(name for name in allowed if name)
+            raise InvalidRequestError(f"[{name}] is [{value}], not one of {names}")
         return value

@@ -7,7 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from index.document import Op, Outcome
-from index.errors import InvalidRequestError, TailraceError, TimedOutError
+from index.errors import (
+    IndexNotFoundError,
+    InvalidRequestError,
+    TailraceError,
+    TimedOutError,
+)
 from pipeline.node import Index, Node
 from pipeline.tokens import Vector, encode_token
 from pipeline.write import WriteOp, WriteResult
@@ -126,6 +131,16 @@ async def wait_after(indexes: list[Index], parameters: Parameters, limits: Limit
     for index in indexes:
         if index.name in wanted:
             await index.wait_token(wanted[index.name], timeout_s)
+
+
+def check_index_for(node: Node, name: str, ops: Iterable[WriteOp]) -> None:
+    """Refuse deletes that would make the index first, as OpenSearch does. One with an external
+    version is remembered, and may.
+
+    Raises: IndexNotFoundError.
+    """
+    if name not in node.indexes and all(op.op is Op.DELETE and op.version is None for op in ops):
+        raise IndexNotFoundError(name)
 
 
 async def index_for_write(node: Node, name: str) -> Index:

@@ -178,9 +178,12 @@ def verify(directory: Path, as_json: bool) -> int:
     """Check every checksum and invariant of a data directory: exit 0 sound, 1 damaged."""
     if not directory.is_dir():
         raise click.UsageError(f"{directory}: no such directory")
-    from tailrace.verify import print_json, print_lines, run_verify
+    from tailrace.verify import NothingToCheckError, print_json, print_lines, run_verify
 
-    return run_verify(directory, print_json if as_json else print_lines)
+    try:
+        return run_verify(directory, print_json if as_json else print_lines)
+    except NothingToCheckError as error:
+        raise click.UsageError(str(error)) from error
 
 
 @cli.command()
@@ -217,10 +220,12 @@ def _flags_of(options: dict[str, Any]) -> tuple[Path | None, Flags]:
         "--port": (("server", "port"), options["port"]),
         "--data": (("storage", "data"), options["data"]),
     }
-    for name in (topic or "").split(","):
-        if name.strip():
-            source = {"type": "kafka", "bootstrap": kafka, "topics": [name.strip()]}
-            flags[f"--topic {name.strip()}"] = (("indexes", name.strip(), "source"), source)
+    topics = [name.strip() for name in (topic or "").split(",") if name.strip()]
+    if topic is not None and not topics:
+        raise click.UsageError("--topic names no topic")
+    for name in topics:
+        source = {"type": "kafka", "bootstrap": kafka, "topics": [name]}
+        flags[f"--topic {name}"] = (("indexes", name, "source"), source)
     return options["config"], flags
 
 
@@ -245,6 +250,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         _report(error, error.format_message(), state)
         sys.exit(EXIT_USAGE)
@@ -252,7 +260,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr.close()  # the reader of our output left; there is nobody to tell
         sys.exit(EXIT_FAILED)
     except Exception as error:
-        _report(error, str(error) or type(error).__name__, state)
+        _report(error, _describe(error), state)
         sys.exit(EXIT_USAGE if _is_usage(error) else EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -261,6 +269,12 @@ def _is_usage(error: Exception) -> bool:
     from tailrace.settings import ConfigError
 
     return isinstance(error, ConfigError)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error) or type(error).__name__
 
 
 def _report(error: Exception, message: str, state: dict[str, bool]) -> None:

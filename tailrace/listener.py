@@ -14,12 +14,20 @@ class PortTakenError(TailraceError):
     """Another process listens there."""
 
 
+class NoSuchHostError(TailraceError):
+    """A host that is no address, and no name of one."""
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; who connects early waits.
 
-    Raises: PortTakenError; OSError for a host that is none.
+    Raises: PortTakenError, NoSuchHostError.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise NoSuchHostError(f"cannot listen at {host}:{port}: {reason}") from error
     family, kind, protocol, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
     listener = socket.socket(family, kind, protocol)
     try:

@@ -98,8 +98,16 @@ def run_load(url: str, plan: LoadPlan) -> int:
     files = [NdjsonFile(name) for name in plan.files]
     began = time.monotonic()
     tally = Tally()
-    with _make_bar() as bar:
-        asyncio.run(_load(url, plan, files, tally, bar))
+    try:
+        with _make_bar() as bar:
+            asyncio.run(_load(url, plan, files, tally, bar))
+    except KeyboardInterrupt:
+        click.echo(
+            f"tailrace: interrupted after {tally.n_docs} documents; "
+            "give the same command again to go on",
+            err=True,
+        )
+        raise
     elapsed = max(time.monotonic() - began, 1e-9)
     for failure in tally.failures:
         click.echo(f"tailrace: {failure}", err=True)

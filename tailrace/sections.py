@@ -24,7 +24,9 @@ from pydantic import (
     model_validator,
 )
 
+from index.errors import MappingError
 from index.options import IndexOptions
+from index.schema import Schema
 from pipeline.options import PipelineOptions
 from server.limits import Limits
 
@@ -67,6 +69,14 @@ def _parse_json(value: Any) -> Any:
         raise ValueError("a table, or one JSON object in a variable") from error
 
 
+def _check_mapping(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        Schema.from_mapping(value)
+    except MappingError as error:
+        raise ValueError(f"a mapping that can be used ({error})") from error
+    return value
+
+
 def _read_secret(value: Any) -> Any:
     """Replace `file:PATH` by what the file holds, without the newline at its end."""
     if not isinstance(value, str) or not value.startswith("file:"):
@@ -98,7 +108,9 @@ Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Positive = Annotated[Whole, Field(ge=1)]
 Names = Annotated[list[str], BeforeValidator(_split_commas), Field(min_length=1)]
 Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
-Table = Annotated[dict[str, Any], BeforeValidator(_parse_json)]
+IndexMapping = Annotated[
+    dict[str, Any], BeforeValidator(_parse_json), AfterValidator(_check_mapping)
+]
 IndexName = Annotated[str, AfterValidator(_check_index_name)]
 
 
@@ -204,7 +216,7 @@ class IndexSection(Section):
     source: SourceSection = SourceSection()
     """Where documents come from."""
 
-    mapping: Table = {}
+    mapping: IndexMapping = {}
     """The mapping as OpenSearch writes it: `properties`, `dynamic`; absent = dynamic."""
 
 

@@ -14,7 +14,7 @@ import click
 import orjson
 
 from tailrace.ask import format_line
-from tailrace.remote import AnswerError, describe, open_session
+from tailrace.remote import AnswerError, describe, open_session, read_answer
 
 Message = Mapping[str, Any]
 
@@ -115,7 +115,7 @@ async def _follow(
             reason = str(error)
         except aiohttp.WSServerHandshakeError as error:
             if error.status < 500:
-                raise AnswerError(error.status, "", f"{path}: {error.message}") from error
+                raise await _refusal(session, path, error) from error
             reason = f"status {error.status}"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if not has_connected:
@@ -125,3 +125,19 @@ async def _follow(
         pause_s = min(MAX_BACKOFF_S, 0.1 * 2**failures) * random.uniform(0.5, 1.0)
         click.echo(f"connection lost ({reason}), again in {pause_s:.1f} s", err=True)
         await asyncio.sleep(pause_s)
+
+
+async def _refusal(
+    session: aiohttp.ClientSession, path: str, error: aiohttp.WSServerHandshakeError
+) -> AnswerError:
+    """Return why the server gives no socket: the handshake tells the status, a request
+    for events the reason."""
+    try:
+        async with session.get(path, headers={"Accept": "text/event-stream"}) as response:
+            if response.status >= 400:
+                await read_answer(response)
+    except AnswerError as answer:
+        return answer
+    except (aiohttp.ClientError, TimeoutError):
+        pass
+    return AnswerError(error.status, "", f"{path}: refused with status {error.status}")

@@ -44,6 +44,10 @@ class Checked:
     """What is not wrong, but worth knowing."""
 
 
+class NothingToCheckError(TailraceError):
+    """A directory that is none of ours."""
+
+
 class Held(NamedTuple):
     """The offsets [start, end) that a log partition holds, and where its end is torn."""
 
@@ -55,7 +59,7 @@ class Held(NamedTuple):
 def run_verify(directory: Path, printer: Callable[[Checked], None]) -> int:
     """Check and print; return 0 where all is sound, else 1.
 
-    Raises: TailraceError where there is nothing to check.
+    Raises: NothingToCheckError.
     """
     checked = check_directory(directory)
     printer(checked)
@@ -86,9 +90,11 @@ def check_directory(directory: Path) -> Checked:
     indexes = [path.parent for path in sorted(directory.rglob(FILE_NAME))]
     for index in indexes:
         _check_index(index, checked)
-    if not indexes:
+    if not indexes and not (directory / "indexes").is_dir():
         if not any(directory.glob("manifest*")):
-            raise TailraceError(f"{directory}: neither a data directory nor an index or shard")
+            raise NothingToCheckError(
+                f"{directory}: neither a data directory nor an index or shard"
+            )
         _check_shard(directory, checked)
     return checked
 

@@ -188,7 +188,7 @@ class Oracle:
         if at not in self._stats:
             n = self._field_stats(each)[0]
             df = sum(term in self._frequencies(d, each) for d in self.live.values())
-            self._stats[at] = math.log(1 + (n - df + 0.5) / (df + 0.5)) if df else 0.0
+            self._stats[at] = rarity(n, df)
         return self._stats[at]
 
     def _bm25(self, document: Document, each: Field, idf: float, tf: float) -> float:
@@ -256,12 +256,17 @@ class Oracle:
         if each is None:
             return None
         if not each.is_text:
+            if each.is_keyword and query.fuzziness is not None:
+                return self._near(query, document, each, as_text(query.text))
             return self._lenient(query, lambda: self._exact(document, each, query.text))
         analyzer = get_analyzer(query.analyzer or each.search_analyzer or each.analyzer)
         terms = [token.term.decode() for token in analyzer.tokens(as_text(query.text))]
         if not terms:
             return 1.0 if query.zero_terms == "all" else None
-        found = [self._term_score(document, each, term) for term in terms]
+        if query.fuzziness is None:
+            found = [self._term_score(document, each, term) for term in terms]
+        else:
+            found = [self._near(query, document, each, term) for term in terms]
         at_least = len(terms) if query.operator == "and" else 1
         if query.minimum_should_match is not None and query.operator == "or":
             at_least = max(1, needed(query.minimum_should_match, len(terms)))
@@ -362,6 +367,48 @@ class Oracle:
         flags = re.DOTALL | (re.IGNORECASE if query.case_insensitive else 0)
         matches = re.compile(pattern, flags).fullmatch
         return 1.0 if any(matches(t) for t in self._frequencies(document, each)) else None
+
+    def _fuzzy(self, query: ast.Fuzzy, document: Document) -> float | None:
+        each = self._field(query)
+        if each is None or not (each.is_text or each.is_keyword):
+            return None
+        return self._near(query, document, each, self._normal(query, as_text(query.value)))
+
+    def _near(
+        self, query: ast.Fuzzy | ast.Match, document: Document, each: Field, word: str
+    ) -> float | None:
+        """Score the terms near `word`: each by its closeness, all as rare as the commonest."""
+        edits = allowed_edits(query.fuzziness or "0", word)
+        options = (query.prefix_length, query.max_expansions, query.transpositions)
+        at = ("near", each.name, word, edits, options)
+        if at not in self._stats:
+            self._stats[at] = self._expand(each, word, edits, *options)
+        closeness, idf = self._stats[at]
+        found = [
+            close * self._bm25(document, each, idf, tf)
+            for term, tf in self._frequencies(document, each).items()
+            if (close := closeness.get(term)) is not None
+        ]
+        return sum(found) if found else None
+
+    def _expand(
+        self, each: Field, word: str, edits: int, prefix: int, most: int, swaps: bool
+    ) -> tuple[dict[str, float], float]:
+        counts = Counter(t for d in self.live.values() for t in self._frequencies(d, each))
+        near: list[tuple[float, bytes, str]] = []
+        prefix = min(prefix, len(word))
+        for term in counts:
+            if not term.startswith(word[:prefix]):
+                continue
+            far = edit_distance(word[prefix:], term[prefix:], swaps)
+            if far <= edits:
+                shorter = min(len(word), len(term))
+                less = 0.0 if far == 0 else far / shorter if shorter else math.inf
+                near.append((less - 1, term.encode(), term))
+        chosen = sorted(near)[:most]
+        df = max((counts[term] for _, _, term in chosen), default=0)
+        closeness = {term: max(0.0, -less) for less, _, term in chosen}
+        return closeness, rarity(self._field_stats(each)[0], df)
 
     def _bool(self, query: ast.Bool, document: Document) -> float | None:
         if any(self.score(part, document) is not None for part in query.must_not):
@@ -464,6 +511,35 @@ class Oracle:
             return sum(values) / len(values)
         values = sorted(values)
         return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+
+
+def rarity(n: int, df: int) -> float:
+    return math.log(1 + (n - df + 0.5) / (df + 0.5)) if df else 0.0
+
+
+def allowed_edits(fuzziness: str, word: str) -> int:
+    name, _, bounds = fuzziness.partition(":")
+    if name != "AUTO":
+        return int(fuzziness)
+    low, high = map(int, bounds.split(",")) if bounds else (3, 6)
+    if len(word) < low:
+        return 0
+    return 1 if len(word) < high else 2
+
+
+def edit_distance(a: str, b: str, swaps: bool) -> int:
+    """Return the optimal string alignment distance; without `swaps` Levenshtein's."""
+    table = {(i, 0): i for i in range(len(a) + 1)} | {(0, j): j for j in range(len(b) + 1)}
+    for i, j in itertools.product(range(1, len(a) + 1), range(1, len(b) + 1)):
+        steps = [
+            table[i - 1, j] + 1,
+            table[i, j - 1] + 1,
+            table[i - 1, j - 1] + (a[i - 1] != b[j - 1]),
+        ]
+        if swaps and i > 1 and j > 1 and a[i - 2 : i] == b[j - 2 : j][::-1]:
+            steps.append(table[i - 2, j - 2] + 1)
+        table[i, j] = min(steps)
+    return table[len(a), len(b)]
 
 
 def as_text(value: Any) -> str:

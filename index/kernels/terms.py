@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from numba import types
 
+from index.kernels.fuzzy import edits_at, fill_first_row, walk
 from index.kernels.memory import u8_at, u64_at
 from index.kernels.vocabulary import matches_wildcard
 
@@ -252,6 +253,64 @@ def scan_wildcard(row, first_block, first, end, pattern, term, out):
         if i >= first and matches_wildcard(term, np.int64(0), length, pattern):
             out[n] = i
             n += 1
+    return np.int64(n)
+
+
+@numba.njit(
+    "int64(int64[::1], int64, int64, int64, int64[::1], int64, boolean, uint8[::1],"
+    " int64[:, ::1], int64[:, ::1])",
+    nogil=True,
+    cache=True,
+)
+def scan_fuzzy(row, first_block, first, end, query, max_edits, transposes, term, state, out):
+    """Write (number, edits, characters) of those of a field's terms first .. end - 1 that are at
+    most `max_edits` from `query`; return how many, at most len(out).
+
+    `term` is room for the longest term, `query` and `state` are as kernels/fuzzy.py has them. The
+    rows of the characters that a term shares with the one before it stay as they are.
+    """
+    entries = u8_at(row[T_ENTRIES], row[T_SIZE])
+    starts = u64_at(row[T_STARTS], row[T_N_BLOCKS] + 1)
+    n = 0
+    begin = first - first % BLOCK_TERMS
+    block = first_block + begin // BLOCK_TERMS
+    if block >= row[T_N_BLOCKS]:
+        return np.int64(0)
+    at = np.int64(starts[block])
+    length = np.int64(0)
+    end_column = 2 * max_edits + 2
+    fill_first_row(state, len(query), max_edits)
+    depth = np.int64(0)
+    is_near = True
+    for i in range(begin, end):
+        shared, start, stop = read_entry(entries, at, row[T_SIZE])
+        if stop < 0 or shared > length or shared + stop - start > len(term) or n == len(out):
+            break
+        length = shared
+        for k in range(start, stop):
+            term[length] = entries[k]
+            length += 1
+        at = stop
+        kept = depth
+        while kept > 0 and state[kept, end_column] > shared:
+            kept -= 1
+        if kept > 0 and state[kept, end_column] == shared:  # noqa: SIM102
+            if shared < length and term[shared] & 0xC0 == 0x80:
+                kept -= 1  # the character goes on here
+        if kept < depth:
+            depth = kept
+            is_near = True
+        if is_near:
+            depth, is_near = walk(
+                term, np.int64(0), length, depth, state, query, max_edits, transposes
+            )
+        if is_near and i >= first:
+            edits = edits_at(state, depth, len(query), max_edits)
+            if edits <= max_edits:
+                out[n, 0] = i
+                out[n, 1] = edits
+                out[n, 2] = depth
+                n += 1
     return np.int64(n)
 
 

@@ -19,6 +19,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from index.kernels.fuzzy import edits_at, fill_first_row, walk
+
 PENDING = -2
 REMOVED = -1
 
@@ -296,6 +298,49 @@ def scan_wildcard(records, blob, chains, n_terms, field_no, pattern, out):
         if matches_wildcard(blob, offset, offset + np.int64((info >> _U16) & _LENGTH), pattern):
             out[n] = term
             n += 1
+    return np.int64(n)
+
+
+@numba.njit(
+    "int64(uint64[:, ::1], uint8[::1], uint64[:, ::1], int64, int64, uint8[::1], int64[::1],"
+    " int64, boolean, int64[:, ::1], int64[:, ::1])",
+    nogil=True,
+    cache=True,
+)
+def scan_fuzzy(
+    records, blob, chains, n_terms, field_no, prefix, query, max_edits, transposes, state, out
+):
+    """Write (id, edits, characters) of the field's terms that start with `prefix`, are at most
+    `max_edits` from `query` and have postings; return how many, at most len(out). `query` and
+    `state` are as kernels/fuzzy.py has them."""
+    n = 0
+    least = max(len(query) - max_edits, len(prefix))
+    fill_first_row(state, len(query), max_edits)
+    for term in range(n_terms):
+        if n == len(out):
+            break
+        info = records[term, 2]
+        length = np.int64((info >> _U16) & _LENGTH)
+        if np.int64(info & _LENGTH) != field_no or length < least:
+            continue
+        if chains[term, 2] & _LOW == np.uint64(0):
+            continue
+        offset = np.int64(info >> _U32)
+        k = 0
+        while k < len(prefix) and blob[offset + k] == prefix[k]:
+            k += 1
+        if k < len(prefix):
+            continue
+        depth, is_near = walk(
+            blob, offset, offset + length, np.int64(0), state, query, max_edits, transposes
+        )
+        if is_near:
+            edits = edits_at(state, depth, len(query), max_edits)
+            if edits <= max_edits:
+                out[n, 0] = term
+                out[n, 1] = edits
+                out[n, 2] = depth
+                n += 1
     return np.int64(n)
 
 

@@ -43,6 +43,7 @@ class Match(Query):
     fuzziness: str | None = None
     prefix_length: int = 0
     max_expansions: int = 50
+    transpositions: bool = True
     analyzer: str | None = None
     zero_terms: Literal["none", "all"] = "none"
     lenient: bool = False
@@ -155,13 +156,18 @@ class Wildcard(Query):
 
 @dataclass(frozen=True, slots=True)
 class Fuzzy(Query):
-    """Documents with a term at most some edits away."""
+    """Documents with a term at most some edits away.
+
+    `fuzziness`: 0, 1, 2, AUTO or AUTO:low,high. `prefix_length` first characters must be the
+    same. `transpositions`: swapping two neighbours is one edit.
+    """
 
     field: str
     value: Scalar
     fuzziness: str = "AUTO"
     prefix_length: int = 0
     max_expansions: int = 50
+    transpositions: bool = True
     normalize: bool = False
     lenient: bool = False
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from index.query import ast
 from index.query.body import (
     Body,
+    as_bool,
     as_list,
     as_object,
     as_str,
@@ -16,7 +17,9 @@ from index.query.body import (
     scalar,
     string_list,
 )
+from index.query.fuzzy import read_fuzziness
 from index.query.parse_string import parse_query_string, parse_simple_query_string
+from index.query.string_leaves import refined
 
 MAX_CLAUSES = 1024
 MAX_DEPTH = 20
@@ -84,12 +87,25 @@ def _fuzziness(body: Body) -> str | None:
     value = body.take("fuzziness")
     if value is None:
         return None
-    word = str(scalar(value, body.at("fuzziness"))).upper()
-    if word in ("0", "0.0"):
-        return None
-    if word not in ("1", "2", "AUTO") and not word.startswith("AUTO:"):
-        raise fail(body.at("fuzziness"), f"expected 0, 1, 2 or AUTO but got [{word}]")
-    return word
+    word = str(scalar(value, body.at("fuzziness")))
+    fuzziness = read_fuzziness(word)
+    if fuzziness is None:
+        raise fail(
+            body.at("fuzziness"), f"expected 0, 1, 2 or AUTO or AUTO:low,high but got [{word}]"
+        )
+    return fuzziness
+
+
+def _transpositions(body: Body, key: str) -> bool:
+    value = body.take(key)
+    return value is None or as_bool(value, body.at(key))
+
+
+def _expansions(body: Body, key: str = "max_expansions") -> int:
+    number = body.natural(key, 50)
+    if number == 0:
+        raise fail(body.at(key), "must be at least 1 but is [0]")
+    return number
 
 
 def _match_all(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
@@ -112,7 +128,7 @@ _MATCH_HINTS = ("_name", "auto_generate_synonyms_phrase_query", "fuzzy_rewrite",
 
 def _match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     field, body = _one_field(value, path, "query")
-    body.ignore(*_MATCH_HINTS, "fuzzy_transpositions")
+    body.ignore(*_MATCH_HINTS)
     query = ast.Match(
         field,
         _take_scalar(body, "query"),
@@ -120,7 +136,8 @@ def _match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
         minimum_should_match=_minimum(body),
         fuzziness=_fuzziness(body),
         prefix_length=body.natural("prefix_length", 0),
-        max_expansions=body.natural("max_expansions", 50),
+        max_expansions=_expansions(body),
+        transpositions=_transpositions(body, "fuzzy_transpositions"),
         analyzer=body.opt_text("analyzer"),
         zero_terms=body.choice("zero_terms_query", _ZERO_TERMS, "none"),
         lenient=body.flag("lenient"),
@@ -174,12 +191,12 @@ def parse_field_patterns(value: object, path: str) -> tuple[ast.FieldPattern, ..
 
 def _multi_match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     body = Body(value, path)
-    body.ignore(*_MATCH_HINTS, "fuzzy_transpositions")
+    body.ignore(*_MATCH_HINTS)
     kind = body.text("type", "best_fields")
     fields = parse_field_patterns(body.take("fields"), body.at("fields"))
     text, tie = _take_scalar(body, "query"), body.opt_number("tie_breaker")
     slop, analyzer = body.natural("slop", 0), body.opt_text("analyzer")
-    max_expansions = body.natural("max_expansions", 50)
+    max_expansions = _expansions(body)
     leaf: ast.Match | ast.MatchPhrase | ast.MatchPhrasePrefix = ast.Match(
         "",
         text,
@@ -188,6 +205,7 @@ def _multi_match(_: ClauseParser, value: object, path: str, __: int) -> ast.Quer
         fuzziness=_fuzziness(body),
         prefix_length=body.natural("prefix_length", 0),
         max_expansions=max_expansions,
+        transpositions=_transpositions(body, "fuzzy_transpositions"),
         analyzer=analyzer,
         zero_terms=body.choice("zero_terms_query", _ZERO_TERMS, "none"),
         lenient=body.flag("lenient"),
@@ -300,13 +318,14 @@ def _wildcard(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
 
 def _fuzzy(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     field, body = _one_field(value, path, "value")
-    body.ignore("_name", "rewrite", "transpositions")
+    body.ignore("_name", "rewrite")
     query = ast.Fuzzy(
         field,
         _take_scalar(body, "value"),
-        fuzziness=_fuzziness(body) or ("0" if body.has("fuzziness") else "AUTO"),
+        fuzziness=_fuzziness(body) or "AUTO",
         prefix_length=body.natural("prefix_length", 0),
-        max_expansions=body.natural("max_expansions", 50),
+        max_expansions=_expansions(body),
+        transpositions=_transpositions(body, "transpositions"),
         boost=body.boost(),
     )
     body.done()
@@ -351,28 +370,33 @@ _STRING_HINTS = (
     "enable_position_increments",
     "escape",
     "flags",
-    "fuzzy_max_expansions",
-    "fuzzy_prefix_length",
-    "fuzzy_transpositions",
     "max_determinized_states",
     "rewrite",
     "type",
 )
 
 
-def _string_options(body: Body) -> tuple[str, tuple[ast.FieldPattern, ...] | None, ast.Operator]:
+_Parse = Callable[[str, tuple[ast.FieldPattern, ...] | None, ast.Operator], ast.Query]
+
+
+def _parse_text(body: Body, parse: _Parse) -> ast.Query:
     text = str(_take_scalar(body, "query"))
     body.ignore(*_STRING_HINTS)
     named = body.take("fields") or body.take("default_field")
     body.ignore("default_field", "lenient")
     fields = parse_field_patterns(named, body.at("fields")) if named else None
-    return text, fields, body.choice("default_operator", _OPERATORS, "or")
+    query = parse(text, fields, body.choice("default_operator", _OPERATORS, "or"))
+    return refined(
+        query,
+        prefix_length=body.natural("fuzzy_prefix_length", 0),
+        max_expansions=_expansions(body, "fuzzy_max_expansions"),
+        transpositions=_transpositions(body, "fuzzy_transpositions"),
+    )
 
 
 def _query_string(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     body = Body({"query": value} if isinstance(value, str) else value, path)
-    text, fields, operator = _string_options(body)
-    query = parse_query_string(text, fields, operator)
+    query = _parse_text(body, parse_query_string)
     minimum, boost = _minimum(body), body.boost()
     body.done()
     return _with_minimum(query, minimum, boost)
@@ -380,8 +404,7 @@ def _query_string(_: ClauseParser, value: object, path: str, __: int) -> ast.Que
 
 def _simple_query_string(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     body = Body({"query": value} if isinstance(value, str) else value, path)
-    text, fields, operator = _string_options(body)
-    query = parse_simple_query_string(text, fields, operator)
+    query = _parse_text(body, parse_simple_query_string)
     minimum, boost = _minimum(body), body.boost()
     body.done()
     return _with_minimum(query, minimum, boost)

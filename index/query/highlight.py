@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from index.analysis.analyzer import Token, get_analyzer
+from index.fuzzy import FuzzyPattern
 from index.query import ast
+from index.query.fuzzy import max_edits
 from index.query.request import HighlightField, SearchRequest
 from index.query.rewrite_terms import wildcard_regex
 from index.query.source_filter import fields_named, values_at
-from index.query.values import keyword_text
+from index.query.values import keyword_term, keyword_text
 from index.schema import Field, Schema
 
 Accept = Callable[[str], bool]
@@ -86,6 +88,9 @@ class Asked:
             tokens = self._tokens(field, keyword_text(query.text), query.analyzer)
             if isinstance(query, ast.MatchPhrasePrefix) and tokens:
                 self._add_pattern(field, _starts_with(tokens.pop()))
+            if isinstance(query, ast.Match) and query.fuzziness is not None:
+                for token in tokens:
+                    self._add_pattern(field, _near(query, query.fuzziness, token))
             self._add(field, *tokens)
         elif isinstance(query, ast.Term):
             self._add(field, keyword_text(query.value))
@@ -97,8 +102,11 @@ class Asked:
             pattern = self._normal(field, query, query.pattern)
             match = re.compile(wildcard_regex(pattern), re.DOTALL).fullmatch
             self._add_pattern(field, lambda term: match(term) is not None)
+        elif isinstance(query, ast.Fuzzy):
+            text = self._normal(field, query, keyword_text(query.value))
+            self._add_pattern(field, _near(query, query.fuzziness, text))
 
-    def _normal(self, field: Field, query: ast.Prefix | ast.Wildcard, text: str) -> str:
+    def _normal(self, field: Field, query: ast.Prefix | ast.Wildcard | ast.Fuzzy, text: str) -> str:
         return text.lower() if query.normalize and field.is_text else text
 
     def _tokens(self, field: Field, text: str, analyzer: str | None) -> list[str]:
@@ -116,6 +124,17 @@ class Asked:
 
 def _starts_with(prefix: str) -> Accept:
     return lambda term: term.startswith(prefix)
+
+
+def _near(query: ast.Match | ast.Fuzzy, fuzziness: str, word: str) -> Accept:
+    """Return what accepts the terms that a fuzzy query expands to, however many they are."""
+    pattern = FuzzyPattern.of(
+        keyword_term(word),
+        max_edits(fuzziness, word),
+        query.prefix_length,
+        transposes=query.transpositions,
+    )
+    return lambda term: pattern.accepts(keyword_term(term))
 
 
 class _Mark(NamedTuple):

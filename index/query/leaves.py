@@ -54,12 +54,21 @@ class TermLeaf(ConstantLeaf):
     length are always 1, that comes to one score for all."""
 
     def __init__(
-        self, statistics: Statistics, field_no: int, term: bytes, boost: float, *, is_text: bool
+        self,
+        statistics: Statistics,
+        field_no: int,
+        term: bytes,
+        boost: float,
+        *,
+        is_text: bool,
+        scored_doc_freq: int | None = None,
     ) -> None:
+        """`scored_doc_freq`: the document frequency that it is scored by, None: its own."""
         self._views = statistics.views
         self._term: TermStats = statistics.term(field_no, term)
         stats = statistics.field(field_no)
-        weight = boost * idf(self._term.doc_freq, stats.n_docs)
+        doc_freq = self._term.doc_freq if scored_doc_freq is None else scored_doc_freq
+        weight = boost * idf(doc_freq, stats.n_docs)
         self._norms: tuple[int, ...] | None = None
         if is_text:
             text = statistics.text(field_no)

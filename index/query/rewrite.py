@@ -111,7 +111,9 @@ class Rewriter:
             return self._zero_terms(query.zero_terms, boost)
         if query.fuzziness is not None:
             parts = tuple(
-                self._terms.fuzzy(field, _as_fuzzy(query, token.term.decode()), boost)
+                self._terms.fuzzy(
+                    field, _as_fuzzy(query, token.term.decode("utf-8", "surrogatepass")), boost
+                )
                 for token in tokens
             )
         else:
@@ -268,7 +270,18 @@ def some(parts: tuple[Plan, ...], at_least: int) -> Plan:
         return NOTHING
     if len(kept) == 1:
         return kept[0]
-    return every(kept) if at_least == len(kept) else Some(kept, at_least)
+    if at_least == len(kept):
+        return every(kept)
+    return Some(_flat(kept) if at_least == 1 else kept, at_least)
+
+
+def _flat(parts: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    """Return the parts with those that are alternatives themselves laid open."""
+    return tuple(
+        inner
+        for part in parts
+        for inner in (part.parts if isinstance(part, Some) and part.at_least == 1 else (part,))
+    )
 
 
 def every(parts: tuple[Plan, ...]) -> Plan:
@@ -315,6 +328,7 @@ def _as_fuzzy(query: ast.Match, term: str | None = None) -> ast.Fuzzy:
         fuzziness=query.fuzziness or "AUTO",
         prefix_length=query.prefix_length,
         max_expansions=query.max_expansions,
+        transpositions=query.transpositions,
     )
 
 

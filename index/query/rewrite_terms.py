@@ -8,7 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from index.errors import InvalidQueryError
+from index.fuzzy import FuzzyPattern
 from index.query import ast
+from index.query.fuzzy import expand, max_edits
 from index.query.leaves import (
     UNLIMITED,
     BitsLeaf,
@@ -20,7 +22,7 @@ from index.query.leaves import (
 from index.query.phrase import term_finder
 from index.query.plan import NOTHING, Constant, Plan, Some
 from index.query.statistics import Statistics
-from index.query.values import exact_bounds, keyword_term, range_bounds
+from index.query.values import exact_bounds, keyword_term, keyword_text, range_bounds
 from index.reader import I64, Reader
 from index.schema import Field
 
@@ -113,10 +115,34 @@ class TermRewriter:
         )
 
     def fuzzy(self, field: Field, query: ast.Fuzzy, boost: float) -> Plan:
+        """Return the documents with one of the closest terms. All of these count as frequent as
+        the most frequent of them: else a rare misspelling would score above the word."""
         _need_terms(field, "fuzzy")
-        if query.fuzziness == "0":
-            return self.text_term(field, keyword_term(query.value), boost)
-        raise InvalidQueryError(f"fuzzy queries are not supported yet, asked of [{field.name}]")
+        text = keyword_text(query.value)
+        if query.normalize:
+            text = _normalized(field, text)
+        edits = max_edits(query.fuzziness, text)
+        if edits == 0:
+            return self.text_term(field, keyword_term(text), boost)
+        pattern = FuzzyPattern.of(
+            keyword_term(text), edits, query.prefix_length, transposes=query.transpositions
+        )
+        found = expand(self._statistics, field.no, pattern, query.max_expansions)
+        doc_freq = max((each.doc_freq for each in found), default=0)
+        leaves = tuple(
+            TermLeaf(
+                self._statistics,
+                field.no,
+                each.term,
+                boost * each.closeness,
+                is_text=field.is_text,
+                scored_doc_freq=doc_freq,
+            )
+            for each in found
+        )
+        if not leaves:
+            return NOTHING
+        return leaves[0] if len(leaves) == 1 else Some(leaves)
 
     def expand_prefix(self, field: Field, prefix: bytes, limit: int) -> tuple[bytes, ...]:
         """Return at most `limit` terms that start so, the first ones in byte order."""

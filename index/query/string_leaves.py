@@ -63,5 +63,36 @@ def fuzzy(fields: tuple[ast.FieldPattern, ...], text: str, edits: str) -> ast.Qu
     return over(fields, ast.Fuzzy("", text, fuzziness=edits or "AUTO", normalize=True))
 
 
+def refined(
+    query: ast.Query, *, prefix_length: int, max_expansions: int, transpositions: bool
+) -> ast.Query:
+    """Return a query that a parser made, with these options in all that is fuzzy."""
+
+    def refine_word(word: ast.Fuzzy) -> ast.Fuzzy:
+        return replace(
+            word,
+            prefix_length=prefix_length,
+            max_expansions=max_expansions,
+            transpositions=transpositions,
+        )
+
+    def refine(each: ast.Query) -> ast.Query:
+        if isinstance(each, ast.Fuzzy):
+            return refine_word(each)
+        if isinstance(each, ast.OverFields) and isinstance(each.query, ast.Fuzzy):
+            return replace(each, query=refine_word(each.query))
+        if isinstance(each, ast.Bool):
+            return replace(
+                each,
+                must=tuple(map(refine, each.must)),
+                should=tuple(map(refine, each.should)),
+                filter=tuple(map(refine, each.filter)),
+                must_not=tuple(map(refine, each.must_not)),
+            )
+        return each
+
+    return refine(query)
+
+
 def boosted(query: ast.Query, boost: float) -> ast.Query:
     return query if boost == 1.0 else replace(query, boost=query.boost * boost)

@@ -107,6 +107,10 @@ class FailingSink(RecordingSink):
         self._fail("deliver", partition)
         await super().deliver(partition, records, next_offset)
 
+    async def close_partition(self, partition: int, flush: bool) -> None:
+        await super().close_partition(partition, flush)
+        self._fail("close_partition", partition)
+
     def _fail(self, call: str, partition: int) -> None:
         if (call, partition) == (self._call, 0):
             raise CorruptionError("00001.seg", 7, "checksum differs")

@@ -38,6 +38,20 @@ async def test_a_bomb_halts_its_partition_at_its_offset_and_no_other(kafka: Kafk
     assert [r.value for r in sink.records[1]] == values(205)
 
 
+async def test_a_shard_that_cannot_flush_as_it_closes_does_not_end_the_source(
+    kafka: Kafka,
+) -> None:
+    topic = await kafka.create_topic(2)
+    await produce(kafka, topic, values(1), partition=1)
+    sink = FailingSink("close_partition")
+    async with running(kafka, topic, sink) as source:
+        await sink.wait_count(1)
+        session = source._session
+        assert session is not None
+        await session._close_shards()
+        assert not sink.open
+
+
 async def test_a_batch_that_is_bad_once_costs_nothing(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -141,3 +142,20 @@ async def test_no_broker_is_an_error_that_says_so(mock_kafka: MockKafka) -> None
     with pytest.raises(LogError, match="cannot reach"):
         await log.append([NewRecord(b"k", b"v")])
     await log.close()
+
+
+async def test_a_log_that_is_closed_while_it_connects_leaves_no_producer(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await kafka.create_topic()
+    log = KafkaLog(kafka.bootstrap, topic)
+    find_partitions = log._find_partitions
+
+    async def close_first(*arguments: Any) -> set[int]:
+        await log.close()
+        return await find_partitions(*arguments)
+
+    monkeypatch.setattr(log, "_find_partitions", close_first)
+    with pytest.raises(LogError, match="closed"):
+        await log.append([NewRecord(b"k", b"v")])
+    assert log._producer is None

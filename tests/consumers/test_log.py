@@ -8,6 +8,7 @@ import pytest
 
 from consumers.log import EmbeddedLog, LogOptions
 from consumers.log_file import FILE_HEADER
+from consumers.log_partition import PartitionFiles
 from consumers.partition import partition_of
 from consumers.source import LogError, NewRecord
 from index.errors import CorruptionError, InvalidRequestError, OverloadError, StorageError
@@ -297,3 +298,14 @@ async def test_waiting_for_an_offset_ends_when_it_is_durable(tmp_path: Path) -> 
     async with asyncio.timeout(5):
         await waiter
     await log.close()
+
+
+def test_the_folder_of_a_new_partition_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    PartitionFiles(tmp_path / "log" / "0", 1_000).close()
+    assert synced[:2] == [str(tmp_path), str(tmp_path / "log")]

@@ -111,6 +111,7 @@ async def test_the_commit_hint_lets_whole_files_go(log: EmbeddedLog) -> None:
     async with Running(EmbeddedSource(log), RecordingSink()) as it:
         await it.sink.wait_count(40)
         it.source.commit_hint(0, 40)
+        it.source.commit_hint(0, 41)
         await append(log, 1)
         await it.sink.wait_count(41)
     assert log.start_offset(0) > 30
@@ -151,3 +152,34 @@ async def test_a_shard_that_fails_takes_no_other_along(log: EmbeddedLog, call: s
         await wait_for(it.source.is_caught_up)
     assert 0 not in sink.records
     assert isinstance(sink.errors.get(0), CorruptionError) is (call == "open_partition")
+
+
+async def test_a_shard_that_fails_stays_open_to_be_searched(log: EmbeddedLog) -> None:
+    sink = FailingSink("deliver")
+    async with Running(EmbeddedSource(log), sink) as it:
+        await append(log, 1)
+        await wait_for(lambda: 0 not in it.source.lag())
+        await asyncio.sleep(0.01)
+        assert sink.open == {0, 1}
+    assert not sink.open
+
+
+async def test_a_halted_partition_stays_open_to_be_searched(log: EmbeddedLog) -> None:
+    sink = RecordingSink({0: 7})
+    async with Running(EmbeddedSource(log), sink):
+        await sink.wait_until(lambda: 0 in sink.errors)
+        await asyncio.sleep(0.01)
+        assert sink.open == {0, 1}
+    assert not sink.open
+
+
+async def test_the_log_keeps_what_the_checkpoint_before_the_newest_needs(log: EmbeddedLog) -> None:
+    """A shard whose newest manifest is damaged goes back to the one before it."""
+    await append(log, 40)
+    async with Running(EmbeddedSource(log), RecordingSink()) as it:
+        await it.sink.wait_count(40)
+        it.source.commit_hint(0, 10)
+        it.source.commit_hint(0, 40)
+        await append(log, 1)
+        await it.sink.wait_count(41)
+    assert 0 < log.start_offset(0) <= 10

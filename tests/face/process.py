@@ -99,7 +99,9 @@ class Running:
 
 
 @contextmanager
-def start(*arguments: str, cwd: Path, port: int | None = None) -> Iterator[Running]:
+def start(
+    *arguments: str, cwd: Path, port: int | None = None, **variables: str
+) -> Iterator[Running]:
     """Start a server and leave nothing of it, whatever the test does."""
     port = port or free_port()
     log = cwd / f"stderr-{port}.txt"
@@ -107,7 +109,7 @@ def start(*arguments: str, cwd: Path, port: int | None = None) -> Iterator[Runni
         process = subprocess.Popen(
             command(*arguments, "--port", str(port)),
             cwd=cwd,
-            env=environment(TMPDIR=str(cwd)),
+            env=environment(TMPDIR=str(cwd), **variables),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -39,6 +39,18 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "--debug" in result.output
 
 
+def test_without_a_command_the_help_is_readable_and_exit_2(run) -> None:
+    outcome = run()
+    assert outcome.code == 2
+    assert "\n  serve " in outcome.err
+
+
+def test_a_file_that_is_not_there_is_named(run) -> None:
+    outcome = run("load", "articles", "none.ndjson")
+    assert outcome.code == 1
+    assert outcome.err == "tailrace: none.ndjson: no such file or directory\n"
+
+
 def test_help_lists_every_command() -> None:
     result = CliRunner().invoke(cli, ["--help"])
     assert all(f"  {command} " in result.output for command in COMMANDS)
@@ -65,6 +77,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["sarch"], "No such command 'sarch'"),
         (["verify", "no-such-directory"], "no-such-directory: no such directory"),
         (["serve", "--topic", "a"], "--kafka and --topic need each other"),
+        (["serve", "--kafka", "h:1", "--topic", ","], "--topic names no topic"),
         (["config", "--port", "x"], "flag --port: server.port: expected a whole number"),
         (["config", "--host", "0.0.0.0"], "insecure = true"),
         (["config", "--config", "none.toml"], "none.toml: no such file"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tailrace.ndjson import NdjsonFile
+from tailrace.ndjson import NdjsonFile, UnreadableError
 
 TEXT = b'{"a": 1}\n\n[1]\n{"a": \n{"a": 2}'
 
@@ -53,8 +53,27 @@ def test_position_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
     assert file.position == file.n_bytes == path.stat().st_size
 
 
-def test_a_torn_archive_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "x.ndjson.gz"
-    path.write_bytes(gzip.compress(TEXT * 100)[:-9])
-    with pytest.raises(EOFError):
+@pytest.mark.parametrize(
+    ("name", "pack"), [("x.ndjson.gz", gzip.compress), ("x.ndjson.zst", zstandard.compress)]
+)
+@pytest.mark.parametrize("n_lost", [1, 9, 20])
+def test_a_torn_archive_is_an_error_that_names_the_file(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes], n_lost: int
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(pack(TEXT * 100)[:-n_lost])
+    with pytest.raises(UnreadableError, match=name):
         list(NdjsonFile(str(path)).lines())
+
+
+@pytest.mark.parametrize("name", ["x.gz", "x.zst"])
+def test_what_is_no_archive_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(TEXT)
+    with pytest.raises(UnreadableError, match=name):
+        list(NdjsonFile(str(path)).lines())
+
+
+def test_a_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="is a directory"):
+        list(NdjsonFile(str(tmp_path)).lines())

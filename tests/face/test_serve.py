@@ -45,7 +45,7 @@ def test_an_unknown_index_is_one_line_and_exit_1(server: Running, tmp_path: Path
         done = run(name, "absent", "x", "--url", server.url, cwd=tmp_path)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        assert "absent" in done.stderr
+        assert "no such index [absent]" in done.stderr
 
 
 def test_a_bad_query_is_one_line_and_exit_1(server: Running, tmp_path: Path) -> None:
@@ -167,7 +167,14 @@ def test_verify_names_the_damaged_file_and_byte(tmp_path: Path) -> None:
         assert " at byte " in done.stdout
 
 
-def test_verify_of_something_else_fails(tmp_path: Path) -> None:
+def test_verify_of_something_else_is_wrong_usage(tmp_path: Path) -> None:
     done = run("verify", str(tmp_path), cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "neither a data directory nor" in done.stderr
+
+
+def test_a_data_directory_without_indexes_is_sound(tmp_path: Path) -> None:
+    (tmp_path / "indexes").mkdir()
+    done = run("verify", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "sound; 0 shards" in done.stdout

@@ -120,6 +120,10 @@ def test_the_collector_of_opentelemetry_is_found(layers: Layers) -> None:
         (KAFKA + "topics = []", "indexes.articles.source.topics: expected at least 1"),
         (KAFKA + "security_protocol = 'SASL_SSL'", "expected sasl_username"),
         ("[indexes.a]\nmapping = 3", "indexes.a.mapping: expected a table, found 3"),
+        (
+            "[indexes.a.mapping.properties]\nt = {type = 'txt'}",
+            "indexes.a.mapping: expected a mapping that can be used (no handler for type [txt]",
+        ),
         ("port = [", "expected TOML"),
     ],
 )

@@ -200,16 +200,41 @@ class World:
                 {"ids": {"values": [str(r.randint(0, 20)) for _ in range(3)]}},
                 {"prefix": {field: {"value": r.choice(["q", "ru", "", "é", "日"])}}},
                 {"wildcard": {field: {"value": pattern, "case_insensitive": r.random() < 0.3}}},
+                self.fuzzy(),
                 {"match_all": self._boost()},
                 {"match_none": {}},
             ]
         )
 
+    def fuzzy(self) -> dict[str, Any]:
+        r = self.random
+        field = r.choice([self._text(), self._keyword()])
+        options = {
+            "fuzziness": r.choice([1, 2, "AUTO", "AUTO:1,3"]),
+            "prefix_length": r.choice([0, 0, 1, 9]),
+            "max_expansions": r.choice([1, 2, 3, 50]),
+            **self._boost(),
+        }
+        if r.random() < 0.5:
+            text = " ".join(self._misspelt() for _ in range(r.randint(1, 3)))
+            operator = r.choice(["or", "and"])
+            swaps = {"fuzzy_transpositions": r.random() < 0.7}
+            return {"match": {field: {"query": text, "operator": operator, **swaps, **options}}}
+        swaps = {"transpositions": r.random() < 0.7}
+        return {"fuzzy": {field: {"value": self._misspelt(), **swaps, **options}}}
+
+    def _misspelt(self) -> str:
+        word = list(self.random.choice(WORDS))
+        at = self.random.randrange(len(word))
+        word[at:at] = self.random.choice([[], ["o"], [word.pop()]])
+        return "".join(word)
+
     def _string(self, depth: int) -> dict[str, Any]:
         a, b = self.random.sample(WORDS, k=2)
         text = self.random.choice(
             [f"{a} {b}", f"+{a} {b}", f"{a} AND NOT {b}", f'"{a} fox"~2' if a != "fox" else a,
-             f"tag:{a} OR ru*", f"n:>=2 {a}", "2020", "2020-01-01", "title:(fox -dogs)^2"]
+             f"tag:{a} OR ru*", f"n:>=2 {a}", "2020", "2020-01-01", "title:(fox -dogs)^2",
+             f"{a}~1 {b}"]
         )  # fmt: skip
         return {"query_string": {"query": text, **self._boost()}}
 

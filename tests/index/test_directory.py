@@ -119,3 +119,16 @@ def test_a_scratch_file_has_no_name(directory: FsDirectory) -> None:
         file.seek(0)
         assert file.read() == b"abc"
         assert directory.list() == []
+
+
+def test_a_new_folder_is_durable_with_all_its_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    FsDirectory(tmp_path / "a" / "b")
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+    FsDirectory(tmp_path / "a" / "b")
+    assert len(synced) == 2

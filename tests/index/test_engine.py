@@ -114,6 +114,26 @@ def test_an_update_of_nothing_changes_nothing_unless_it_brings_a_document(log: L
     assert log.send(Op.UPDATE, "a", {"fresh": True}) is Outcome.NOOP
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, True), (1, 1.0), (0.0, -0.0)])
+def test_an_update_to_an_equal_value_of_another_kind_is_no_noop(
+    log: Log, before: Any, after: Any
+) -> None:
+    log.send(Op.UPSERT, "a", {"o": [before], "n": 1})
+    assert log.send(Op.UPDATE, "a", {"o": [after]}) is not Outcome.NOOP
+
+
+def test_after_an_abandoned_flush_the_checkpoint_stays(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    job = log.engine.plan_flush()
+    assert job is not None
+    log.engine.abandon(job)
+    log.send(Op.UPSERT, "b", {"n": 1})
+    with pytest.raises(StorageError, match="a flush failed"):
+        log.engine.plan_flush()
+    log.crash()
+    assert log.get("a") == {"n": 1}
+
+
 def test_a_create_of_a_key_that_exists_is_a_conflict(log: Log) -> None:
     log.send(Op.CREATE, "a", {"n": 1})
     assert log.send(Op.CREATE, "a", {"n": 2}) is Outcome.CONFLICT
@@ -204,3 +224,15 @@ def test_segments_without_a_manifest_are_not_taken_for_an_empty_shard(
         manifest.unlink()
     with pytest.raises(StorageError, match="no readable manifest"):
         Engine.open(FsDirectory(tmp_path), log.schema, OPTIONS)
+
+
+@pytest.mark.parametrize("merges", [False, True])
+def test_a_merge_changes_no_later_outcome(log: Log, merges: bool) -> None:
+    log.send(Op.DELETE, "a", version=1)
+    log.flush()
+    log.send(Op.UPSERT, "a", {"n": 1}, version=2)
+    log.flush()
+    if merges:
+        log.merge()
+    assert log.send(Op.DELETE, "a") is Outcome.DELETED
+    assert log.send(Op.UPSERT, "a", {"n": 2}, version=1) is Outcome.CONFLICT

@@ -88,6 +88,15 @@ class EngineMachine(RuleBasedStateMachine):
         request = parse_search({"query": query, "size": 100, "track_total_hits": True})
         self._compare(request)
 
+    @rule(drawn=world.near_events())
+    def apply_near_words(self, drawn: list[tuple[Any, ...]]) -> None:
+        self.apply(drawn)
+
+    @rule(queries=st.lists(world.fuzzy_queries, min_size=1, max_size=4))
+    def search_for_near_words(self, queries: list[dict[str, Any]]) -> None:
+        for query in queries:
+            self.search(query)
+
     @rule(text=world.texts, size=st.integers(1, 4), limit=st.sampled_from([False, 0, 2]))
     def search_passing_over_what_cannot_enter(self, text: str, size: int, limit: Any) -> None:
         body = {"query": {"match": {"body": text}}, "size": size, "track_total_hits": limit}

@@ -20,7 +20,22 @@ from index.query.request import HighlightField, SortKey, SourceFilter
             {"match": {"t": {"query": "a", "minimum_should_match": 2, "boost": 3}}},
             ast.Match("t", "a", minimum_should_match="2", boost=3.0),
         ),
-        ({"match": {"t": {"query": "a", "fuzziness": 0}}}, ast.Match("t", "a")),
+        ({"match": {"t": {"query": "a", "fuzziness": 0}}}, ast.Match("t", "a", fuzziness="0")),
+        (
+            {"match": {"t": {"query": "a", "fuzziness": "auto:1, 4"}}},
+            ast.Match("t", "a", fuzziness="AUTO:1,4"),
+        ),
+        ({"fuzzy": {"t": "a"}}, ast.Fuzzy("t", "a")),
+        (
+            {"fuzzy": {"t": {"value": "a", "fuzziness": 1.0, "transpositions": False}}},
+            ast.Fuzzy("t", "a", fuzziness="1", transpositions=False),
+        ),
+        (
+            {"query_string": {"query": "(a~ b)", "fields": ["t"], "fuzzy_max_expansions": 7}},
+            ast.Bool(
+                should=(ast.Fuzzy("t", "a", max_expansions=7, normalize=True), ast.Match("t", "b"))
+            ),
+        ),
         ({"match_phrase": {"t": {"query": "a b", "slop": 1}}}, ast.MatchPhrase("t", "a b", slop=1)),
         ({"term": {"t": {"value": True}}}, ast.Term("t", True)),
         ({"term": {"_id": "x"}}, ast.Ids(("x",))),
@@ -66,6 +81,9 @@ def test_bodies_mean(body: dict[str, Any], query: ast.Query) -> None:
         ({"match": {"t": ["a"]}}, "[query.match.t] expected a string, number or boolean"),
         ({"match": {"t": {"query": "a", "operator": "xor"}}}, "[query.match.t.operator] expected"),
         ({"match": {"t": {"query": "a", "fuzziness": 3}}}, "fuzziness] expected 0, 1, 2 or AUTO"),
+        ({"fuzzy": {"t": {"value": "a", "fuzziness": "AUTO:5,2"}}}, "expected 0, 1, 2 or AUTO"),
+        ({"fuzzy": {"t": {"value": "a", "fuzziness": "AUTO:"}}}, "expected 0, 1, 2 or AUTO"),
+        ({"fuzzy": {"t": {"value": "a", "max_expansions": 0}}}, "must be at least 1"),
         ({"match": {"t": {"query": "a", "boost": -1}}}, "boost] may not be negative"),
         ({"terms": {"t": "a"}}, "[query.terms.t] expected an array but got string"),
         ({"term": {"t": float("nan")}}, "[query.term.t] expected"),

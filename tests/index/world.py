@@ -26,10 +26,12 @@ WORDS = [
     "apple",
     "apples",
     "bear",
+    "bean",
     "the",
     "cat's",
     "running",
     "run",
+    "ran",
     "Zürich",
     "猫",
     "x1",
@@ -90,7 +92,55 @@ def as_events(drawn: list[tuple[Any, ...]], offset: int) -> list[DocumentEvent]:
     ]
 
 
+NEAR_WORDS = ["bear", "bean", "beans", "beer", "pear", "ebar", "zürich", "zurich", "zürihc", "be"]
+near_words = st.sampled_from(NEAR_WORDS)
+
+
+@st.composite
+def near_events(draw: st.DrawFn) -> list[tuple[Op, bytes, dict[str, Any] | None, int | None]]:
+    """Documents whose words are few edits apart, and deletes."""
+    some = st.lists(near_words, min_size=1, max_size=3)
+    return [
+        (Op.UPSERT, key, {"body": " ".join(found), "title": found[0], "tag": found}, None)
+        if found
+        else (Op.DELETE, key, None, None)
+        for key in draw(st.lists(keys, min_size=1, max_size=8))
+        for found in [draw(st.one_of(some, some, some, st.just([])))]
+    ]
+
+
+fuzzy_queries = st.one_of(
+    st.builds(
+        lambda field, word, options: {"fuzzy": {field: {"value": word, **options}}},
+        st.sampled_from(["body", "body", "title", "tag"]),
+        st.one_of(near_words, near_words, words),
+        st.fixed_dictionaries(
+            {"fuzziness": st.sampled_from([2, 2, 1, 0, "AUTO", "AUTO:2,4"])},
+            optional={
+                "prefix_length": st.integers(0, 2),
+                "max_expansions": st.integers(1, 3),
+                "transpositions": st.booleans(),
+                "boost": st.just(2.0),
+            },
+        ),
+    ),
+    st.builds(
+        lambda field, some, op, options: {
+            "match": {field: {"query": " ".join(some), "fuzziness": 2, "operator": op, **options}}
+        },
+        st.sampled_from(["body", "body", "title", "who.name", "tag"]),
+        st.lists(st.one_of(near_words, near_words, words), min_size=1, max_size=3),
+        st.sampled_from(["or", "and"]),
+        st.fixed_dictionaries({}, optional={"max_expansions": st.integers(1, 3)}),
+    ),
+    st.builds(
+        lambda word, other: {"query_string": {"query": f"{word}~2 -body:{other}~1"}},
+        near_words,
+        near_words,
+    ),
+)
 leaf_queries = st.one_of(
+    fuzzy_queries,
     st.just({"match_all": {}}),
     st.builds(
         lambda field, text, op: {"match": {field: {"query": text, "operator": op}}},

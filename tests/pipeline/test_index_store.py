@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
 import pytest
 
-from index.errors import CorruptionError, InvalidRequestError
-from index.schema import Schema
+from index.errors import CorruptionError, InvalidRequestError, StorageError
+from index.schema import Schema, SchemaRef
 from pipeline.index_store import (
     IndexMeta,
     IndexStore,
@@ -36,7 +37,7 @@ def test_a_grown_schema_replaces_the_one_on_disk(tmp_path: Path) -> None:
     store, schema = IndexStore(tmp_path / "docs"), Schema.from_mapping(MAPPING)
     store.save(meta(schema), schema)
     grown = schema.merged({"properties": {"n": {"type": "long"}}})
-    store.save_schema(meta(schema), grown)
+    store.save_schema(meta(schema), SchemaRef(grown))
     stored = store.load()
     assert stored is not None
     assert stored[1].field("n") is not None
@@ -46,8 +47,35 @@ def test_an_unchanged_schema_is_not_written_again(tmp_path: Path) -> None:
     store, schema = IndexStore(tmp_path / "docs"), Schema.from_mapping(MAPPING)
     store.save(meta(schema), schema)
     before = (tmp_path / "docs" / "index.json").stat()
-    store.save_schema(meta(schema), schema)
+    store.save_schema(meta(schema), SchemaRef(schema))
     assert (tmp_path / "docs" / "index.json").stat().st_ino == before.st_ino
+
+
+def test_who_had_to_wait_writes_the_schema_of_now(tmp_path: Path) -> None:
+    """Else a slow writer would put an old schema over one that segments need."""
+    store, schema = IndexStore(tmp_path / "docs"), Schema.from_mapping(MAPPING)
+    store.save(meta(schema), schema)
+    ref = SchemaRef(schema.merged({"properties": {"n": {"type": "long"}}}))
+    waiting = Thread(target=store.save_schema, args=(meta(schema), ref))
+    with store._lock:
+        waiting.start()
+        ref.current = ref.current.merged({"properties": {"m": {"type": "long"}}})
+    waiting.join()
+    stored = store.load()
+    assert stored is not None
+    assert stored[1].field("m") is not None
+
+
+def test_a_full_disk_is_an_error_of_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(file: int) -> None:
+        raise OSError(28, "no space left on device")
+
+    schema = Schema.from_mapping(MAPPING)
+    monkeypatch.setattr("pipeline.index_store.os.fsync", fsync)
+    with pytest.raises(StorageError, match="no space"):
+        IndexStore(tmp_path / "docs").save(meta(schema), schema)
 
 
 def test_a_folder_without_the_file_holds_no_index(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from index.query.request import SearchRequest
 from pipeline import broadcast, history
 from pipeline.node import Index, Node, WriteOp
 from pipeline.subscription import Frame, Subscription
-from tests.pipeline.logs import MemoryLog
+from tests.pipeline.conftest import shards_open
+from tests.pipeline.logs import Logs, MemoryLog, MemorySource
 
 RIVER = parse_query_string("river")
 
@@ -196,6 +197,30 @@ async def test_a_token_from_the_future_is_a_gap(docs: Index) -> None:
     subscription = docs.subscribe(RIVER, after="0-99")
     assert (await read(subscription))["type"] == "gap"
     keep.close()
+    subscription.close()
+
+
+async def test_who_has_seen_more_than_is_searchable_yet_waits_for_it(
+    docs: Index, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shards_open(docs, 1)
+    monkeypatch.setattr(MemorySource, "is_caught_up", lambda self: False)
+    subscription = docs.subscribe(RIVER, after="0-2")
+    for n in range(4):
+        log.put(f"k{n}", '{"title":"river"}')
+    assert short(await read_until(subscription, "k3")) == [("hit", "k2"), ("hit", "k3")]
+    subscription.close()
+
+
+async def test_a_token_that_is_never_reached_is_a_gap_once_all_is_read(
+    node: Node, logs: Logs
+) -> None:
+    log = logs.logs["docs"] = MemoryLog("docs")
+    log.put("k0", '{"title":"river"}')
+    index = await node.create_index("docs")
+    subscription = index.subscribe(RIVER, after="0-99")
+    assert await read(subscription) == {"type": "gap", "token": "0-99"}
+    assert (await read(subscription))["total"] == 1
     subscription.close()
 
 

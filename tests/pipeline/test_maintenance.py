@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from index.directory import FsDirectory
 from index.document import Op
 from index.errors import StorageError
 from index.jobs import FlushJob, MergeJob
+from index.manifest import load_manifest
 from index.options import IndexOptions
 from pipeline.node import Index, Node, PipelineOptions, WriteOp
 from pipeline.shard import ShardState
@@ -173,3 +175,37 @@ async def test_a_flush_goes_on_when_the_caller_gives_up(docs: Index) -> None:
     await docs.write(upserts(10, 10))
     await docs.flush()
     assert docs.stats().shards[0].durable_offset == 20
+
+
+async def test_after_a_failed_flush_no_other_moves_the_checkpoint(
+    docs: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await docs.write(upserts(0, 3))
+    with monkeypatch.context() as broken:
+        fail(broken, FlushJob)
+        answers = await asyncio.gather(docs.flush(), docs.flush(), return_exceptions=True)
+    assert all(isinstance(answer, Exception) for answer in answers)
+    with pytest.raises(StorageError, match="no space"):
+        await docs.flush()
+    assert docs.stats().shards[0].durable_offset < 3
+    assert docs.stats().n_docs == 3
+
+
+async def test_a_merge_that_waited_while_its_shard_was_closed_writes_nothing(docs: Index) -> None:
+    await docs.write(upserts(0, 3))
+    await docs.flush()
+    await docs.write(upserts(3, 3))
+    await docs.flush()
+    shard = docs.shards[0]
+    generation = shard.engine.manifest.generation
+    async with shard.maintenance_lock:
+        closing = asyncio.ensure_future(docs.close_partition(0, False))
+        await asyncio.sleep(0.01)
+        merging = asyncio.ensure_future(docs.force_merge())
+        await asyncio.sleep(0.01)
+    await closing
+    with pytest.raises(StorageError, match="not open"):
+        await merging
+    stored = load_manifest(FsDirectory(shard.path))
+    assert stored is not None
+    assert stored.generation == generation

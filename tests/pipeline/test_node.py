@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from index.errors import (
     StorageError,
     TimedOutError,
 )
+from index.jobs import FlushJob
 from index.options import IndexOptions
+from index.query.ast import MatchAll
 from index.query.parse_string import parse_query_string
 from index.query.request import SearchRequest
+from pipeline.applied import Visible
 from pipeline.events import NewRecord
 from pipeline.index_store import InvalidIndexNameError
 from pipeline.node import Index, Node, PipelineOptions, WriteOp
@@ -154,6 +158,24 @@ async def test_a_second_process_cannot_have_the_directory(node: Node, open_node:
         await open_node().start()
 
 
+async def test_a_flush_that_outlives_the_stop_keeps_others_out(
+    open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It will still write a manifest: nobody may have opened the directory by then."""
+    node = open_node(PipelineOptions(drain_s=0.05))
+    await node.start()
+    index = await node.create_index("docs")
+    await index.write([WriteOp(Op.UPSERT, "a", b"{}")])
+    may_end = threading.Event()
+    monkeypatch.setattr(FlushJob, "run", lambda job: may_end.wait(10))
+    try:
+        await node.stop()
+        with pytest.raises(StorageError, match="in use by another process"):
+            await open_node().start()
+    finally:
+        may_end.set()
+
+
 async def test_a_damaged_index_is_named_at_the_start(open_node: OpenNode, tmp_path: Path) -> None:
     index_json(tmp_path, "docs").parent.mkdir(parents=True)
     index_json(tmp_path, "docs").write_text("{")
@@ -222,6 +244,17 @@ async def test_a_node_is_ready_when_it_has_caught_up(open_node: OpenNode, logs: 
     await node.stop()
 
 
+async def test_a_ready_index_shows_all_that_its_log_held(node: Node, logs: Logs) -> None:
+    log = logs.logs["docs"] = MemoryLog("docs")
+    for n in range(5_000):
+        log.put(f"k{n}", "{}")
+    index = await node.create_index("docs")
+    async with asyncio.timeout(20):
+        while not index.is_ready:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert await index.count(MatchAll()) == 5_000
+
+
 async def test_a_shard_that_moved_away_is_not_searched(docs: Index, log: MemoryLog) -> None:
     log.put("a", '{"t":"x"}')
     await docs.wait_token("0-1", 5)
@@ -273,3 +306,30 @@ async def test_metrics_tell_of_every_index_and_shard(docs: Index, node: Node) ->
     assert 'tailrace_searchable_offset{index="docs",shard="0"} 1.0' in text
     assert "tailrace_ready 1.0" in text
     assert text.endswith("# EOF\n")
+
+
+async def test_a_deleted_index_does_not_come_back_with_a_late_mapping(
+    node: Node, tmp_path: Path
+) -> None:
+    index = await node.create_index("docs")
+    await node.delete_index("docs")
+    with pytest.raises(StorageError, match="closed"):
+        await index.put_mapping({"properties": {"late": {"type": "long"}}})
+    assert not index_json(tmp_path, "docs").parent.exists()
+
+
+async def test_a_search_stands_shards_that_come_while_it_looks(docs: Index) -> None:
+    class Moving:
+        """A shard during whose look another one is opened, by the event loop's thread."""
+
+        @property
+        def visible(self) -> Visible:
+            shards.setdefault(2, shards[0])
+            return Visible((), 0)
+
+    shards = docs.shards
+    shards[1] = Moving()  # type: ignore[assignment]
+    try:
+        assert await docs.count(MatchAll()) == 0
+    finally:
+        del shards[1], shards[2]

@@ -9,11 +9,11 @@ import pytest
 
 from index.document import Outcome
 from index.engine import Engine
-from index.errors import StorageError
+from index.errors import InvalidRequestError, StorageError
 from index.options import IndexOptions
 from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch
-from pipeline.events import Record
+from pipeline.events import NewRecord, Record
 from pipeline.options import PipelineOptions
 from pipeline.shard import Shard, ShardHooks, ShardState, open_engine
 from pipeline.threads import Threads
@@ -28,9 +28,10 @@ class Stand:
         path: Path,
         open_engine: Any = open_engine,
         observe: Any = lambda _: None,
+        letters: MemoryLog | None = None,
     ) -> None:
         self.threads = Threads()
-        self.letters = MemoryLog("docs.dlq")
+        self.letters = letters or MemoryLog("docs.dlq")
         self.applied: list[AppliedBatch] = []
         self.asked: list[Shard] = []
         self.shard = Shard(
@@ -265,4 +266,83 @@ async def test_a_failure_to_count_stops_no_documents(tmp_path: Path) -> None:
     await stand.shard.watermark.wait_for_offset(0)
     await stand.shard.drain()
     assert stand.shard.state is ShardState.DRAINING
+    await stand.end()
+
+
+class PickyLog(MemoryLog):
+    """Takes nothing larger than a bound, as a topic does, and never will."""
+
+    async def append(self, records: list[NewRecord]) -> list[tuple[int, int]]:
+        if any(len(record.key or b"") + len(record.value or b"") > 1_000 for record in records):
+            raise InvalidRequestError("record too large")
+        return await super().append(records)
+
+
+async def test_a_dead_letter_that_is_too_large_goes_without_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.shard.DEAD_LETTER_RETRY_S", 0.0)
+    stand = Stand(tmp_path, letters=PickyLog("docs.dlq"))
+    await stand.shard.open()
+    await stand.shard.deliver([*records(0, 1, b"{"), *records(1, 1, b"{" * 2_000)], 2)
+    async with asyncio.timeout(5):
+        await stand.shard.drain()
+    small, large = stand.letters.partitions[0]
+    assert small.value == b"{"
+    assert large.key == b"key1"
+    assert large.value is None
+    assert dict(large.headers)["tailrace.source.offset"] == b"1"
+    assert b"2000 bytes" in dict(large.headers)["tailrace.error.omitted"]  # type: ignore[operator]
+    assert await stand.threads.apply(stand.shard.applier.plan_flush) is not None
+    await stand.end()
+
+
+async def test_draining_gives_up_on_dead_letters_that_cannot_be_written(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.shard.DEAD_LETTER_RETRY_S", 0.0)
+    monkeypatch.setattr("pipeline.shard.DRAIN_LETTERS_S", 0.01)
+    stand.letters.failures = [OSError("no broker")] * 1_000_000
+    await stand.shard.open()
+    await stand.shard.deliver(records(0, 1, b"{"), 1)
+    await stand.shard.watermark.wait_for_offset(0)
+    async with asyncio.timeout(5):
+        await stand.shard.drain()
+    assert stand.shard.state is ShardState.FAILED
+    assert await stand.threads.apply(stand.shard.applier.plan_flush) is None
+
+
+async def test_a_failed_shard_does_not_wait_for_its_dead_letters(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.shard.DEAD_LETTER_RETRY_S", 0.0)
+    stand.letters.failures = [OSError("no broker")] * 1_000_000
+    await stand.shard.open()
+    await stand.shard.deliver(records(0, 1, b"{"), 1)
+    await stand.shard.watermark.wait_for_offset(0)
+    stand.shard.fail(StorageError("disk full"))
+    async with asyncio.timeout(5):
+        await stand.shard.drain()
+
+
+async def test_what_was_applied_while_a_flush_began_is_flushed_by_age(stand: Stand) -> None:
+    await stand.shard.open()
+    await stand.shard.deliver(records(0, 1), 1)
+    await stand.shard.watermark.wait_for_offset(0)
+    job = await stand.threads.apply(stand.shard.applier.plan_flush)
+    assert job is not None
+    await stand.shard.deliver(records(1, 1), 2)
+    await stand.shard.watermark.wait_for_offset(1)
+    stand.shard.note_flush_begun()
+    await stand.threads.maintain(job.run)
+    await stand.threads.apply(lambda: stand.shard.applier.install(job))
+    stand.shard.note_job_ended()
+    assert stand.shard.oldest_unflushed is not None
+
+
+async def test_a_folder_that_cannot_be_made_is_the_shards_own_trouble(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    stand = Stand(tmp_path / "file" / "0")
+    with pytest.raises(StorageError):
+        await stand.shard.open()
     await stand.end()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 import pytest
 
@@ -15,7 +16,7 @@ from index.errors import (
 )
 from pipeline.feed import Feed
 from pipeline.node import Index, Node, PipelineOptions, WriteOp, WriteResult
-from tests.pipeline.conftest import OpenNode
+from tests.pipeline.conftest import OpenNode, shards_open
 from tests.pipeline.logs import MemoryLog
 
 
@@ -174,3 +175,15 @@ async def test_too_many_bytes_under_way_are_refused(open_node: OpenNode) -> None
     log.answer.set()
     await first
     await node.stop()
+
+
+async def test_a_shard_that_has_failed_keeps_no_outcome_of_another_back(node: Node) -> None:
+    index = await node.create_index("many", {"settings": {"number_of_shards": 2}})
+    await shards_open(index, 2)
+    ops = [upsert(f"k{n}") for n in range(20)]
+    ops.sort(key=lambda op: zlib.crc32((op.key or "").encode()) % 2 == 0)
+    index.shards[1].fail(StorageError("disk full"))
+    results = await index.write(ops)
+    assert results[0].partition == 1
+    assert {result.outcome for result in results if result.partition == 1} == {None}
+    assert {result.outcome for result in results if result.partition == 0} == {Outcome.CREATED}

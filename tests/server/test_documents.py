@@ -184,3 +184,15 @@ async def test_delete_by_query_deletes_what_it_finds(client: Client) -> None:
     answer = await client.ok("POST", "/a/_delete_by_query?refresh=true", body)
     assert (answer["total"], answer["deleted"], answer["failures"]) == (2_400, 2_400, [])
     assert (await client.ok("GET", "/a/_count"))["count"] == 100
+
+
+async def test_a_delete_makes_no_index(client: Client) -> None:
+    assert (await client.call("DELETE", "/nowhere/_doc/1"))[0] == 404
+    bulk = b'{"delete":{"_index":"nowhere","_id":"1"}}\n'
+    [item] = (await client.ok("POST", "/_bulk", bulk))["items"]
+    assert item["delete"]["error"]["type"] == "index_not_found_exception"
+    assert (await client.call("GET", "/nowhere"))[0] == 404
+    # one that is to be remembered does
+    path = "/nowhere/_doc/1?version=5&version_type=external"
+    assert (await client.call("DELETE", path))[0] == 404
+    assert (await client.call("GET", "/nowhere"))[0] == 200

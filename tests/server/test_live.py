@@ -146,7 +146,10 @@ async def test_a_deleted_index_ends_its_subscriptions_with_an_error(
     frame = await socket.take()
     while frame["type"] in {"gap", "snapshot"}:
         frame = await socket.take()
-    assert (frame["id"], frame["type"]) == ("a", "error")
+    assert (frame["id"], frame["type"], frame["status"]) == ("a", "error", 404)
+    await socket.send(op="search", id="b", body={})
+    frame = await socket.take()
+    assert (frame["id"], frame["type"], frame["status"]) == ("b", "error", 404)
 
 
 class TestBounds:

@@ -1,0 +1,72 @@
+"""What a fuzzy query looks for in a dictionary: the terms at most some edits away from its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from index.kernels.fuzzy import count_edits
+
+I64 = npt.NDArray[np.int64]
+
+_CHARACTER = re.compile(rb".[\x80-\xbf]*", re.DOTALL)
+
+
+class FuzzyTerms(NamedTuple):
+    """The terms of one reader that are near enough."""
+
+    ids: I64
+    edits: I64
+    lengths: I64
+    """Of the terms, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class FuzzyPattern:
+    """A term, and how far others may be from it. Thread rule: any thread."""
+
+    term: bytes
+    characters: I64 = field(compare=False, repr=False)
+    """As kernels/fuzzy.py has them."""
+    max_edits: int
+    prefix: bytes
+    """All terms must start so."""
+    transposes: bool
+    """Whether swapping two neighbouring characters is one edit, else it is two."""
+
+    @classmethod
+    def of(
+        cls, term: bytes, max_edits: int, prefix_length: int = 0, *, transposes: bool = True
+    ) -> FuzzyPattern:
+        """`prefix_length`: how many of the first characters must be the same."""
+        split = _CHARACTER.findall(term)
+        characters = np.array([int.from_bytes(each[:4]) for each in split], np.int64)
+        return cls(term, characters, max_edits, b"".join(split[:prefix_length]), transposes)
+
+    def new_state(self) -> I64:
+        """Return the kernels' room for work, for one call."""
+        return np.empty(
+            (len(self.characters) + self.max_edits + 2, 2 * self.max_edits + 3), np.int64
+        )
+
+    def accepts(self, term: bytes) -> bool:
+        return term.startswith(self.prefix) and self.edits(term) <= self.max_edits
+
+    def edits(self, term: bytes) -> int:
+        """Return the edits between the two, `max_edits` + 1 where they are more."""
+        text = np.frombuffer(bytearray(term), np.uint8)
+        return int(
+            count_edits(text, self.characters, self.max_edits, self.transposes, self.new_state())
+        )
+
+
+def split_found(found: I64) -> FuzzyTerms:
+    """Return the columns that the scanning kernels wrote."""
+    return FuzzyTerms(found[:, 0], found[:, 1], found[:, 2])
+
+
+NO_TERMS = split_found(np.empty((0, 3), np.int64))
