@@ -226,14 +226,9 @@ class MergeDraft:
             yield from segment.stored.packed(kept)
 
     def tombstones(self) -> dict[bytes, int]:
-        """Return the deletes of all segments, but for keys that a later one knows more of."""
+        """Return the deletes of all segments, of each key the newest. None is forgotten, also not
+        where the key came back: what an event does must not hang on when segments merged."""
         merged: dict[bytes, int] = {}
-        for number in reversed(range(len(self._segments))):
-            found = self._segments[number].tombstones()
-            keys = [key for key in found if key not in merged]
-            for later in self._segments[number + 1 :]:
-                if keys:
-                    known = later.find_keys(keys) >= 0
-                    keys = [key for key, is_known in zip(keys, known, strict=True) if not is_known]
-            merged.update((key, found[key]) for key in keys)
+        for segment in self._segments:
+            merged.update(segment.tombstones())
         return merged
