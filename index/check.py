@@ -16,7 +16,7 @@ from pyroaring import BitMap
 
 from index.columns import counts_of, mask_of
 from index.directory import Directory, FsDirectory
-from index.errors import CorruptionError
+from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, SUFFIX, Kind, Sections
 from index.kernels.postings import check_postings
 from index.kernels.rows import BLOCK, ROW_WIDTH
@@ -102,6 +102,8 @@ def _check_manifests(directory: Directory, names: list[str], report: Report) -> 
             manifests.append(decode_manifest(name, directory.read(name)))
         except CorruptionError as error:
             report.add(error.name, error.offset, error.reason)
+        except StorageError as error:
+            report.add(name, 0, str(error))
     for newer, older in pairwise(manifests):
         if newer.epoch < older.epoch or newer.next_offset < older.next_offset:
             reason = f"epoch or checkpoint is behind generation {older.generation}"

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from index.directory import Directory
-from index.errors import CorruptionError
+from index.errors import CorruptionError, StorageError
 from index.format import SUFFIX, checksum
 
 FORMAT_VERSION = 1
@@ -65,6 +65,12 @@ class Manifest(msgspec.Struct, frozen=True):
     format_version: int = FORMAT_VERSION
 
 
+class _Versioned(msgspec.Struct, frozen=True):
+    """What a manifest of any version of the format has."""
+
+    format_version: int = FORMAT_VERSION
+
+
 def manifest_name(generation: int) -> str:
     return f"manifest-{generation:012d}.json"
 
@@ -82,7 +88,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(name: str, data: bytes) -> Manifest:
-    """Raises: CorruptionError, also for a version of the format that we do not know."""
+    """Raises: CorruptionError; StorageError for a version of the format that we do not know."""
     head = _HEAD.match(data)
     if head is None:
         raise CorruptionError(name, 0, "not the first line of a manifest")

@@ -90,6 +90,12 @@ def check_directory(directory: Path) -> Checked:
     indexes = [path.parent for path in sorted(directory.rglob(FILE_NAME))]
     for index in indexes:
         _check_index(index, checked)
+    for index in _folders(directory / "indexes"):
+        # An empty one may lack it after a crash; what is being deleted begins with a dot.
+        is_live = not index.name.startswith(".") and any(index.glob("shards/*/manifest*"))
+        if is_live and not (index / FILE_NAME).exists():
+            reason = f"is missing, the server would not open the index {index.name}"
+            checked.findings.append(Finding(str(index / FILE_NAME), 0, reason))
     if not indexes and not (directory / "indexes").is_dir():
         if not any(directory.glob("manifest*")):
             raise NothingToCheckError(

@@ -178,3 +178,12 @@ def test_a_data_directory_without_indexes_is_sound(tmp_path: Path) -> None:
     done = run("verify", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 0, done
     assert "sound; 0 shards" in done.stdout
+
+
+def test_verify_tells_that_an_index_lost_its_settings(tmp_path: Path) -> None:
+    shard = tmp_path / "indexes" / "notes" / "shards" / "0"
+    shard.mkdir(parents=True)
+    (shard / "manifest-00000001.json").write_bytes(b"")
+    done = run("verify", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 1, done
+    assert "notes/index.json at byte 0: is missing" in done.stdout

@@ -91,7 +91,7 @@ def test_a_manifest_under_another_name_is_refused() -> None:
 
 def test_a_later_format_is_refused() -> None:
     later = Manifest(generation=1, epoch=1, next_offset=0, format_version=2)
-    with pytest.raises(CorruptionError, match="format version 2"):
+    with pytest.raises(StorageError, match="format version 2"):
         decode_manifest(manifest_name(1), encode_manifest(later))
 
 
@@ -149,3 +149,13 @@ def test_a_failed_rename_leaves_the_manifest_before(
     with pytest.raises(StorageError):
         write_manifest(directory, manifest(2))
     assert load_manifest(directory) == manifest(1)
+
+
+def test_a_manifest_of_a_later_build_is_neither_damage_nor_passed_over(tmp_path: Path) -> None:
+    directory = FsDirectory(tmp_path)
+    write_manifest(directory, Manifest(generation=1, epoch=1, next_offset=0))
+    write_manifest(directory, Manifest(generation=2, epoch=1, next_offset=5, format_version=2))
+    before = directory.list()
+    with pytest.raises(StorageError, match="format version 2"):
+        load_manifest(directory)
+    assert directory.list() == before
