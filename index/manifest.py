@@ -98,12 +98,14 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
     if checksum(body) != int(head[1], 16):
         raise CorruptionError(name, head.end(), "checksum is wrong")
     try:
+        version = msgspec.json.decode(body, type=_Versioned).format_version
+        if version != FORMAT_VERSION:
+            # Not damage: an older build must not set it aside and delete what it names.
+            reason = f"format version {version}, this build reads {FORMAT_VERSION}"
+            raise StorageError(f"{name}: {reason}")
         manifest = msgspec.json.decode(body, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptionError(name, head.end(), str(error)) from None
-    if manifest.format_version != FORMAT_VERSION:
-        reason = f"format version {manifest.format_version}, this build reads {FORMAT_VERSION}"
-        raise CorruptionError(name, head.end(), reason)
     if manifest.generation != generation_of(name):
         raise CorruptionError(name, head.end(), f"holds generation {manifest.generation}")
     return manifest
