@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
-from index.searcher import Hit, Searcher
 
 from index.query.request import FieldRequest, SearchRequest, SourceFilter
+from index.searcher import Hit, Searcher
 
 
 def hit_body(index: str, searcher: Searcher, hit: Hit, request: SearchRequest) -> dict[str, Any]:

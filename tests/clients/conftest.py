@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tailrace_client import live
 
+from tailrace_client import live
 from tests.clients.fake import FakeServer, run_fake_server
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from tailrace_client import (
     AsyncClient,
     BadRequestError,
@@ -22,7 +23,6 @@ from tailrace_client import (
     Q,
     Snapshot,
 )
-
 from tests.face.process import Running, start
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tailrace_client import (
     ApiError,
     AsyncClient,
@@ -17,7 +18,6 @@ from tailrace_client import (
     ServerFailedError,
     TimedOutError,
 )
-
 from tests.clients.fake import FakeServer
 
 EMPTY = {"took": 1, "hits": {"total": {"value": 0, "relation": "eq"}, "hits": []}}

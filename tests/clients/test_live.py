@@ -4,6 +4,7 @@ from contextlib import aclosing
 
 import pytest
 from aiohttp import web
+
 from tailrace_client import (
     AsyncClient,
     BadRequestError,
@@ -15,7 +16,6 @@ from tailrace_client import (
     Q,
     Snapshot,
 )
-
 from tests.clients.fake import FakeServer, hit, send, snapshot
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tailrace_client import Q
 from tailrace_client.query import to_query
 

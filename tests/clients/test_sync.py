@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pytest
 from aiohttp import web
-from tailrace_client import Client, NotFoundError
 
+from tailrace_client import Client, NotFoundError
 from tests.clients.fake import FakeServer, hit, send
 
 T = TypeVar("T")

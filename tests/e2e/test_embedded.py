@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tailrace_client import AsyncClient, ClientError
 
+from tailrace_client import AsyncClient, ClientError
 from tests.e2e.servers import BUSY, serving, verify
 
 N_KILLS = 5

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+
 from tailrace_client import AsyncClient, Entered, Left, Q, Snapshot
 from tailrace_client import live as live_module
-
 from tests.e2e.brokers import Broker, Producer, producing
 from tests.e2e.servers import BUSY, Server, serving_kafka
 from tests.face.process import free_port
