@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import zstandard
 
 BUNDLED = Path(__file__).parent.parent / "tailrace" / "data" / "packages.ndjson.zst"
 FIELDS = ("title", "text", "section", "tags", "size")
+SENTENCES = "debian-tldr.queries.tsv"
 SEED = 20
 
 MAPPING: dict[str, Any] = {
@@ -47,6 +49,7 @@ class Corpus:
     def __init__(self, folder: Path | None, n_docs: int) -> None:
         path = folder / "debian-en.ndjson.zst" if folder is not None else BUNDLED
         self.name = "debian-en" if folder is not None else "the bundled subset of debian-en"
+        self.folder = folder
         self.n_docs = n_docs
         with zstandard.open(path, "rt", encoding="utf-8") as lines:
             self._originals = [json.loads(line) for line in lines]
@@ -83,6 +86,16 @@ class Corpus:
             " ".join(chance.sample(bands[number % 3], 1 + number // 3 % 3))
             for number in range(n_queries)
         ]
+
+    def sentences(self, n_queries: int) -> list[str]:
+        """Return what people look for in one sentence (debian-tldr); nothing without the folder."""
+        path = self.folder / SENTENCES if self.folder is not None else None
+        if path is None or not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        chance = random.Random(SEED)
+        chosen = [line.split("\t")[1] for line in chance.sample(lines, n_queries)]
+        return [re.sub(r"\W+", " ", text).strip() for text in chosen]
 
 
 def main() -> None:

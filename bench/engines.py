@@ -77,7 +77,13 @@ class TailraceEngine:
 
     def search(self, text: str) -> tuple[int, int]:
         """Return the number of hits on the page and in total."""
-        body = {"query": {"match": {"text": text}}, "size": TOP}
+        return self._search({"query": {"match": {"text": text}}, "size": TOP})
+
+    def search_uncounted(self, text: str) -> int:
+        body = {"query": {"match": {"text": text}}, "size": TOP, "track_total_hits": False}
+        return self._search(body)[0]
+
+    def _search(self, body: dict[str, Any]) -> tuple[int, int]:
         searcher = Searcher(self._engine.views(), self._engine.schema.current, 0)
         result = searcher.search(parse_search(body))
         return len(result.hits), result.total

@@ -105,10 +105,10 @@ class Segment:
     @classmethod
     def open(cls, directory: Directory, meta: SegmentMeta, check: Check = "sections") -> Segment:
         """Map a segment. Raises: CorruptionError naming the file and the byte."""
-        sections = Sections(meta.name, directory.map(meta.name), meta.crc)
         if check == "sections":
-            sections.verify()
-        return cls(sections, meta)
+            # In a mapping of its own: the check reads every page, and they go with it.
+            Sections(meta.name, directory.map(meta.name), meta.crc).verify()
+        return cls(Sections(meta.name, directory.map(meta.name), meta.crc), meta)
 
     def _open_field(self, field: FieldInfo) -> None:
         sections, no, n_docs = self.sections, field.no, self._n_docs
