@@ -9,7 +9,7 @@ import msgspec
 from index.convert import MAX_TERM_BYTES, Convert, converters, nothing
 from index.dates import looks_like_date
 from index.errors import MappingError
-from index.field import Field, check_field_name
+from index.field import Field, check_field_name, check_top_name
 from index.options import IndexOptions
 from index.schema import Schema, SchemaRef
 
@@ -186,6 +186,7 @@ class Extractor:
                 return values, None
             walk = _Walk(layout, self._options, values)
             for name, value in rest:
+                check_top_name(name)
                 walk.member("", name, value, 1)
         except UnicodeEncodeError as error:
             raise MappingError(f"field [{name}] holds a half surrogate pair") from error

@@ -90,6 +90,24 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
         return {**mapping, **self.inert}
 
 
+METADATA_FIELDS = frozenset(
+    {
+        "_doc_count", "_field_names", "_id", "_ignored", "_index", "_nested_path", "_primary_term",
+        "_routing", "_score", "_seq_no", "_size", "_source", "_type", "_version",
+    }
+)  # fmt: skip
+"""Names that stand beside a document and cannot stand at its top."""
+
+
+def check_top_name(name: str) -> None:
+    """Raises: MappingError if no field at the top of a document can be named so."""
+    first = name.partition(".")[0]
+    if first in METADATA_FIELDS:
+        raise MappingError(
+            f"field [{first}] is a metadata field and cannot be added inside a document"
+        )
+
+
 def check_field_name(name: str) -> None:
     """Raises: MappingError if a field cannot be named so."""
     if not name or not all(part.strip() for part in name.split(".")):

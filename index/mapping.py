@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from index.dates import check_format
 from index.errors import MappingError
-from index.field import TYPES, Field, check_field_name
+from index.field import TYPES, Field, check_field_name, check_top_name
 
 Dynamic = Literal["true", "false", "strict"]
 
@@ -100,6 +100,8 @@ class _Reading:
         for name, definition in properties.items():
             full = f"{path}.{name}" if path else name
             check_field_name(full)
+            if self._find(full) is None:  # one that is stored already can be given again
+                check_top_name(full)
             if not isinstance(definition, dict):
                 raise MappingError(f"expected an object for the definition of [{full}]")
             parent, _, leaf = full.rpartition(".")

@@ -139,6 +139,9 @@ class Index:
     async def stop(self, *, flush: bool = True) -> None:
         """Stop the source, apply and flush what was delivered (or drop it), close everything."""
         self._is_dropping = not flush
+        if not flush:
+            # Before the shards go: a gap would promise a snapshot that nobody takes any more.
+            await self._broadcaster.close()
         feed = self._feed
         try:
             if feed is not None and feed.source is not None:

@@ -175,6 +175,14 @@ class IndexStore:
         self._persisted = schema
         return meta, schema
 
+    def holds_documents(self) -> bool:
+        """Return whether the folder has a file of a shard or of a log that is not empty."""
+        return any(
+            file.is_file() and file.stat().st_size > 0
+            for folder in (self.path / "shards", self.log_path)
+            for file in folder.glob("**/*")
+        )
+
     def save(self, meta: IndexMeta, schema: Schema) -> None:
         """Write `index.json`, durable with its name and its folder's name when it returns.
 

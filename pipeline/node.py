@@ -157,6 +157,11 @@ class Node:
         store = IndexStore(path)
         stored = await asyncio.to_thread(store.load)
         if stored is None:
+            if await asyncio.to_thread(store.holds_documents):
+                raise StorageError(
+                    f"{path} has segments or a log but no index.json: put index.json back, "
+                    "or move the folder away"
+                )
             # A crash between the folder and its `index.json`: nobody was told that it exists.
             log.warning("no index.json, so no index", extra={"path": str(path)})
             return

@@ -26,6 +26,15 @@ MERGE = INDEX_CHOICE | {"max_num_segments", "only_expunge_deletes", "flush", "wa
 STATS = INDEX_CHOICE | {"level", "fields", "metric", "forbid_closed_indices", "groups"}
 STATS |= {"completion_fields", "fielddata_fields", "include_segment_file_sizes"}
 
+METRICS = {
+    "docs": "docs",
+    "store": "store",
+    "flush": "flush",
+    "merge": "merges",
+    "segments": "segments",
+    "tailrace": "tailrace",
+}
+"""What `_stats` can be asked for, and the group of its answer."""
 VERSION_CREATED = "136407827"
 """What OpenSearch 2.x writes into an index's settings."""
 
@@ -125,9 +134,17 @@ class IndexEndpoints:
         return json_answer(request, {"_shards": _all_shards(indexes)})
 
     async def _stats(self, request: web.Request, parameters: Parameters) -> web.Response:
+        groups = stats_groups(
+            request.match_info.get("metric") or parameters.text("metric") or "_all"
+        )
         indexes = self._resolve(request, parameters)
-        each = {index.name: stats_body(index) for index in indexes}
-        total = _sum_stats([stats_body(index) for index in indexes])
+        each = {
+            index.name: {
+                group: stats for group, stats in stats_body(index).items() if group in groups
+            }
+            for index in indexes
+        }
+        total = _sum_stats(list(each.values()))
         answer = {
             "_shards": _all_shards(indexes),
             "_all": {"primaries": total, "total": total},
@@ -221,6 +238,21 @@ def settings_body(index: Index) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def stats_groups(metrics: str) -> frozenset[str]:
+    """Return the groups of `stats_body` that metrics of a URL name. Raises: InvalidRequestError."""
+    groups: set[str] = set()
+    for metric in metrics.split(","):
+        if metric == "_all":
+            groups.update(METRICS.values())
+        elif metric in METRICS:
+            groups.add(METRICS[metric])
+        else:
+            raise InvalidRequestError(
+                f"metric [{metric}] of _stats is not one of {', '.join(METRICS)}, _all"
+            )
+    return frozenset(groups)
 
 
 def stats_body(index: Index) -> dict[str, Any]:

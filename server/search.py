@@ -174,7 +174,8 @@ class SearchEndpoints:
         try:
             if set(body) - {"query"}:
                 raise InvalidRequestError("request does not support anything but [query]")
-            query = parse_search(with_parameters(body, parameters)).query
+            asked = with_parameters(body, parameters)
+            query = parse_search({"query": asked.get("query")}).query
             explanation["explanation"] = str(query)
         except TailraceError as error:
             explanation = {"valid": False, "error": str(error)}

@@ -45,6 +45,8 @@ SET_ELSEWHERE = frozenset({"drain_s", "otlp_endpoint", "sample_ratio"})
 
 INDEX_NAME = re.compile(r"^[^-_+.A-Z\\/*?\"<>| ,#:][^A-Z\\/*?\"<>| ,#:]*$")
 
+HOST_PORT = re.compile(r"(?:[^\s:\[\]]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
+
 
 def _refuse_bool(value: Any) -> Any:
     if isinstance(value, bool):
@@ -94,6 +96,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _check_bootstrap(value: str) -> str:
+    for server in filter(None, value.split(",")):
+        match = HOST_PORT.fullmatch(server.strip())
+        if match is None or not 1 <= int(match[1]) <= 65535:
+            raise ValueError(f"HOST:PORT[,HOST:PORT], not {server.strip()!r}")
+    return value
+
+
 def _check_index_name(name: str) -> str:
     if len(name.encode()) > 255 or not INDEX_NAME.match(name):
         raise ValueError(
@@ -111,6 +121,7 @@ Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
 IndexMapping = Annotated[
     dict[str, Any], BeforeValidator(_parse_json), AfterValidator(_check_mapping)
 ]
+Bootstrap = Annotated[str, AfterValidator(_check_bootstrap)]
 IndexName = Annotated[str, AfterValidator(_check_index_name)]
 
 
@@ -168,7 +179,7 @@ class SourceSection(Section):
     type: Literal["kafka", "log"] = "log"
     """`kafka`, or `log`: the embedded log, which documents reach over HTTP."""
 
-    bootstrap: str = ""
+    bootstrap: Bootstrap = ""
     """`HOST:PORT[,HOST:PORT]` of the Kafka cluster."""
 
     topics: Names | None = None

@@ -37,6 +37,8 @@ def _add_to_candidates(
     """
     norms = u8_at(norm_address, n_docs if op[MODE] == BM25 else 0)
     table = f32_at(op[ARG], 256 if op[MODE] == BM25 else 0)
+    at = place[0] if place[1] > 0 else place[1]
+    n = place[1]
     for word in range(WINDOW_WORDS):
         bits = mask[word]
         while bits != _ZERO:
@@ -47,9 +49,15 @@ def _add_to_candidates(
                 mask[word] ^= lowest
                 continue
             doc = base + i
-            if place[1] < 0 or not advance(row, cursor, docs, tfs, place, doc):
-                continue
-            at = place[0]
+            # Candidates lie close together or are few: a step or two in the buffer, no call.
+            while at < n and np.int64(docs[at]) < doc:
+                at += 1
+            if at == n:
+                if n < 0 or not advance(row, cursor, docs, tfs, place, doc):
+                    n = at = -1
+                    continue
+                at = place[0]
+                n = place[1]
             if np.int64(docs[at]) != doc:
                 continue
             if op[MODE] == BM25:
@@ -57,6 +65,8 @@ def _add_to_candidates(
                 scores[i] += weight * tf / (tf + table[norms[doc]])
             else:
                 scores[i] += weight
+    if n > 0:
+        place[0] = min(at, n - 1)
 
 
 _BEST = (

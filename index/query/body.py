@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from index.errors import InvalidQueryError
 from index.query.ast import Scalar
+from index.query.boosts import is_boost
 
 T = TypeVar("T")
 
@@ -80,6 +81,15 @@ def as_bool(value: object, path: str) -> bool:
     raise fail(path, f"expected true or false but got {kind_of(value)}")
 
 
+def checked_boost(boost: float, path: str) -> float:
+    """Return `boost`. Raises: InvalidQueryError for one that scores cannot hold."""
+    if boost < 0:
+        raise fail(path, f"may not be negative but is [{boost}]")
+    if not is_boost(boost):
+        raise fail(path, f"boost [{boost}] is not a number that a 32-bit float holds")
+    return boost
+
+
 class Body:
     """One JSON object, its keys taken one by one; `done` refuses those nobody took."""
 
@@ -148,10 +158,7 @@ class Body:
         return choices[word]
 
     def boost(self) -> float:
-        boost = self.number("boost", 1.0)
-        if boost < 0:
-            raise fail(self.at("boost"), f"may not be negative but is [{boost}]")
-        return boost
+        return checked_boost(self.number("boost", 1.0), self.at("boost"))
 
     def strings(self, key: str) -> tuple[str, ...]:
         """Take a string or an array of strings."""

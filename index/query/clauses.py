@@ -13,10 +13,12 @@ from index.query.body import (
     as_list,
     as_object,
     as_str,
+    checked_boost,
     fail,
     scalar,
     string_list,
 )
+from index.query.boosts import multiplied
 from index.query.fuzzy import read_fuzziness
 from index.query.parse_string import parse_query_string, parse_simple_query_string
 from index.query.string_leaves import refined
@@ -29,7 +31,8 @@ _ZERO_TERMS: dict[str, Literal["none", "all"]] = {"none": "none", "all": "all"}
 
 
 class ClauseParser:
-    """Parses one query body; counts its clauses and its depth on the way."""
+    """Parses one query body; counts on the way its depth and its clauses: the queries that hold
+    no others."""
 
     def __init__(self) -> None:
         self._n_clauses = 0
@@ -37,14 +40,17 @@ class ClauseParser:
     def parse(self, value: object, path: str, depth: int = 1) -> ast.Query:
         if depth > MAX_DEPTH:
             raise fail(path, f"queries may be nested {MAX_DEPTH} deep at most")
-        self._n_clauses += 1
-        if self._n_clauses > MAX_CLAUSES:
-            raise fail(path, f"a query may have {MAX_CLAUSES} clauses at most")
+        n_before = self._n_clauses
         kind, clause = Body(value, path).only()
         parse = CLAUSES.get(kind)
         if parse is None:
             raise fail(path, f"unknown query [{kind}]")
-        return parse(self, clause, f"{path}.{kind}", depth)
+        query = parse(self, clause, f"{path}.{kind}", depth)
+        if self._n_clauses == n_before:
+            self._n_clauses += 1
+        if self._n_clauses > MAX_CLAUSES:
+            raise fail(path, f"a query may have {MAX_CLAUSES} clauses at most")
+        return query
 
     def parse_list(self, value: object, path: str, depth: int) -> tuple[ast.Query, ...]:
         """Parse a clause or an array of clauses."""
@@ -183,9 +189,10 @@ def parse_field_patterns(value: object, path: str) -> tuple[ast.FieldPattern, ..
     for text in string_list(value, path):
         name, caret, boost = text.partition("^")
         try:
-            patterns.append(ast.FieldPattern(name, float(boost) if caret else 1.0))
+            number = float(boost) if caret else 1.0
         except ValueError:
             raise fail(path, f"bad boost in [{text}]") from None
+        patterns.append(ast.FieldPattern(name, checked_boost(number, f"{path}.{text}")))
     return tuple(patterns) or ast.ALL_FIELDS
 
 
@@ -418,7 +425,7 @@ def _with_minimum(query: ast.Query, minimum: str | None, boost: float) -> ast.Qu
             query.filter,
             query.must_not,
             minimum,
-            boost=query.boost * boost,
+            boost=multiplied(query.boost, boost),
         )
     return query if boost == 1.0 else ast.Bool(must=(query,), boost=boost)
 

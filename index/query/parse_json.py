@@ -40,6 +40,9 @@ _MODES: dict[str, SortMode | None] = {
     "avg": "avg",
     "median": "median",
 }
+_NOT_SUPPORTED = ("explain", "profile", "stored_fields", "stats", "ext")
+_NOT_ASKED: tuple[object, ...] = (None, False, "false", "", [], {})
+"""Values that leave such a key without an effect in OpenSearch too."""
 _TIME_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "micros": 1e-6}
 
 
@@ -51,7 +54,10 @@ def parse_query(body: object, path: str = "query") -> ast.Query:
 def parse_search(body: object) -> SearchRequest:
     """Parse the body of a search; an empty one asks for the first 10 of all documents."""
     top = Body({} if body is None else body, "")
-    top.ignore("profile", "preference", "stats", "stored_fields", "ext", "batched_reduce_size")
+    top.ignore("preference", "batched_reduce_size")
+    for key in _NOT_SUPPORTED:
+        if top.take(key) not in _NOT_ASKED:
+            raise fail(key, "is not supported")
     query = top.take("query")
     post_filter = top.take("post_filter")
     sort = _parse_sort(top.take("sort"))
@@ -72,7 +78,6 @@ def parse_search(body: object) -> SearchRequest:
         timeout_s=parse_timeout(top.take("timeout")),
         version=top.flag("version"),
         seq_no_primary_term=top.flag("seq_no_primary_term"),
-        explain=top.flag("explain"),
     )
     top.done()
     check_window(request.from_, request.size)

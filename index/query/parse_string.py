@@ -11,6 +11,7 @@ import re
 
 from index.errors import InvalidQueryError
 from index.query import ast
+from index.query.boosts import is_boost
 from index.query.parse_simple import parse_simple_query_string
 from index.query.string_leaves import boosted, exists, fuzzy, over, word
 
@@ -121,11 +122,8 @@ class _Parser:
         while self._peek() not in ("", ")"):
             conjunction = self._conjunction()
             modifier = self._modifier()
-            if self._peek() in ("", ")"):
+            if self._peek() in ("", ")") or (conjunction and self._is_at_conjunction()):
                 raise self.error("a clause is missing after an operator")
-            self._n_clauses += 1
-            if self._n_clauses > MAX_CLAUSES:
-                raise self.error(f"a query may have {MAX_CLAUSES} clauses at most")
             group.add(conjunction, modifier, self._clause(fields, depth))
             self._skip_space()
         return group.query()
@@ -138,6 +136,12 @@ class _Parser:
             word = "or"
         self._skip_space()
         return word
+
+    def _is_at_conjunction(self) -> bool:
+        at = self.at
+        is_there = bool(self._conjunction())
+        self.at = at
+        return is_there
 
     def _modifier(self) -> str:
         word = ""
@@ -163,6 +167,9 @@ class _Parser:
             if not self._accept(")"):
                 raise self.error("a [)] is missing")
         else:
+            self._n_clauses += 1
+            if self._n_clauses > MAX_CLAUSES:
+                raise self.error(f"a query may have {MAX_CLAUSES} clauses at most")
             query = self._leaf(fields)
         return boosted(query, self._boost())
 
@@ -276,5 +283,8 @@ class _Parser:
         match = _NUMBER.match(self._text, self.at)
         if match is None:
             raise self.error("expected a number after [^]")
+        boost = float(match[0])
+        if not is_boost(boost):
+            raise self.error(f"boost [{match[0][:20]}] is more than a 32-bit float holds")
         self.at = match.end()
-        return float(match[0])
+        return boost

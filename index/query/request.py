@@ -92,4 +92,3 @@ class SearchRequest:
     timeout_s: float | None = None
     version: bool = False
     seq_no_primary_term: bool = False
-    explain: bool = False

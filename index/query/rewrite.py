@@ -15,6 +15,7 @@ from typing import Any
 from index.analysis.analyzer import Token, get_analyzer
 from index.errors import InvalidQueryError, MappingError
 from index.query import ast
+from index.query.boosts import multiplied
 from index.query.leaves import AllLeaf, BitsLeaf, DocsLeaf, KeysLeaf
 from index.query.minimum import minimum_should_match
 from index.query.phrase import PhraseLeaf, PhraseTerm
@@ -43,7 +44,7 @@ class Rewriter:
         rewrite = _REWRITES.get(type(query))
         if rewrite is None:
             raise InvalidQueryError(f"query [{type(query).__name__}] is not supported")
-        return rewrite(self, query, boost * query.boost)
+        return rewrite(self, query, multiplied(boost, query.boost))
 
     # --- all, keys, fields ---------------------------------------------------------------
     def _all(self, query: ast.MatchAll, boost: float) -> Plan:
@@ -217,7 +218,7 @@ class Rewriter:
             for field in fields:
                 if only_terms and len(fields) > 1 and field.type not in _PATTERN_TYPES:
                     continue
-                part = self.plan(replace(leaf, field=field.name), boost * pattern.boost)
+                part = self.plan(replace(leaf, field=field.name), multiplied(boost, pattern.boost))
                 parts.append(part)
         if query.combine == "sum":
             return some(tuple(parts), 1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from index.query import ast
+from index.query.boosts import multiplied
 
 Chars = Sequence[tuple[str, bool]]
 """Characters of a term, each with whether a backslash stood before it."""
@@ -25,7 +26,7 @@ _Leaf = (
 def over(fields: tuple[ast.FieldPattern, ...], leaf: _Leaf) -> ast.Query:
     """Ask `leaf` of the fields; of one plain field directly."""
     if len(fields) == 1 and "*" not in fields[0].pattern:
-        return replace(leaf, field=fields[0].pattern, boost=leaf.boost * fields[0].boost)
+        return replace(leaf, field=fields[0].pattern, boost=multiplied(leaf.boost, fields[0].boost))
     if any("*" in field.pattern for field in fields):
         leaf = replace(leaf, lenient=True)
     return ast.OverFields(fields, leaf)
@@ -95,4 +96,4 @@ def refined(
 
 
 def boosted(query: ast.Query, boost: float) -> ast.Query:
-    return query if boost == 1.0 else replace(query, boost=query.boost * boost)
+    return query if boost == 1.0 else replace(query, boost=multiplied(query.boost, boost))

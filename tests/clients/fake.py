@@ -20,6 +20,8 @@ class FakeServer:
         self.scripts: list[Script] = []
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.subscriptions: list[dict[str, Any]] = []
+        self.refusal: str | None = None
+        """Why there is no such index; None: nothing is said."""
         self.url = ""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -34,7 +36,10 @@ class FakeServer:
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         if not self.scripts:
-            raise web.HTTPNotFound
+            if self.refusal is None:
+                raise web.HTTPNotFound
+            error = {"type": "index_not_found_exception", "reason": self.refusal}
+            return web.json_response({"error": error, "status": 404}, status=404)
         script = self.scripts.pop(0)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -68,6 +73,16 @@ def send(*messages: dict[str, Any]) -> Script:
         for message in messages:
             await socket.send_json(message)
         await socket.close(code=1001)
+
+    return script
+
+
+def send_and_wait(message: dict[str, Any]) -> Script:
+    """Return a connection that sends a message, and then waits for its client to go."""
+
+    async def script(socket: web.WebSocketResponse, _subscription: dict[str, Any]) -> None:
+        await socket.send_json(message)
+        await socket.receive()
 
     return script
 

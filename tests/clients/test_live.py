@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 from contextlib import aclosing
 
 import pytest
@@ -16,7 +18,7 @@ from tailrace_client import (
     Q,
     Snapshot,
 )
-from tests.clients.fake import FakeServer, hit, send, snapshot
+from tests.clients.fake import FakeServer, hit, send, send_and_wait, snapshot
 
 
 async def take(server: FakeServer, n: int, **options: object) -> list[Event]:
@@ -131,3 +133,42 @@ async def test_leaving_the_loop_closes_the_socket(server: FakeServer) -> None:
     server.scripts = [script]
     await take(server, 1)
     assert closed == [1000]
+
+
+async def test_a_missing_index_raises_the_servers_reason(server: FakeServer) -> None:
+    server.refusal = "no such index [a]"
+    with pytest.raises(NotFoundError, match=r"index_not_found_exception: no such index \[a\]"):
+        await take(server, 1)
+
+
+async def test_hits_of_a_snapshot_name_their_index(server: FakeServer) -> None:
+    first = {"_id": "9", "_score": 3.0, "_source": {}}
+    server.scripts = [send(snapshot("0-1", first))]
+    [event] = await take(server, 1, snapshot=5)
+    assert isinstance(event, Snapshot)
+    assert [found.index for found in event.hits] == ["a"]
+
+
+async def test_closing_the_client_ends_its_live_queries(server: FakeServer) -> None:
+    server.scripts = [send_and_wait(hit("1", "0-1"))]
+    client = AsyncClient(server.url)
+    live = client.live("a", "x")
+    await anext(live)
+    await client.close()
+    assert [event async for event in live] == []
+    assert len(server.subscriptions) == 1
+
+
+async def test_an_abandoned_iteration_leaves_no_session_open(server: FakeServer) -> None:
+    complaints: list[str] = []
+
+    async def abandon() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        async for _ in AsyncClient(server.url).live("a", "x"):
+            break
+
+    server.scripts = [send_and_wait(hit("1", "0-1"))]
+    await asyncio.to_thread(asyncio.run, abandon())
+    gc.collect()
+    assert complaints == []

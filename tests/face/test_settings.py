@@ -226,3 +226,14 @@ def test_index_names_are_those_that_the_node_takes(layers: Layers, name: str) ->
         assert "expected an index name" in layers.error(**flags)
     else:
         assert list(layers.load(**flags).settings.indexes) == [name]
+
+
+@pytest.mark.parametrize("bootstrap", ["k", "k:9092,other", "k:0", "k:99999", ":9092", "::1"])
+def test_a_kafka_server_without_a_port_is_refused(layers: Layers, bootstrap: str) -> None:
+    toml = f'[indexes.a.source]\ntype = "kafka"\nbootstrap = "{bootstrap}"\n'
+    assert "indexes.a.source.bootstrap" in layers.error(toml)
+
+
+def test_kafka_servers_may_be_several_and_ipv6(layers: Layers) -> None:
+    toml = '[indexes.a.source]\ntype = "kafka"\nbootstrap = "k-1.x:9092, [::1]:9093"\n'
+    layers.load(toml)

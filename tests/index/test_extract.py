@@ -259,3 +259,15 @@ def test_any_json_is_values_or_a_mapping_error(documents: list[Document]) -> Non
         schema = extractor._ref.current
         assert set(values) <= set(range(len(schema.fields)))
         assert Schema.from_mapping(schema.to_mapping()).to_mapping() == schema.to_mapping()
+
+
+@pytest.mark.parametrize("name", ["_id", "_source", "_score", "_index", "_version", "_id.x"])
+def test_a_metadata_field_at_the_top_is_refused(name: str) -> None:
+    ref = SchemaRef(Schema.from_mapping({}))
+    extractor = Extractor(ref, IndexOptions())
+    with pytest.raises(MappingError, match="is a metadata field and cannot be added inside a doc"):
+        extractor.parse({"title": "a", name: 1})
+    assert ref.current.fields == ()
+    extractor.parse({"user": {name: "deeper is fine"}})
+    with pytest.raises(MappingError, match="is a metadata field"):
+        Schema.from_mapping({"properties": {name: {"type": "keyword"}}})

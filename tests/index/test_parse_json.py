@@ -110,8 +110,12 @@ def test_depth_and_clauses_are_bounded() -> None:
         deep = {"bool": {"must": [deep]}}
     with pytest.raises(InvalidQueryError, match="nested 20 deep"):
         parse_query(deep)
+    terms = [{"term": {"t": i}} for i in range(1025)]
+    parse_query({"bool": {"filter": [{"bool": {"should": terms[:1024]}}]}})
+    with pytest.raises(InvalidQueryError, match=r"\[1024\]\] a query may have 1024 clauses"):
+        parse_query({"bool": {"should": terms}})
     with pytest.raises(InvalidQueryError, match="1024 clauses"):
-        parse_query({"bool": {"should": [{"term": {"t": i}} for i in range(1024)]}})
+        parse_query({"bool": {"should": [{"bool": {}}] * 1025}})
 
 
 def test_an_empty_body_asks_for_ten_of_all() -> None:
@@ -174,3 +178,20 @@ def test_errors_of_the_body_name_the_key(body: Any, message: str) -> None:
     with pytest.raises(InvalidQueryError) as caught:
         parse_search(body)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["explain", "profile", "stored_fields", "stats", "ext"])
+def test_what_would_have_no_effect_is_refused(key: str) -> None:
+    parse_search({key: False})
+    parse_search({key: []})
+    for value in (True, "true", ["title"], {"a": 1}):
+        with pytest.raises(InvalidQueryError, match=rf"\[{key}\] is not supported"):
+            parse_search({key: value})
+
+
+@pytest.mark.parametrize("boost", [-1, 3.5e38, 1e300, "nan", "inf"])
+def test_a_boost_that_scores_cannot_hold_is_refused_by_name(boost: object) -> None:
+    with pytest.raises(InvalidQueryError, match=r"query.match.t.boost\]"):
+        parse_query({"match": {"t": {"query": "a", "boost": boost}}})
+    with pytest.raises(InvalidQueryError, match=r"fields"):
+        parse_query({"multi_match": {"query": "a", "fields": [f"t^{boost}"]}})

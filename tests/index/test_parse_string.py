@@ -118,3 +118,22 @@ def test_simple_strings_never_fail(text: str) -> None:
 )
 def test_simple_strings_mean(text: str, query: ast.Query) -> None:
     assert parse_simple_query_string(text, T) == query
+
+
+@pytest.mark.parametrize(
+    ("text", "at"), [("a AND OR b", 6), ("a && || b", 5), ("(a OR AND b)", 6), ("a OR ) b", 5)]
+)
+def test_an_operator_without_a_clause_names_the_place(text: str, at: int) -> None:
+    with pytest.raises(InvalidQueryError, match=rf"at character {at}: a clause is missing"):
+        parse_query_string(text)
+
+
+def test_a_query_string_has_1024_clauses_at_most() -> None:
+    parse_query_string("(" + "a " * 1024 + ")")
+    with pytest.raises(InvalidQueryError, match="1024 clauses"):
+        parse_query_string("a " * 1025)
+
+
+def test_a_boost_beyond_a_float_is_refused() -> None:
+    with pytest.raises(InvalidQueryError, match=r"at character 2: boost \[9{20}\]"):
+        parse_query_string("a^" + "9" * 400)

@@ -201,3 +201,14 @@ def test_half_a_surrogate_pair_matches_nothing(searcher: Searcher) -> None:
     for kind in ("match", "match_phrase", "term", "prefix", "wildcard"):
         for field in ("title", "tag"):
             assert found(searcher, {kind: {field: "\ud800"}}) == set()
+
+
+@pytest.mark.filterwarnings("error")
+def test_huge_boosts_give_finite_scores(searcher: Searcher) -> None:
+    clause = {"match": {"title": {"query": "quick fox", "boost": 3.4e38}}}
+    everything = {"match_all": {"boost": 3.4e38}}
+    query = {"bool": {"should": [clause] * 50 + [everything] * 50, "boost": 3.4e38}}
+    for body in ({"query": query}, {"query": query, "sort": ["_score"]}):
+        scores = [hit.score for hit in searcher.search(parse_search(body)).hits]
+        assert len(scores) == 5
+        assert all(score is not None and 1e30 < score < 3.4e38 for score in scores)

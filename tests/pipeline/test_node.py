@@ -333,3 +333,26 @@ async def test_a_search_stands_shards_that_come_while_it_looks(docs: Index) -> N
         assert await docs.count(MatchAll()) == 0
     finally:
         del shards[1], shards[2]
+
+
+async def test_an_index_that_lost_its_index_json_keeps_the_node_from_starting(
+    open_node: OpenNode, tmp_path: Path
+) -> None:
+    node = open_node()
+    await node.start()
+    index = await node.create_index("docs")
+    await index.write([WriteOp(Op.UPSERT, "a", b'{"n":1}')])
+    await node.stop()
+    index_json(tmp_path, "docs").unlink()
+    with pytest.raises(StorageError, match=r"docs has segments or a log but no index\.json: put"):
+        await open_node().start()
+
+
+async def test_an_empty_folder_without_index_json_is_passed_over(
+    open_node: OpenNode, tmp_path: Path
+) -> None:
+    (tmp_path / "indexes" / "docs" / "shards" / "0").mkdir(parents=True)
+    node = open_node()
+    await node.start()
+    assert node.indexes == {}
+    await node.stop()

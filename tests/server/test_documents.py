@@ -196,3 +196,12 @@ async def test_a_delete_makes_no_index(client: Client) -> None:
     path = "/nowhere/_doc/1?version=5&version_type=external"
     assert (await client.call("DELETE", path))[0] == 404
     assert (await client.call("GET", "/nowhere"))[0] == 200
+
+
+async def test_a_metadata_field_within_a_document_is_refused(client: Client) -> None:
+    status, answer = await client.call("PUT", "/books/_doc/1", {"_id": "2", "title": "a"})
+    assert status == 400
+    assert "[_id] is a metadata field" in answer["error"]["reason"]
+    lines = b'{"index":{"_id":"1"}}\n{"_source":{}}\n{"index":{"_id":"2"}}\n{"title":"a"}\n'
+    answer = await client.ok("POST", "/books/_bulk", lines)
+    assert [item["index"]["status"] for item in answer["items"]] == [400, 201]

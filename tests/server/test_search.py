@@ -259,3 +259,31 @@ async def wait_counted(books: Client, total: int) -> dict[str, Any]:
                 assert isinstance(series, dict)
                 return series
             await asyncio.sleep(0.01)
+
+
+async def test_explain_and_the_like_are_refused(books: Client) -> None:
+    assert (await books.call("POST", "/books/_search", {"explain": True}))[0] == 400
+    assert (await books.call("GET", "/books/_search?explain=true"))[0] == 400
+    await books.ok("GET", "/books/_search?explain=false")
+    answer = await books.ok("GET", "/books/_validate/query?explain=true&q=fox")
+    assert answer["valid"] is True
+
+
+async def test_stats_of_a_metric(books: Client) -> None:
+    answer = await books.ok("GET", "/books/_stats/docs,merge")
+    assert set(answer["_all"]["total"]) == {"docs", "merges"}
+    assert "store" in (await books.ok("GET", "/books/_stats/_all"))["_all"]["total"]
+    assert (await books.call("GET", "/books/_stats/nonsense"))[0] == 400
+
+
+async def test_json_may_be_as_deep_as_the_page_says(books: Client) -> None:
+    query: dict[str, Any] = {"term": {"tags": "fast"}}
+    for _ in range(9):
+        query = {"bool": {"must": [query]}}
+    await books.ok("POST", "/books/_search", {"query": query})
+    deeper = {"query": {"bool": {"must": [query]}}}
+    assert (await books.call("POST", "/books/_search", deeper))[0] == 400
+    query = {"term": {"tags": "fast"}}
+    for _ in range(14):
+        query = {"bool": {"must": query}}
+    await books.ok("POST", "/books/_search", {"query": query})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -43,6 +44,7 @@ class AsyncClient:
         self._url = url.rstrip("/")
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._open_session: aiohttp.ClientSession | None = None
+        self._live_sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -56,6 +58,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
+        """End every live query, and close all connections."""
+        for session in list(self._live_sessions):
+            await session.close()
         if self._open_session is not None:
             await self._open_session.close()
             self._open_session = None
@@ -162,15 +167,21 @@ class AsyncClient:
         Subscribes when the first event is asked for; with `snapshot=N` a Snapshot of the N best
         hits is that first event, and whatever comes later is told.
         Connects again by itself and goes on behind the last event. Close the iterator, or leave
-        the task that reads it, to end it.
+        the task that reads it, or close the client, to end it.
         """
-        state = LiveState(to_query(query), snapshot=snapshot, after=after)
-        return follow(self._session, self._to_url(f"{_names(index)}/_live"), state)
+        state = LiveState(to_query(query), index=index, snapshot=snapshot, after=after)
+        return follow(self._live_session, self._to_url(f"{_names(index)}/_live"), state)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._open_session is None:
             self._open_session = aiohttp.ClientSession()
         return self._open_session
+
+    def _live_session(self) -> aiohttp.ClientSession:
+        """Return a session that the iterator closes: it may be left after the client is."""
+        session = aiohttp.ClientSession()
+        self._live_sessions.add(session)
+        return session
 
     def _to_url(self, path: str) -> URL:
         return URL(f"{self._url}/{path}", encoded=True)

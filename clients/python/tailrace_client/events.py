@@ -61,8 +61,11 @@ class LiveState:
     None for one that was given out before or tells nothing.
     """
 
-    def __init__(self, query: Mapping[str, Any], *, snapshot: int, after: str | None) -> None:
+    def __init__(
+        self, query: Mapping[str, Any], *, index: str = "", snapshot: int, after: str | None
+    ) -> None:
         self._query = query
+        self._index = index
         self._snapshot = snapshot
         self._token = after
         self._is_wanted = snapshot > 0
@@ -112,7 +115,7 @@ class LiveState:
         is_gap, self._is_gap = self._is_gap, False
         if not (is_wanted or is_gap):
             return None
-        hits = [to_hit(hit) for hit in message["hits"]]
+        hits = [to_hit({"_index": self._index, **hit}) for hit in message["hits"]]
         return Snapshot(hits, _to_total(message.get("total")), token, is_gap)
 
     def _is_new(self, kind: str, message: Mapping[str, Any], token: str) -> bool:
