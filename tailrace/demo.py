@@ -43,6 +43,8 @@ MAPPINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+
 
 class DemoError(TailraceError):
     """A part of the demo did not start, or ended by itself."""
@@ -55,7 +57,10 @@ def run_demo(*, port: str | None, rate: float) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        # An interrupt between making the folder and owning it would leave it behind.
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         with tempfile.TemporaryDirectory(prefix="tailrace-demo-") as data:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
             return _run(Path(data), port, rate)
     except KeyboardInterrupt:
         return 0  # before the server took over the signals; everything is undone all the same

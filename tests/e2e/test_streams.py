@@ -183,10 +183,11 @@ async def check_union(servers: list[Server], topic: str, changes: list[Change]) 
     check_same(union, fold(changes))
 
 
+@pytest.mark.parametrize("name", ["rustsec", "pypa"])
 async def test_two_servers_of_a_group_hand_partitions_over(
-    tmp_path: Path, apache_broker: Broker
+    tmp_path: Path, apache_broker: Broker, name: str
 ) -> None:
-    stream = load("pypa")
+    stream = load(name)
     topic = await apache_broker.create_topic(stream.name)
     parts = split(stream.changes, 5)
     first_data, second_data = tmp_path / "first" / "data", tmp_path / "second" / "data"
