@@ -144,7 +144,11 @@ class Batch:
 
     def _tombstone(self, key: bytes) -> int:
         """Return the highest version at which the key was deleted by a versioned delete, or -1."""
-        return max(tombstones.get(key, -1) for tombstones in self._tombstones)
+        newest = -1
+        for tombstones in self._tombstones:
+            if tombstones:  # nearly always there is not one, and this runs for every new key
+                newest = max(newest, tombstones.get(key, -1))
+        return newest
 
     def _current_version(self, key: bytes) -> int:
         """Return the version of the live document of this key, or -1."""
