@@ -46,4 +46,5 @@ lock: $(VENV)/dev.stamp  ## pin the newest allowed versions again
 
 clean:  ## remove the environment and what tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf index/kernels/compiled
 	find . -name __pycache__ -prune -exec rm -rf {} +

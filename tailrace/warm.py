@@ -7,6 +7,8 @@ import pkgutil
 import sys
 import time
 
+from index.kernels.cache import mark_complete
+
 QUIET_S = 1.0  # a warm start says nothing
 
 
@@ -26,6 +28,7 @@ def warm_kernels() -> float:
             is_shown = True
             _show(f"compiling kernels, once per installation: {done + 1}/{len(names)} ({name})")
         importlib.import_module(f"index.kernels.{name}")
+        mark_complete(name)
     if is_shown:
         _show(f"kernels compiled in {time.monotonic() - began:.0f} s", end="\n")
     return time.monotonic() - began
