@@ -15,8 +15,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
+from types import FunctionType
 
 import numba
 from numba.core import caching
@@ -27,7 +28,7 @@ _PACKAGE = "index.kernels"
 _COMPLETE = "complete"
 
 
-@lru_cache(maxsize=None)
+@cache
 def source_hash(module: str) -> str:
     """Return a short hash of numba's version, a kernel module's source, and those it imports."""
     digest = hashlib.sha256(numba.__version__.encode())
@@ -65,7 +66,7 @@ def _target() -> str:
     return repr(cpu_target.target_context.codegen().magic_tuple())
 
 
-@lru_cache(maxsize=None)
+@cache
 def cache_folder(module: str) -> Path:
     """Return where a module's compiled kernels are, or will be written."""
     name = f"{module}-{source_hash(module)}"
@@ -121,10 +122,10 @@ class KernelLocator(caching._CacheLocator):  # type: ignore[misc]
         return str(self._line)
 
     @classmethod
-    def from_function(cls, function: object, path: str) -> KernelLocator | None:
+    def from_function(cls, function: FunctionType, path: str) -> KernelLocator | None:
         if Path(path).parent != _HERE:
             return None
-        return cls(Path(path).stem, function.__code__.co_firstlineno)  # type: ignore[attr-defined]
+        return cls(Path(path).stem, function.__code__.co_firstlineno)
 
 
 def install() -> None:
