@@ -14,7 +14,7 @@ import numpy.typing as npt
 from index.kernels.bits import count_bits, list_bits
 from index.query import ast
 from index.query.ast import Scalar
-from index.query.disjunction import NEVER, any_of_terms, best_of_terms
+from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.highlight import highlight_source
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
@@ -24,8 +24,9 @@ from index.query.rewrite import Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
+from index.query.terms_search import NEVER, Question, ask, question_of
 from index.reader import U32, View
-from index.schema import Schema
+from index.schema import Field, Schema
 
 _SCORE_FALLING = SortKey("_score", "desc")
 
@@ -62,6 +63,10 @@ class Searcher:
 
         Raises: InvalidQueryError, InvalidRequestError.
         """
+        if request.is_plain:
+            found = question_of(request.query, self.schema)
+            if found is not None:
+                return self._best_of_terms(*found, request)
         plan = self._plan(request.query)
         if request.post_filter is not None:
             only = self._plan(request.post_filter)
@@ -71,6 +76,22 @@ class Searcher:
             not request.sort or (len(request.sort) == 1 and request.sort[0] == _SCORE_FALLING)
         )
         return self._by_score(plan, request) if is_by_score else self._by_keys(plan, request)
+
+    def _best_of_terms(
+        self, field: Field, question: Question, request: SearchRequest
+    ) -> SearchResult:
+        wanted = request.track_total_hits
+        limit = (NEVER if wanted else -1) if isinstance(wanted, bool) else wanted
+        k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
+        total, scores, docs = ask(field, question, self._statistics, request.query.boost, k, limit)
+        hits = [
+            Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
+            for doc, score in zip(docs, scores, strict=True)
+        ]
+        best = scores[0] if scores else None
+        if limit >= 0 and total > limit:
+            return SearchResult(limit, "gte", best, hits[request.from_ :])
+        return SearchResult(max(total, 0), "eq", best, hits[request.from_ :])
 
     def _plan(self, query: ast.Query, within: DocsLeaf | None = None) -> Plan:
         return Rewriter(self.schema, self._statistics, self.now_ms, within).plan(query)

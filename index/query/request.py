@@ -92,3 +92,13 @@ class SearchRequest:
     timeout_s: float | None = None
     version: bool = False
     seq_no_primary_term: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the hits are the best by score of all that match."""
+        return (
+            not self.sort
+            and self.search_after is None
+            and self.min_score is None
+            and self.post_filter is None
+        )
