@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.corpus import MAPPING, Item
 from bench.queries import Query
@@ -47,10 +47,15 @@ class TailraceEngine:
         self._job: tuple[Job, Future[None]] | None = None
         self._offset = max(self.engine.next_offset, 0)
 
-    def take(self, items: list[Item], batch_docs: int = BATCH_DOCS) -> None:
+    def take(
+        self,
+        items: list[Item],
+        batch_docs: int = BATCH_DOCS,
+        merges: Literal["due", "never"] = "due",
+    ) -> None:
         for first in range(0, len(items), batch_docs):
             self.apply(items[first : first + batch_docs])
-            self.maintain()
+            self.maintain(merges)
 
     def apply(self, items: list[Item]) -> None:
         """Make some documents searchable."""
@@ -62,13 +67,13 @@ class TailraceEngine:
         applied = self.engine.apply(events, self._offset)
         assert not applied.rejected, applied.rejected[0]
 
-    def maintain(self) -> None:
+    def maintain(self, merges: Literal["due", "never"] = "due") -> None:
         """Begin a flush or a merge that is due, unless one is running."""
         if self._job is not None and not self._job[1].done():
             return
         self._install()
         job = self.engine.plan_flush() if self.engine.is_memtable_full() else None
-        self._start(job or self.engine.plan_merge())
+        self._start(job or (self.engine.plan_merge() if merges == "due" else None))
 
     def _start(self, job: Job | None) -> None:
         if job is not None:
@@ -137,6 +142,8 @@ def body_of(query: Query) -> dict[str, Any]:
 
 def _clause(query: Query) -> dict[str, Any]:
     first = query.words[0]
+    if query.kind == "match_all":
+        return {"match_all": {}}
     if query.kind == "term":
         return {"term": {FIELD: first}}
     if query.kind in ("or", "text"):
@@ -231,6 +238,8 @@ class TantivyEngine:
         occur = self._tantivy.Occur
         schema, words = self.schema, query.words
         first = words[0]
+        if query.kind == "match_all":
+            return make.all_query
         if query.kind == "term":
             return lambda: make.term_query(schema, FIELD, first)
         if query.kind in ("or", "and"):

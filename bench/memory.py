@@ -19,6 +19,7 @@ from bench.corpus import Item
 from bench.engines import TailraceEngine
 from bench.goals import Scores
 from bench.tables import Table
+from bench.workspace import Workspace
 
 CHUNK_DOCS = 2_000
 MB = 1e6
@@ -66,6 +67,16 @@ def measure(n_docs: int, target: Path, folder: Path | None) -> dict[str, int]:
         "raw": raw,
         "disk": disk,
     }
+
+
+def run_memory(space: Workspace) -> list[Table]:
+    """Return the table of memory, measured in a process of its own."""
+    folder = space.corpus.folder
+    rest = [str(folder)] if folder is not None else []
+    command = [sys.executable, "-m", "bench.memory", str(space.corpus.n_docs)]
+    command += [str(space.folder / "memory"), *rest]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [memory_table(json.loads(done.stdout), space.corpus.n_docs, space.scores)]
 
 
 def memory_table(sizes: dict[str, int], n_docs: int, scores: Scores) -> Table:

@@ -18,7 +18,17 @@ N_WORDS_OF_BAND = 4_000
 WORD = re.compile(r"[a-z0-9]+")
 
 Kind = Literal[
-    "term", "or", "and", "phrase", "prefix", "wildcard", "regexp", "fuzzy", "range", "text"
+    "match_all",
+    "term",
+    "or",
+    "and",
+    "phrase",
+    "prefix",
+    "wildcard",
+    "regexp",
+    "fuzzy",
+    "range",
+    "text",
 ]
 
 

@@ -9,11 +9,8 @@ Figures of different runs or machines compare badly; the ratios within one run a
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,8 +18,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.corpus import Corpus
-from bench.goals import Scores
+from bench.indexing import run_indexing
+from bench.memory import run_memory
+from bench.merging import run_merging
+from bench.searching import run_queries
+from bench.sizes import run_sizes
+from bench.streaming import run_streaming
 from bench.tables import Table
+from bench.visible import run_visible
+from bench.workspace import Workspace
 
 DEFAULT_DOCS = 500_000
 DEFAULT_OUT = Path("docs/benchmarks.md")
@@ -34,7 +38,7 @@ and with what else it does. A ratio above 1 is Tailrace ahead.
 
 """
 
-Part = Callable[[Corpus, Path, Scores], list[Table]]
+Part = Callable[[Workspace], list[Table]]
 
 
 def main() -> int:
@@ -44,18 +48,18 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", metavar="PART")
     parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    corpus = Corpus(arguments.data, arguments.docs)
     began = time.monotonic()
     tables: list[Table] = []
-    scores = Scores()
-    for name in arguments.only or PARTS:
-        with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as target:
-            for table in PARTS[name](corpus, Path(target), scores):
+    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as folder:
+        space = Workspace.of(arguments.data, arguments.docs, Path(folder))
+        for name in arguments.only or DEFAULT_PARTS:
+            for table in PARTS[name](space):
                 print(table.to_markdown(), flush=True)
                 tables.append(table)
-    print(scores.to_markdown())
-    page = HEADING + _describe_run(corpus, time.monotonic() - began)
-    page += f"\n## Goals\n\n{scores.to_markdown()}\n"
+    scores = space.scores.to_markdown()
+    print(scores)
+    page = HEADING + _describe_run(space.corpus, time.monotonic() - began)
+    page += f"\n## Goals\n\n{scores}\n"
     page += "\n".join(table.to_markdown() for table in tables)
     out = arguments.out or (None if arguments.only else DEFAULT_OUT)
     if out is not None:
@@ -64,32 +68,17 @@ def main() -> int:
     return 0
 
 
-def _run_queries(corpus: Corpus, target: Path, scores: Scores) -> list[Table]:
-    from bench.searching import run_queries
-
-    return run_queries(corpus, target, scores)
-
-
-def _run_streaming(corpus: Corpus, target: Path, scores: Scores) -> list[Table]:
-    from bench.streaming import run_streaming
-
-    return run_streaming(corpus, target, scores)
-
-
-def _run_memory(corpus: Corpus, target: Path, scores: Scores) -> list[Table]:
-    from bench.memory import memory_table
-
-    rest = [str(corpus.folder)] if corpus.folder is not None else []
-    command = [sys.executable, "-m", "bench.memory", str(corpus.n_docs), str(target / "index")]
-    done = subprocess.run([*command, *rest], stdout=subprocess.PIPE, text=True, check=True)
-    return [memory_table(json.loads(done.stdout), corpus.n_docs, scores)]
-
-
 PARTS: dict[str, Part] = {
-    "queries": _run_queries,
-    "streaming": _run_streaming,
-    "memory": _run_memory,
+    "queries": run_queries,
+    "sizes": run_sizes,
+    "indexing": run_indexing,
+    "visible": run_visible,
+    "merge": run_merging,
+    "streaming": run_streaming,
+    "memory": run_memory,
 }
+BY_HAND = ("growth",)
+DEFAULT_PARTS = [name for name in PARTS if name not in BY_HAND]
 
 
 def _describe_run(corpus: Corpus, seconds: float) -> str:

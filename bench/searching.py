@@ -5,19 +5,19 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.corpus import LEAN, Corpus, questions
+from bench.corpus import Corpus, questions
 from bench.engines import NUMBER, TailraceEngine, TantivyEngine, plain, seconds_of
 from bench.goals import Scores
-from bench.layouts import Layout, build_live, build_single
+from bench.layouts import Layout
 from bench.progress import say
 from bench.python_cost import python_cost
 from bench.queries import Query, QueryClass, choose_words, make_classes
 from bench.tables import Table, geometric_mean, in_us, percentile
+from bench.workspace import Workspace
 from index.errors import InvalidQueryError
 
 ROUNDS = 5
@@ -62,13 +62,13 @@ class Outcome(NamedTuple):
         return self.theirs.p99 / self.ours.p99
 
 
-def run_queries(corpus: Corpus, folder: Path, scores: Scores) -> list[Table]:
+def run_queries(space: Workspace) -> list[Table]:
     """Return the tables of all query classes, in both layouts."""
-    corpus = Corpus(corpus.folder, corpus.n_docs, LEAN)
+    scores = space.scores
     tables = []
-    for build in (build_single, build_live):
-        layout = build(corpus, folder)
-        classes = _classes(corpus, layout.theirs)
+    for name in ("single", "live"):
+        layout = space.single if name == "single" else space.live
+        classes = _classes(space.corpus, layout.theirs)
         gc.collect()
         gc.freeze()
         for mode in MODES:
@@ -78,10 +78,9 @@ def run_queries(corpus: Corpus, folder: Path, scores: Scores) -> list[Table]:
                 if (outcome := run_class(query_class, layout, mode)) is not None
             ]
             tables.append(query_table(layout, mode, outcomes, scores))
-        if layout.name == "single segment":
+        if name == "single":
             low = next(each for each in classes if each.name == "term low")
             tables.append(_python_table(low.queries, layout.ours, scores))
-        layout.ours.close()
         gc.unfreeze()
     return tables
 

@@ -16,6 +16,7 @@ import uvloop
 from bench.corpus import MAPPING, Corpus
 from bench.goals import Scores
 from bench.tables import Table, in_ms, percentile
+from bench.workspace import Workspace
 from consumers.mock_kafka import MockBrokerProcess
 from index.options import IndexOptions
 from pipeline.applied import AppliedBatch
@@ -71,8 +72,10 @@ class Watch:
                 await self.grown.wait()
 
 
-def run_streaming(corpus: Corpus, data: Path, scores: Scores) -> list[Table]:
+def run_streaming(space: Workspace) -> list[Table]:
     """Return the tables of throughput and freshness."""
+    corpus = Corpus(space.corpus.folder, space.corpus.n_docs)
+    data, scores = space.subfolder("streaming"), space.scores
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         throughput = runner.run(_measure_throughput(corpus, data / "bulk", scores))
         freshness = runner.run(_measure_freshness(corpus, data / "steady", scores))

@@ -51,8 +51,12 @@ def in_ms(seconds: float) -> str:
     return f"{seconds * 1000:.2f} ms"
 
 
-def per_second(count: int, seconds: float) -> str:
+def per_second(count: float, seconds: float) -> str:
     return f"{count / seconds:,.0f}/s"
+
+
+def median(values: Sequence[float]) -> float:
+    return float(np.median(np.array(values)))
 
 
 def in_us(seconds: float) -> str:
