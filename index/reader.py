@@ -98,6 +98,9 @@ class Reader(Protocol):
     def lengths(self, field_no: int) -> U32 | None:
         """Return each document's exact length in tokens; None for a field that is not text here."""
 
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        """Return the exact lengths of some documents only."""
+
     def column(self, field_no: int) -> Column | None:
         """Return the field's values; None for text, or where no document has a value."""
 

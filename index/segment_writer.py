@@ -15,6 +15,7 @@ from index.format import Kind, Section, section
 from index.keys import encode_keys, join_bytes
 from index.lengths import encode_lengths
 from index.options import IndexOptions
+from index.packed import encode_packed
 from index.postings import PostingsWriter
 from index.reader import U8, U32, Column
 from index.stored import PackedSources, encode_sources
@@ -106,10 +107,10 @@ class SegmentWriter:
         yield from self._column_sections()
         yield from encode_keys(*draft.keys())
         offsets = np.ascontiguousarray(draft.offsets(), np.int64)
-        yield section(Kind.OFFSETS, offsets)
+        yield encode_packed(Kind.OFFSETS, offsets)
         versions = np.ascontiguousarray(draft.versions(), np.int64)
         if not np.array_equal(versions, offsets):
-            yield section(Kind.VERSIONS, versions)
+            yield encode_packed(Kind.VERSIONS, versions)
         tombstones = sorted(draft.tombstones().items())
         if tombstones:
             yield from _encode_tombstones(tombstones)
@@ -140,7 +141,7 @@ class SegmentWriter:
             n_present = int(np.bitwise_count(present).sum())
             n_docs = int(np.count_nonzero(lengths))
             self._note(no, "text", n_present, n_docs, int(lengths.sum(dtype=np.int64)))
-            yield section(Kind.LENGTHS, lengths, no)
+            yield encode_packed(Kind.LENGTHS, lengths.astype(np.int64), no)
             yield section(Kind.NORMS, self._norms[no], no)
             yield section(Kind.PRESENT, present, no)
 
