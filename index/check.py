@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from index.columns import counts_of, mask_of
+from index.columns import canonical, counts_of, mask_of, zones_of
 from index.directory import Directory, FsDirectory
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, SUFFIX, Kind, Sections
@@ -201,6 +201,10 @@ def _check_column(
     if not np.array_equal(counts > 0, has):
         yield Kind.PRESENT, field.no, "not the documents that have values"
     values = column.values[has] if column.starts is None else column.values
+    if column.zones is not None and not np.array_equal(
+        column.zones, zones_of(canonical(column, n_docs), n_docs), equal_nan=column.kind == "f64"
+    ):
+        yield Kind.ZONES, field.no, "not the least and greatest values"
     if column.kind == "ord" and len(values) and int(values.max()) >= field.n_terms:
         yield Kind.VALUES, field.no, f"ordinal {values.max()} of {field.n_terms} terms"
 

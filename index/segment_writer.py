@@ -162,7 +162,7 @@ class SegmentWriter:
             n_docs = int(np.count_nonzero(counts))
             if n_docs:
                 self._note(no, column.kind, n_docs, n_docs, int(counts.sum()))
-                yield from encode_column(no, column)
+                yield from encode_column(no, column, self._n_docs)
 
     def _note(
         self,
