@@ -139,6 +139,10 @@ class MemtableReader:
         state = self.fields.get(field_no)
         return state.lengths[: self.n_docs] if isinstance(state, TextSnapshot) else None
 
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        lengths = self.lengths(field_no)
+        return lengths[doc_ids] if lengths is not None else None
+
     def present(self, field_no: int) -> U64 | None:
         state = self.fields.get(field_no)
         return first_bits(state.bits, self.n_docs) if state is not None else None

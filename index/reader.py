@@ -46,6 +46,9 @@ class Column:
     present: U64 | None
     """Bitset of the documents with a value, u64[(n_docs + 63) // 64]; None: all have one."""
     starts: U32 | None
+    zones: np.ndarray | None = None
+    """Of numbers in a segment: the least values of each 1024 documents, then the greatest ones
+    (kernels/zones.py)."""
 
 
 @runtime_checkable
@@ -101,6 +104,9 @@ class Reader(Protocol):
 
     def lengths(self, field_no: int) -> U32 | None:
         """Return each document's exact length in tokens; None for a field that is not text here."""
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        """Return the exact lengths of some documents only."""
 
     def column(self, field_no: int) -> Column | None:
         """Return the field's values; None for text, or where no document has a value."""
