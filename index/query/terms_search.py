@@ -11,7 +11,6 @@ from functools import lru_cache
 import numpy as np
 
 from index.kernels import best_terms as kernels
-from index.kernels.lookup import PADDING
 from index.query import ast
 from index.query.rewrite import analyze
 from index.query.statistics import Statistics, address
@@ -25,7 +24,6 @@ NEVER = 1 << 62
 GO_ON = np.zeros(1, np.int64)
 """A stop cell that nobody sets."""
 
-_PADDING = bytes(PADDING)
 _BOOST = slice(kernels.BOOST, kernels.PART + 1)
 
 
@@ -35,7 +33,7 @@ class Question:
     __slots__ = ("row", "text")
 
     def __init__(self, how: int, terms: tuple[bytes, ...], places: tuple[int, ...]) -> None:
-        self.text = b"".join(terms) + _PADDING
+        self.text = np.frombuffer(bytearray(b"".join(terms)), np.uint8)
         ends = np.cumsum([len(term) for term in terms])
         self.row = np.zeros(kernels.ENDS + 2 * len(terms), np.int64)
         self.row[kernels.HOW] = how
