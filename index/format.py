@@ -28,7 +28,7 @@ from index.reader import U8
 
 SUFFIX = ".seg"
 MAGIC = b"TAILSEG\x01"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 HEADER = MAGIC + struct.pack("<I", VERSION) + bytes(52)
 _ENTRY = struct.Struct("<IIQQII")

@@ -5,9 +5,11 @@ record). Any other term has ceil(df / 128) blocks. Of each block, in flat arrays
 
   last_docs  u32   its last doc id
   doc_metas  u64   bits 0..39 where it begins in the data; 40..45 bits of a doc id gap;
-                   46..51 bits of a frequency; 52..59 greatest frequency, 255 = that or more
+                   46..51 bits of a frequency
   pos_metas  u64   bits 0..39 where its positions begin; 40..45 bits of a position, 63 = the
-                   term has none; 46..53 least norm byte of its documents, 0 = unknown
+                   term has none; of its document with the greatest BM25 part by the averages of
+                   this segment: 46..53 norm byte, 54..61 frequency, 255 = that or more; 62 set =
+                   no document of the block has a greater frequency or is shorter
 
 Data of a block of n documents: n - 1 gaps (doc id - the one before - 1; before the first
 block is -1; the last document is `last_docs`), then n frequencies - 1. Positions: of each

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from index.bm25 import idf, keyword_part
 from index.kernels import operations as op
 from index.kernels import ranges
 from index.kernels.counting import unite
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
-from index.query.bm25 import idf, keyword_part
 from index.query.statistics import Statistics, TermStats, address
 from index.reader import I64, U32, U64, Column, Reader, bitset
 

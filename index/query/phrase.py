@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from index.bm25 import idf
 from index.kernels import operations as op
 from index.kernels.bits import list_bits
 from index.kernels.phrase import count_exact, count_sloppy
 from index.kernels.rows import LIST
-from index.query.bm25 import idf
 from index.query.leaves import BitsLeaf, DocsLeaf, TermLeaf, united
 from index.query.plan import Every, Leaf, Plan
 from index.query.program import Program

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from index.bm25 import average_length, length_table
 from index.kernels.counting import count_alive
 from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
-from index.query.bm25 import length_table
 from index.reader import I64, FieldStats, View
 
 
@@ -78,7 +78,7 @@ class Statistics:
         field = self._texts.get(field_no)
         if field is None:
             stats = self.field(field_no)
-            table = length_table(stats)
+            table = length_table(average_length(stats))
             norms = tuple(view.reader.norms(field_no) for view in self.views)
             addresses = tuple(0 if array is None else address(array) for array in norms)
             field = TextField(stats, table, address(table), norms, addresses)
