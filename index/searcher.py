@@ -15,6 +15,7 @@ from index.kernels.bits import count_bits, list_bits
 from index.query import ast
 from index.query.ast import Scalar
 from index.query.disjunction import NEVER, any_of_terms, best_of_terms
+from index.query.explain import Explainer, Explanation
 from index.query.highlight import highlight_source
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
@@ -169,6 +170,11 @@ class Searcher:
         is_match[at] = True
         scores[at] = matches.scores
         return is_match, scores
+
+    def explain(self, query: ast.Query, view_no: int, doc_id: int) -> Explanation:
+        """Return why a live document has its score, or does not match."""
+        explainer = Explainer(self.schema, self._statistics, self.now_ms, view_no, doc_id)
+        return explainer.explain(query)
 
     # --- documents -----------------------------------------------------------------------
     def get(self, key: bytes) -> tuple[View, int] | None:

@@ -25,6 +25,9 @@ from index.query.statistics import Statistics
 from index.query.values import keyword_text
 from index.schema import Field, Schema
 
+Notes = dict[int, tuple[Plan, ast.Query]]
+"""id of a plan -> that plan, and the innermost query that it stands for."""
+
 _PATTERN_TYPES = frozenset({"text", "keyword"})
 
 
@@ -32,8 +35,15 @@ class Rewriter:
     """Rewrites one query. `within`: only these documents are asked for."""
 
     def __init__(
-        self, schema: Schema, statistics: Statistics, now_ms: int, within: DocsLeaf | None = None
+        self,
+        schema: Schema,
+        statistics: Statistics,
+        now_ms: int,
+        within: DocsLeaf | None = None,
+        notes: Notes | None = None,
     ) -> None:
+        """`notes`: takes down what each part of the plan stands for."""
+        self._notes = notes
         self._schema = schema
         self._statistics = statistics
         self._within = within
@@ -44,7 +54,10 @@ class Rewriter:
         rewrite = _REWRITES.get(type(query))
         if rewrite is None:
             raise InvalidQueryError(f"query [{type(query).__name__}] is not supported")
-        return rewrite(self, query, multiplied(boost, query.boost))
+        plan = rewrite(self, query, multiplied(boost, query.boost))
+        if self._notes is not None:
+            self._notes.setdefault(id(plan), (plan, query))
+        return plan
 
     # --- all, keys, fields ---------------------------------------------------------------
     def _all(self, query: ast.MatchAll, boost: float) -> Plan:
@@ -238,9 +251,7 @@ class Rewriter:
         required += [(self.plan(part), False) for part in query.filter]
         should = tuple(self.plan(part, boost) for part in query.should)
         excluded = tuple(part for part in map(self.plan, query.must_not) if part is not NOTHING)
-        at_least = 0 if required or not should else 1
-        if query.minimum_should_match is not None:
-            at_least = minimum_should_match(query.minimum_should_match, len(should))
+        at_least = n_needed(query)
         optional = tuple(part for part in should if part is not NOTHING)
         if at_least > 0:
             required.append((some(should, at_least), True))
@@ -253,6 +264,13 @@ class Rewriter:
             part, scores = required[0]
             return part if scores else Constant(part, 0.0)
         return Every(tuple(required), excluded, optional)
+
+
+def n_needed(query: ast.Bool) -> int:
+    """Return how many of the `should` clauses a document needs."""
+    if query.minimum_should_match is not None:
+        return minimum_should_match(query.minimum_should_match, len(query.should))
+    return 1 if query.should and not (query.must or query.filter) else 0
 
 
 @lru_cache(maxsize=1024)
