@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,9 @@ from index.schema import Schema
 
 Describe = Callable[..., str]
 
+_WHOLE = re.compile(
+    r"ConstantScore\(.*\)|\([^()]*\)|\S+:(\"[^\"]*\"(~\d+)?|[\[{(][^\[{()}\]]*[)}\]])"
+)
 NO_DOCUMENT = "MatchNoDocsQuery"
 EVERY_DOCUMENT = "*:*"
 
@@ -81,7 +85,7 @@ def boosted(text: str, boost: float) -> str:
 
 def _is_whole(text: str) -> bool:
     """Return whether a boost behind the text means all of it."""
-    return text[-1] in ')"]}' and " " not in text.split(":", 1)[0]
+    return _WHOLE.fullmatch(text) is not None
 
 
 def _text(term: bytes) -> str:

@@ -90,5 +90,9 @@ class SearchRequest:
     track_scores: bool = False
     min_score: float | None = None
     timeout_s: float | None = None
+    terminate_after: int = 0
+    """Stop looking at a shard once it gave so many documents; 0: never."""
+    explain: bool = False
+    profile: bool = False
     version: bool = False
     seq_no_primary_term: bool = False

@@ -22,6 +22,7 @@ from index.query.phrase import PhraseLeaf, PhraseTerm
 from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
 from index.query.rewrite_terms import TermRewriter
 from index.query.statistics import Statistics
+from index.query.stop import NEVER, Stop, check_stop
 from index.query.values import keyword_text
 from index.schema import Field, Schema
 
@@ -41,16 +42,22 @@ class Rewriter:
         now_ms: int,
         within: DocsLeaf | None = None,
         notes: Notes | None = None,
+        stop: Stop = NEVER,
     ) -> None:
-        """`notes`: takes down what each part of the plan stands for."""
+        """`notes`: takes down what each part of the plan stands for. `stop`: see `plan`."""
         self._notes = notes
+        self._stop = stop
         self._schema = schema
         self._statistics = statistics
         self._within = within
         self._terms = TermRewriter(statistics, now_ms)
 
     def plan(self, query: ast.Query, boost: float = 1.0) -> Plan:
-        """Return the plan of `query`; `boost` is that of the queries around it."""
+        """Return the plan of `query`; `boost` is that of the queries around it.
+
+        Raises: StoppedError once `stop` is set.
+        """
+        check_stop(self._stop)
         rewrite = _REWRITES.get(type(query))
         if rewrite is None:
             raise InvalidQueryError(f"query [{type(query).__name__}] is not supported")
