@@ -5,9 +5,9 @@ Thread rule: any thread. A searcher is immutable; it is cheap to make, so make o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +36,7 @@ from index.schema import Field, Schema
 _SCORE_FALLING = SortKey("_score", "desc")
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, frozen=True):
     view_no: int
     doc_id: int
     score: float | None
@@ -44,8 +44,7 @@ class Hit(NamedTuple):
     sort: tuple[Scalar | None, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(msgspec.Struct, frozen=True):
     total: int
     relation: Literal["eq", "gte"]
     """gte: there are more than `total`, counting stopped at `track_total_hits`."""
@@ -77,7 +76,9 @@ class Searcher:
             result = self._search(request, stop)
         except StoppedError:
             return SearchResult(0, "gte", None, [], timed_out=True)
-        return replace(result, timed_out=True) if stop[0] else result
+        if stop is NEVER or not stop[0]:
+            return result
+        return msgspec.structs.replace(result, timed_out=True)
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
@@ -106,10 +107,12 @@ class Searcher:
             Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
             for doc, score in zip(docs, scores, strict=True)
         ]
+        if request.from_:
+            del hits[: request.from_]
         best = scores[0] if scores else None
-        if limit >= 0 and total > limit:
-            return SearchResult(limit, "gte", best, hits[request.from_ :])
-        return SearchResult(max(total, 0), "eq", best, hits[request.from_ :])
+        if 0 <= limit < total:
+            return SearchResult(limit, "gte", best, hits)
+        return SearchResult(total, "eq", best, hits)
 
     def _plan(self, query: ast.Query, within: DocsLeaf | None = None, stop: Stop = NEVER) -> Plan:
         rewriter = Rewriter(self.schema, self._statistics, self.now_ms, within, stop=stop)
@@ -142,7 +145,7 @@ class Searcher:
             for view_no, doc_id, score in ranked[request.from_ :]
         ]
         result = _result(matches.total, ranked[0][2] if ranked else None, hits, request)
-        return replace(result, terminated_early=True) if is_early else result
+        return msgspec.structs.replace(result, terminated_early=True) if is_early else result
 
     def _by_keys(self, plan: Plan, request: SearchRequest) -> SearchResult:
         keys = [make_key(key, self.schema) for key in request.sort]
