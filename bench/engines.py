@@ -116,10 +116,18 @@ class TailraceEngine:
         engine = self.engine
 
         def search() -> SearchResult:
-            searcher = Searcher(engine.views(), engine.schema.current, 0)
-            return searcher.search(parse_search(body))
+            return Searcher(engine.views(), engine.schema.current, 0).search(parse_search(body))
 
         return search
+
+    def doc_freq(self, word: str) -> int:
+        """Return how many documents have a word."""
+        body = {"query": {"term": {FIELD: word}}}
+        return self.searcher().count(parse_search(body).query)
+
+    def searcher(self) -> Searcher:
+        """Return a snapshot of what is searchable."""
+        return Searcher(self.engine.views(), self.engine.schema.current, 0)
 
     @property
     def n_segments(self) -> int:

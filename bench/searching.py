@@ -138,7 +138,7 @@ def _affordable(works: list[Pair]) -> int:
         for work in pair:
             work()
     cost = float(np.mean([sum(seconds_of(work) for work in pair) for pair in probes]))
-    return max(LEAST_QUERIES, int(CLASS_S / (cost * (ROUNDS + 1))))
+    return min(len(works), max(LEAST_QUERIES, int(CLASS_S / (cost * (ROUNDS + 1)))))
 
 
 def _agree(ours: Callable[[], Any], theirs: Callable[[], Any], is_counted: bool) -> bool:
