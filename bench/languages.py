@@ -163,7 +163,7 @@ def _queries(items: list[Item], folder: Path, data: Path) -> Table:
         "Languages: queries",
         f"`match` top-10 of {N_QUERIES} questions each (queries-miracl) over the mix, "
         f"{len(items):,} documents in one segment; p50 / p99. tantivy-py: words between spaces.",
-        ["", "queries", "Tailrace", "tantivy-py", "ratio p50", "ratio p99"],
+        ["", "queries", "Tailrace", "tantivy-py", "ratio p50", "ratio p99", "as many hits"],
     )
     for language, code in zip(SOURCES, CODES, strict=True):
         asked = questions(data, N_QUERIES, "queries-miracl.tsv.zst", code)
@@ -183,4 +183,5 @@ def _cells(outcome: Outcome) -> list[str]:
         f"{in_us(outcome.theirs.p50)} / {in_us(outcome.theirs.p99)}",
         f"{outcome.p50:.2f}",
         f"{outcome.p99:.2f}",
+        f"{outcome.agreed:.0%}",
     ]
