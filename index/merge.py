@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from index.columns import DTYPES, ColumnKind, Mask, bits_of, counts_of, mask_of
-from index.draft import TermChunk
+from index.draft import EncodedTerms
 from index.errors import CorruptionError
 from index.format import Kind
 from index.kernels.columns import renumber
 from index.options import IndexOptions
 from index.reader import I64, U8, U32, U64, Column
 from index.segment import Segment
-from index.stored import Frame
+from index.stored import Frames
 from index.term_walk import NO_ORDINAL, TermWalk
 
 SMALLEST_TIER_BYTES = 1 << 20
@@ -77,7 +77,7 @@ class MergeDraft:
     Thread rule: one thread.
 
     Memory is bounded by a chunk, the keys and some ten bytes a document, and 4 a keyword term;
-    postings and sources pass through. Invariant: columns are asked for after `term_chunks` is
+    postings and sources pass through. Invariant: columns are asked for after `encoded_terms` is
     exhausted, because only then the ordinals are known.
     """
 
@@ -112,11 +112,16 @@ class MergeDraft:
         return self._n_docs
 
     # --- terms -------------------------------------------------------------------------
-    def term_chunks(self) -> Iterator[TermChunk]:
-        """Raises: CorruptionError where an input cannot be read."""
+    def encoded_terms(self, impacts: I64) -> Iterator[EncodedTerms]:
+        """See `segment_writer.StreamedDraft`. Raises: CorruptionError where an input cannot be
+        read."""
         if not self._segments:
             return
-        walk = TermWalk(self._segments, self.doc_maps, self._ordinals)
+        doc_maps = [
+            None if kept.all() else doc_map
+            for kept, doc_map in zip(self._kept, self.doc_maps, strict=True)
+        ]
+        walk = TermWalk(self._segments, doc_maps, self._n_docs, impacts, self._ordinals)
         while (chunk := walk.next()) is not None:
             yield chunk
 
@@ -220,7 +225,7 @@ class MergeDraft:
             if kept.any():
                 yield from compress(segment.stored.all(), kept.tolist())
 
-    def packed_sources(self) -> Iterator[bytes | Frame]:
+    def packed_sources(self) -> Iterator[bytes | Frames]:
         """See `stored.PackedSources`."""
         for segment, kept in zip(self._segments, self._kept, strict=True):
             yield from segment.stored.packed(kept)

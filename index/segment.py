@@ -28,7 +28,13 @@ from index.options import IndexOptions
 from index.packed import Packed
 from index.postings import Postings
 from index.reader import I64, U8, U32, U64, Column, FieldStats
-from index.segment_writer import FieldInfo, NamedField, SegmentInfo, SegmentWriter
+from index.segment_writer import (
+    FieldInfo,
+    NamedField,
+    SegmentInfo,
+    SegmentWriter,
+    StreamedDraft,
+)
 from index.stored import Stored
 from index.terms import Terms
 
@@ -37,7 +43,7 @@ from index.terms import Terms
 def write_segment(
     directory: Directory,
     name: str,
-    draft: SegmentDraft,
+    draft: SegmentDraft | StreamedDraft,
     fields: Iterable[NamedField],
     options: IndexOptions,
 ) -> SegmentMeta:

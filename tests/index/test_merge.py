@@ -63,8 +63,9 @@ def test_a_merge_is_the_segment_of_all_kept_documents(
         at += 1000
     draft = MergeDraft(segments, keep)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("CHUNK_TERMS", "CHUNK_POSTINGS", "CHUNK_POSITIONS", "CHUNK_BYTES"):
+        for name in ("CHUNK_TERMS", "CHUNK_BLOCKS", "CHUNK_BYTES", "WAITING_POSITIONS"):
             patch.setattr(term_walk, name, room)
+        patch.setattr(term_walk, "CHUNK_DATA", room << 10)
         merged = Segment.open(directory, world.write(directory, "merged.seg", draft))
     direct = world.write(directory, "direct.seg", Offsets(kept, offsets))
     assert contents(merged) == contents(Segment.open(directory, direct))
@@ -129,7 +130,7 @@ def test_a_merge_of_damaged_postings_stops() -> None:
     segment = world.write_and_open(ListDraft(docs))
     segment.postings._owners[1][1] |= np.uint64(1 << 39)
     with pytest.raises(CorruptionError, match="cannot be read"):
-        list(MergeDraft([segment], [None]).term_chunks())
+        list(MergeDraft([segment], [None]).encoded_terms(np.zeros((2, 0), np.int64)))
 
 
 MB = 1 << 20
