@@ -67,6 +67,8 @@ class TermWalk:
             self._describe(number, base)
             base += segment.n_docs if (doc_map := doc_maps[number]) is None else _n_kept(doc_map)
         self._out = np.zeros(repacking.OUT_WIDTH, np.int64)
+        self._scratch = np.zeros(kernels.SCRATCH + k, np.int64)
+        self._pairs = np.zeros(kernels.PAIRS, np.uint32)
         self._waiting = np.empty(WAITING_POSITIONS, np.uint32)
         self._room = 1
         self._make_room()
@@ -138,7 +140,7 @@ class TermWalk:
             self._rows, self._terms, self._postings, self._fields, self._cursors, self._buffers,
             self._impacts, self._n_docs, self._state, out, self._waiting, self._field_nos,
             self._term_starts, self._blob, self._records, self._last_docs, doc_metas, pos_metas,
-            data, positions,
+            data, positions, self._scratch, self._pairs,
         )  # fmt: skip
         n = int(self._state[kernels.N_TERMS])
         n_blocks, n_bytes, n_positions = out[:3].tolist()

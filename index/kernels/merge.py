@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.memory import u8_at, u32_at
+from index.kernels.memory import i64_at, u8_at, u32_at, u64_at
 from index.kernels.postings import P_N_TERMS, term_row
 from index.kernels.repacking import (
     DAMAGED,
@@ -32,7 +32,7 @@ from index.kernels.repacking import (
     single_record,
     write_block,
 )
-from index.kernels.rows import BLOCK, ROW_WIDTH, SIZE
+from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH, SIZE
 from index.kernels.terms import T_ENTRIES, T_SIZE, read_entry
 
 _U32 = np.uint64(32)
@@ -61,6 +61,25 @@ STATE_WIDTH = 5
 MORE, DONE, FULL, NARROW, UNSOUND = range(5)
 """Statuses. FULL: the next term alone is more than the output can hold; NARROW: more positions
 must wait than the queue holds."""
+
+SCRATCH = ROW_WIDTH + CURSOR_WIDTH + QUEUE_WIDTH
+PAIRS = 2 * QUEUE_POSTINGS + BLOCK
+"""Room the kernel works in."""
+
+
+@numba.njit(inline="always")
+def _bare_2d(table):
+    return i64_at(table.ctypes.data, table.size).reshape(table.shape)
+
+
+@numba.njit(inline="always")
+def _bare_u32(array):
+    return u32_at(array.ctypes.data, len(array))
+
+
+@numba.njit(inline="always")
+def _bare_u64(array):
+    return u64_at(array.ctypes.data, len(array))
 
 
 @numba.njit(inline="always")
@@ -135,13 +154,14 @@ def _least_term(segments, fields, cursors, buffers, members):
     "void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, :, ::1], int64[:, ::1],"
     " uint8[:, ::1], int64[:, ::1], int64, int64[::1], int64[::1], uint32[::1], uint32[::1],"
     " int64[::1], uint8[::1], uint64[::1], uint32[::1], uint64[::1], uint64[::1], uint8[::1],"
-    " uint8[::1])",
+    " uint8[::1], int64[::1], uint32[::1])",
     nogil=True,
     cache=True,
 )
 def merge_terms(
     segments, terms, postings, fields, cursors, buffers, impacts, n_docs, state, out, waiting,
     field_nos, term_starts, blob, records, last_docs, doc_metas, pos_metas, data, positions,
+    scratch, pairs,
 ):  # fmt: skip
     """Write the next terms and their postings, encoded, until an output is full or no term is
     left; how many of each is in `state` and `out`, and why it stopped.
@@ -152,15 +172,28 @@ def merge_terms(
 
     Requires: cursors on the first terms; state as the call before left it, zeros and FIELD -1
     at first; `out`: the first three 0, the others raised by what the calls before wrote;
-    records and len(term_starts) - 1 as many as field_nos; `waiting`: the queue of positions.
+    records and len(term_starts) - 1 as many as field_nos; data and positions equally long;
+    `waiting`: the queue of positions; `scratch`: SCRATCH and one a segment; `pairs`: PAIRS.
     """
-    members = np.empty(len(segments), np.int64)
-    row = np.zeros(ROW_WIDTH, np.int64)
-    walk = np.zeros(4, np.int64)
-    queue = np.zeros(QUEUE_WIDTH, np.int64)
-    docs = np.empty(QUEUE_POSTINGS, np.uint32)
-    tfs = np.empty(QUEUE_POSTINGS, np.uint32)
-    gaps = np.empty(BLOCK, np.uint32)
+    # Arrays without an owner: for each one that has an owner, every call and every slice would
+    # count references, and that took more than a third of a merge.
+    segments, terms, postings = _bare_2d(segments), _bare_2d(terms), _bare_2d(postings)
+    fields = i64_at(fields.ctypes.data, fields.size).reshape(fields.shape)
+    cursors, impacts = _bare_2d(cursors), _bare_2d(impacts)
+    buffers = u8_at(buffers.ctypes.data, buffers.size).reshape(buffers.shape)
+    out = i64_at(out.ctypes.data, len(out))
+    waiting, last_docs = _bare_u32(waiting), _bare_u32(last_docs)
+    doc_metas, pos_metas = _bare_u64(doc_metas), _bare_u64(pos_metas)
+    data, positions = u8_at(data.ctypes.data, len(data)), u8_at(positions.ctypes.data, len(data))
+    row = i64_at(scratch.ctypes.data, ROW_WIDTH)
+    walk = i64_at(scratch.ctypes.data + 8 * ROW_WIDTH, CURSOR_WIDTH)
+    queue = i64_at(scratch.ctypes.data + 8 * (ROW_WIDTH + CURSOR_WIDTH), QUEUE_WIDTH)
+    members = i64_at(
+        scratch.ctypes.data + 8 * (ROW_WIDTH + CURSOR_WIDTH + QUEUE_WIDTH), len(segments)
+    )
+    docs = u32_at(pairs.ctypes.data, QUEUE_POSTINGS)
+    tfs = u32_at(pairs.ctypes.data + 4 * QUEUE_POSTINGS, QUEUE_POSTINGS)
+    gaps = u32_at(pairs.ctypes.data + 8 * QUEUE_POSTINGS, BLOCK)
     t = 0
     b = 0
     term_starts[0] = 0
