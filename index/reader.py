@@ -78,6 +78,10 @@ class Reader(Protocol):
     def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
         """Return at most `limit` of the field's terms that are near enough, in any order."""
 
+    def describe(self, field_no: int, row: I64) -> None:
+        """Fill `row` (i64[FIELD_WIDTH], zeros; kernels/lookup.py) so that kernels find the field's
+        terms, all but ALIVE and SLACK. A field that no document has: `row` stays as it is."""
+
     # --- postings ----------------------------------------------------------------------
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` (i64[ROW_WIDTH]) so that kernels can walk the term's postings. The memory

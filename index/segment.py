@@ -22,6 +22,7 @@ from index.directory import Directory
 from index.draft import SegmentDraft
 from index.errors import CorruptionError, StorageError
 from index.format import Kind, Sections, SegmentFile
+from index.kernels import lookup
 from index.keys import Keys
 from index.manifest import SegmentMeta as SegmentMeta
 from index.options import IndexOptions
@@ -152,6 +153,17 @@ class Segment:
         return self._field_nos
 
     # --- fields ------------------------------------------------------------------------
+    def describe(self, field_no: int, row: I64) -> None:
+        place = self.terms.fields.get(field_no)
+        if place is None:
+            return
+        norms = self._norms.get(field_no)
+        row[: lookup.POSTINGS + 1] = (
+            lookup.SEGMENT, self._n_docs, 0, 0 if norms is None else norms.ctypes.data, 0, field_no,
+            self.terms.row.ctypes.data, place.first_block, place.n_terms, place.first,
+            self.postings.row.ctypes.data,
+        )  # fmt: skip
+
     def field_stats(self, field_no: int) -> FieldStats:
         return self._stats.get(field_no, FieldStats(0, 0))
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import load_word, prefetch
 from index.kernels.memory import u8_at, u32_at
 from index.kernels.packed import N_ADDRESS, N_COUNT, N_SIZE, PACKED_WIDTH, read_number
-from index.kernels.addresses import load_word, prefetch
 
 K_SLOTS, K_N_SLOTS, K_BLOB, K_SIZE, K_STARTS, K_STARTS_SIZE, K_N_DOCS = range(7)
 KEYS_WIDTH = 7

@@ -20,9 +20,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import load_word, store_word
 from index.kernels.bits import highest_bit
 from index.kernels.memory import i64_at
-from index.kernels.addresses import load_word, store_word
 
 PACKED_BLOCK = 128
 HEADER = 24

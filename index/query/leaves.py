@@ -66,8 +66,10 @@ class TermLeaf(ConstantLeaf):
         """`scored_doc_freq`: the document frequency that it is scored by, None: its own."""
         self._views = statistics.views
         self._term: TermStats = statistics.term(field_no, term)
+        self.field_no, self.term, self.boost = field_no, term, boost
         stats = statistics.field(field_no)
         doc_freq = self._term.doc_freq if scored_doc_freq is None else scored_doc_freq
+        self.scored_doc_freq = doc_freq
         weight = boost * idf(doc_freq, stats.n_docs)
         self._norms: tuple[int, ...] | None = None
         if is_text:

@@ -12,6 +12,7 @@ from index.kernels.columns import renumber
 from index.reader import Column
 from tests.index.storage_world import bits, bits_set, starts
 
+
 @settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=200))
 def test_a_mask_and_its_bitset_are_the_same_documents(flags: list[bool]) -> None:
