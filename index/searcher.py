@@ -64,7 +64,7 @@ class Searcher:
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
-        self._statistics = Statistics(views)
+        self._statistics = Statistics.of(views)
 
     # --- search --------------------------------------------------------------------------
     def search(self, request: SearchRequest, stop: Stop = NEVER) -> SearchResult:
