@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -104,7 +104,10 @@ class SegmentWriter:
         draft: SegmentDraft | StreamedDraft,
         fields: dict[int, NamedField],
         options: IndexOptions,
+        pace: Callable[[int], None] = lambda n_bytes: None,
     ) -> None:
+        """`pace` is called after each chunk of terms with 0: nothing is written yet."""
+        self._pace = pace
         self._draft = draft
         self._fields = fields
         self._options = options
@@ -161,6 +164,7 @@ class SegmentWriter:
             for encoded in draft.encoded_terms(self._postings.impacts):
                 self._terms.add(encoded)
                 self._postings.add_encoded(encoded)
+                self._pace(0)
             return
         for chunk in draft.term_chunks():
             self._terms.add(chunk)
