@@ -17,7 +17,7 @@ from index.errors import StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.kernels import postings as kernels
 from index.kernels.packing import encode_postings
-from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH
+from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH, SINGLE_POSITION
 from index.reader import I64, U8, U32
 
 _KINDS = (
@@ -122,11 +122,11 @@ class Postings:
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` so that kernels can walk the term's postings."""
         self._check(term_id)
-        if kernels.term_row(self.row, term_id, row) >= 0:
-            row[0] = LIST
-            row[1] = 1
-            row[2] = self._records_at + 8 * term_id
-            row[3] = 0
+        single = kernels.term_row(self.row, term_id, row)
+        if single >= 0:
+            row[: SINGLE_POSITION + 1] = (
+                LIST, 1, self._records_at + 8 * term_id, 0, single >> 32
+            )  # fmt: skip
 
     def doc_freq(self, term_id: int) -> int:
         self._check(term_id)

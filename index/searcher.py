@@ -15,7 +15,6 @@ from index.kernels.bits import count_bits, list_bits
 from index.query import ast
 from index.query.ast import Scalar
 from index.query.describe import describe_plan, describe_query
-from index.query.disjunction import NEVER as NO_LIMIT
 from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
@@ -29,9 +28,11 @@ from index.query.rewrite import Notes, Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
-from index.query.stop import NEVER, Stop, StoppedError
+from index.query.stop import NEVER, Stop, StoppedError, check_stop
+from index.query.terms_search import NEVER as NO_LIMIT
+from index.query.terms_search import Question, ask, question_of
 from index.reader import U32, View
-from index.schema import Schema
+from index.schema import Field, Schema
 
 _SCORE_FALLING = SortKey("_score", "desc")
 
@@ -80,6 +81,11 @@ class Searcher:
         return replace(result, timed_out=True) if stop[0] else result
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
+        if request.is_plain:
+            check_stop(stop)
+            found = question_of(request.query, self.schema)
+            if found is not None:
+                return self._best_of_terms(*found, request, stop)
         plan = self._plan(request.query, stop=stop)
         if request.post_filter is not None:
             only = self._plan(request.post_filter, stop=stop)
@@ -89,6 +95,24 @@ class Searcher:
             not request.sort or (len(request.sort) == 1 and request.sort[0] == _SCORE_FALLING)
         )
         return self._by_score(plan, request) if is_by_score else self._by_keys(plan, request)
+
+    def _best_of_terms(
+        self, field: Field, question: Question, request: SearchRequest, stop: Stop
+    ) -> SearchResult:
+        wanted = request.track_total_hits
+        limit = (NO_LIMIT if wanted else -1) if isinstance(wanted, bool) else wanted
+        k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
+        total, scores, docs = ask(
+            field, question, self._statistics, request.query.boost, k, limit, stop
+        )
+        hits = [
+            Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
+            for doc, score in zip(docs, scores, strict=True)
+        ]
+        best = scores[0] if scores else None
+        if limit >= 0 and total > limit:
+            return SearchResult(limit, "gte", best, hits[request.from_ :])
+        return SearchResult(max(total, 0), "eq", best, hits[request.from_ :])
 
     def _plan(self, query: ast.Query, within: DocsLeaf | None = None, stop: Stop = NEVER) -> Plan:
         rewriter = Rewriter(self.schema, self._statistics, self.now_ms, within, stop=stop)

@@ -16,6 +16,7 @@ from index.format import Kind, Section, section
 from index.keys import encode_keys, join_bytes
 from index.lengths import encode_lengths
 from index.options import IndexOptions
+from index.packed import encode_packed
 from index.postings import PostingsWriter
 from index.reader import U8, U32, Column, FieldStats
 from index.stored import PackedSources, encode_sources
@@ -112,10 +113,10 @@ class SegmentWriter:
         yield from self._column_sections()
         yield from encode_keys(*draft.keys())
         offsets = np.ascontiguousarray(draft.offsets(), np.int64)
-        yield section(Kind.OFFSETS, offsets)
+        yield encode_packed(Kind.OFFSETS, offsets)
         versions = np.ascontiguousarray(draft.versions(), np.int64)
         if not np.array_equal(versions, offsets):
-            yield section(Kind.VERSIONS, versions)
+            yield encode_packed(Kind.VERSIONS, versions)
         tombstones = sorted(draft.tombstones().items())
         if tombstones:
             yield from _encode_tombstones(tombstones)
@@ -145,7 +146,7 @@ class SegmentWriter:
             lengths = self._lengths_of(no)
             n_present = int(np.bitwise_count(present).sum())
             self._note(no, "text", n_present, *_stats_of(lengths))
-            yield section(Kind.LENGTHS, lengths, no)
+            yield encode_packed(Kind.LENGTHS, lengths.astype(np.int64), no)
             yield section(Kind.NORMS, self._norms[no], no)
             yield section(Kind.PRESENT, present, no)
 
@@ -161,7 +162,7 @@ class SegmentWriter:
             n_docs = int(np.count_nonzero(counts))
             if n_docs:
                 self._note(no, column.kind, n_docs, n_docs, int(counts.sum()))
-                yield from encode_column(no, column)
+                yield from encode_column(no, column, self._n_docs)
 
     def _note(
         self,

@@ -27,7 +27,7 @@ from index.kernels.vocabulary import (
     REMOVED,
     copy_terms,
     fill_slots,
-    find_term,
+    find_spelling,
     intern_tokens,
 )
 from index.reader import I64, U8, U32, U64
@@ -51,8 +51,9 @@ class Terms(NamedTuple):
         """Return the id of a term that has postings, or -1."""
         if len(term) > 0xFFFF or field_no > 0xFFFF:
             return -1
-        text = np.frombuffer(bytearray(term + PADDING), np.uint8)
-        found = find_term(text, len(term), field_no, self.slots, self.records, self.blob, self.n)
+        found = find_spelling(
+            term + PADDING, 0, len(term), field_no, self.slots, self.records, self.blob, self.n
+        )
         return int(found) if found >= 0 and self.chains[found, 0] else -1
 
     def field_no(self, term_id: int) -> int:

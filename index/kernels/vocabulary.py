@@ -185,26 +185,32 @@ def fill_slots(records, n_terms, slots):
 
 
 @numba.njit(
-    "int64(uint8[::1], int64, int64, uint64[::1], uint64[:, ::1], uint8[::1], int64)",
+    types.int64(
+        types.Bytes(types.uint8, 1, "C"), types.int64, types.int64, types.int64,
+        types.uint64[::1], types.uint64[:, ::1], types.uint8[::1], types.int64,
+    ),
     nogil=True,
     cache=True,
-)
-def find_term(text, length, field_no, slots, records, blob, n_terms):
-    """Return the id of the term (field_no, text[:length]) if it is below `n_terms`, else -1.
+)  # fmt: skip
+def find_spelling(text, begin, length, field_no, slots, records, blob, n_terms):
+    """Return the id of the term (field_no, text[begin:begin + length]) if it is below `n_terms`,
+    else -1.
 
-    Requires: length <= 65535 and len(text) >= length + 16.
+    Requires: 16 bytes of `text` after the term.
     """
+    if length > np.int64(_LENGTH) or field_no > np.int64(_LENGTH):
+        return np.int64(-1)
     mask = np.uint64(len(slots) - 1)
     info = (np.uint64(length) << _U16) | np.uint64(field_no)
-    k0 = _word(text, 0, length, 0)
-    k1 = _word(text, 0, length, 8)
-    h = _hash(text, 0, length, k0, k1, info)
+    k0 = _word(text, begin, length, 0)
+    k1 = _word(text, begin, length, 8)
+    h = _hash(text, begin, length, k0, k1, info)
     at = h & mask
     while slots[at] != np.uint64(0):
         slot = slots[at]
         if slot >> _U32 == h >> _U32:
             term = np.int64(slot & _LOW) - 1
-            if term < n_terms and _is_term(records, blob, term, text, 0, length, k0, k1, info):
+            if term < n_terms and _is_term(records, blob, term, text, begin, length, k0, k1, info):
                 return term
         at = (at + _ONE) & mask
     return np.int64(-1)

@@ -266,4 +266,8 @@ def _fill_range(
         owners.append(column.starts)
         starts = address(column.starts)
     values = address(column.values)
-    row[:8] = (kind, n_docs, values, len(column.values), low, high, present, starts)
+    zones = 0
+    if column.zones is not None:
+        owners.append(column.zones)
+        zones = address(column.zones)
+    row[:9] = (kind, n_docs, values, len(column.values), low, high, present, starts, zones)

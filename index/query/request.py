@@ -96,3 +96,14 @@ class SearchRequest:
     profile: bool = False
     version: bool = False
     seq_no_primary_term: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the hits are the best by score of all that match."""
+        return (
+            not self.sort
+            and self.search_after is None
+            and self.min_score is None
+            and self.post_filter is None
+            and not self.terminate_after
+        )

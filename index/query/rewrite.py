@@ -195,7 +195,7 @@ class Rewriter:
         return AllLeaf(self._statistics, boost) if zero_terms == "all" else NOTHING
 
     def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> tuple[Token, ...]:
-        return _analyze(analyzer or field.query_analyzer, keyword_text(text))
+        return analyze(analyzer or field.query_analyzer, keyword_text(text))
 
     def _term(self, query: ast.Term, boost: float) -> Plan:
         if query.field == "_id":
@@ -281,7 +281,7 @@ def n_needed(query: ast.Bool) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _analyze(analyzer: str, text: str) -> tuple[Token, ...]:
+def analyze(analyzer: str, text: str) -> tuple[Token, ...]:
     """Analyse once what is asked of many fields, or of batch after batch by a standing query."""
     try:
         return tuple(get_analyzer(analyzer).tokens(text))
