@@ -18,7 +18,7 @@ from index.query.describe import describe_plan, describe_query
 from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
-from index.query.highlight import highlight_source
+from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
 from index.query.profile import Clock, Profile, profile_plan
@@ -268,7 +268,7 @@ class Searcher:
         """Return, of each field to highlight that has a match, its fragments."""
         if request.highlight is None:
             return {}
-        return highlight_source(request, self.schema, self.source(hit))
+        return Highlighter(request, self.schema).fragments(self.source(hit))
 
 
 def _result(
