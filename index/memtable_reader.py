@@ -26,6 +26,7 @@ class MemtableReader:
         "_older",
         "_ordinals",
         "_sources",
+        "_table_row",
         "_versions",
         "fields",
         "n_docs",
@@ -54,6 +55,7 @@ class MemtableReader:
         self._doc_of_key = doc_of_key
         self._older = older
         self._ordinals: dict[int, tuple[Column, I64]] = {}
+        self._table_row: I64 | None = None
 
     @property
     def field_nos(self) -> frozenset[int]:
@@ -62,6 +64,12 @@ class MemtableReader:
     # --- terms -------------------------------------------------------------------------
     def find_term(self, field_no: int, term: bytes) -> int:
         return self.terms.find(field_no, term)
+
+    def table_row(self) -> I64:
+        """Return the TABLE row (kernels/term_table.py) by which kernels look terms up here."""
+        if self._table_row is None:
+            self._table_row = self.terms.table_row(self.n_docs)
+        return self._table_row
 
     def term_bytes(self, term_id: int) -> bytes:
         return self.terms.bytes_of(term_id)
@@ -118,13 +126,9 @@ class MemtableReader:
         state = self.fields.get(field_no)
         if state is None:
             return
-        terms = self.terms
         norms = state.norms.ctypes.data if isinstance(state, TextSnapshot) else 0
-        row[: lookup.CHAIN_POOL_SIZE + 1] = (
-            lookup.MEMTABLE, self.n_docs, 0, norms, 0, field_no,
-            terms.slots.ctypes.data, len(terms.slots), terms.records.ctypes.data, terms.n,
-            terms.blob.ctypes.data, len(terms.blob), terms.chains.ctypes.data, terms.pool_address,
-            len(terms.pool),
+        row[: lookup.TABLE + 1] = (
+            lookup.MEMTABLE, self.n_docs, 0, norms, 0, field_no, self.table_row().ctypes.data
         )  # fmt: skip
 
     def field_stats(self, field_no: int) -> FieldStats:

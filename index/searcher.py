@@ -29,8 +29,7 @@ from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
 from index.query.stop import NEVER, Stop, StoppedError, check_stop
-from index.query.terms_search import NEVER as NO_LIMIT
-from index.query.terms_search import Question, ask, question_of
+from index.query.terms_search import NO_LIMIT, Question, ask, question_of
 from index.reader import U32, View
 from index.schema import Field, Schema
 
@@ -65,7 +64,7 @@ class Searcher:
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
-        self._statistics = Statistics(views)
+        self._statistics = Statistics.of(views)
 
     # --- search --------------------------------------------------------------------------
     def search(self, request: SearchRequest, stop: Stop = NEVER) -> SearchResult:
@@ -102,9 +101,8 @@ class Searcher:
         wanted = request.track_total_hits
         limit = (NO_LIMIT if wanted else -1) if isinstance(wanted, bool) else wanted
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
-        total, scores, docs = ask(
-            field, question, self._statistics, request.query.boost, k, limit, stop
-        )
+        boost = request.query.boost
+        total, scores, docs = ask(field, question, self._statistics, boost, k, limit, stop)
         hits = [
             Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
             for doc, score in zip(docs, scores, strict=True)

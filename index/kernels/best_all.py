@@ -100,9 +100,9 @@ def _intersect(row, state, cursor, n_docs, docs, tfs, found, n, found_tfs, place
         doc = np.int64(found[i])
         if state[_N] < 0:
             break
-        if state[_N] == 0 or np.int64(docs[state[_N] - 1]) < doc:
-            if not _load_block(row, state, cursor, doc, n_docs, docs, tfs):
-                break
+        is_behind = state[_N] == 0 or np.int64(docs[state[_N] - 1]) < doc
+        if is_behind and not _load_block(row, state, cursor, doc, n_docs, docs, tfs):
+            break
         at = state[_AT]
         size = state[_N]
         # branch-free search: of `left` documents from `at` on the first that is >= doc
@@ -301,7 +301,6 @@ def best_of_all(
             n = decode_docs(row, block, n_docs, found)
             if n == 0:
                 break
-            address, bits = frequencies_of(row, block)
             for i in range(n):
                 places[0, i] = np.uint32((block << 7) | i)
             if scored or mode == TOGETHER:

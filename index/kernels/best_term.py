@@ -99,8 +99,10 @@ def best_of_term(
     """Push the best documents of a term in one view onto the heap; return its new length.
 
     weight, slack: see `postings.bound_of`; norm_address: u8[n_docs], 0: every document scores
-    `weight`; table_address: f32[256]; filters: see `filters.passes`; alive_address: 0: all live; stop_address: an i64, not 0 =
-    stop early. Requires: len(heap_scores) > 0; views come in rising order.
+    `weight`; table_address: f32[256]; filters: see `filters.passes`;
+    alive_address: 0: all live; stop_address: an i64, not 0 = stop early.
+
+    Requires: len(heap_scores) > 0; views come in rising order.
     """
     k = len(heap_scores)
     norms = u8_at(norm_address, n_docs if norm_address else 0)

@@ -10,14 +10,13 @@ import math
 
 import numba
 import numpy as np
-from numba import types
 
 from index.kernels.best_all import APART, TOGETHER, best_of_all
 from index.kernels.best_any import best_of_any
 from index.kernels.best_term import best_of_term
 from index.kernels.counting import count_any
 from index.kernels.heap import sort_hits
-from index.kernels.lookup import ALIVE, N_DOCS, NORMS, SLACK, TEXT, find_leaves
+from index.kernels.lookup import ALIVE, N_DOCS, NORMS, SLACK, find_leaves
 from index.kernels.rows import ROW_WIDTH
 
 ANY, ALL, PHRASE = range(3)
@@ -40,13 +39,11 @@ def idf(doc_freq, n_docs):
 
 
 @numba.njit(
-    types.void(
-        types.int64[:, ::1], TEXT, types.int64[::1], types.float32[::1], types.int64[::1]
-    ),
+    "void(i8[:, ::1], u1[::1], i8[::1], f4[::1], i8[::1])",
     nogil=True,
     cache=True,
     error_model="numpy",
-)  # fmt: skip
+)
 def best_of_terms(fields, text, question, heap_scores, heap_docs):
     """Answer `question` about a field, described by one row a view (`lookup.py`).
 

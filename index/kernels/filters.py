@@ -75,7 +75,7 @@ def is_in(row, doc):
 @numba.njit("b1(i8[:, ::1], i8)", nogil=True, cache=True, error_model="numpy")
 def passes(rows, doc):
     """Return whether a document passes all conditions."""
-    for i in range(len(rows)):
+    for i in range(len(rows)):  # noqa: SIM110
         if is_in(rows[i], doc) != (rows[i, WANTED] != 0):
             return False
     return True

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import types
 
-from index.kernels.chains import HEAD, POOL, POOL_SIZE, count_documents
-from index.kernels.chains import N_DOCS as CHAIN_N_DOCS
+from index.kernels.chains import CHAIN_WIDTH, HEAD, POOL, POOL_SIZE, count_documents
 from index.kernels.counting import count_alive
-from index.kernels.memory import i64_at, u8_at, u32_at, u64_at
+from index.kernels.memory import i64_at, u32_at, u64_at
 from index.kernels.postings import P_N_TERMS, P_RECORDS, POSTINGS_WIDTH, term_row
-from index.kernels.rows import CHAIN, LIST, SINGLE_POSITION, SIZE
+from index.kernels.rows import LIST, SINGLE_POSITION, SIZE
+from index.kernels.term_table import (
+    M_CHAINS,
+    M_N_TERMS,
+    TABLE_WIDTH,
+    fill_table_leaf,
+    find_table_term,
+)
 from index.kernels.terms import TERMS_WIDTH, locate
-from index.kernels.vocabulary import find_spelling
+
+_LONGEST = 0xFFFF
+"""Bytes of a term that a memtable can have."""
 
 FIELD_WIDTH = 16
 KIND, N_DOCS, ALIVE, NORMS, SLACK, FIELD_NO = range(6)
@@ -29,22 +36,11 @@ ABSENT, SEGMENT, MEMTABLE = range(3)
 TERMS, FIRST_BLOCK, N_TERMS, FIRST_TERM, POSTINGS = range(6, 11)
 """Columns of a SEGMENT: address of the row of its dictionary; the field's place in it
 (`terms.FieldTerms`); address of the row of its postings."""
-SLOTS, N_SLOTS, RECORDS, N_SPELLINGS, BLOB, BLOB_SIZE, CHAINS, CHAIN_POOL, CHAIN_POOL_SIZE = range(
-    6, 15
-)
-"""Columns of a MEMTABLE: its vocabulary (N_SPELLINGS: terms that the reader knows), its chains."""
-
-PADDING = 16
-"""Bytes of zeros after the text of the terms, so that words of it can be loaded unaligned."""
-
-TEXT = types.Bytes(types.uint8, 1, "C")
+TABLE = 6
+"""Column of a MEMTABLE: address of the row of its terms (term_table.py)."""
 
 
-@numba.njit(
-    types.int64(types.int64[::1], TEXT, types.int64, types.int64, types.int64[::1]),
-    nogil=True,
-    cache=True,
-)
+@numba.njit("i8(i8[::1], u1[::1], i8, i8, i8[::1])", nogil=True, cache=True)
 def find_leaf(field, text, begin, end, row):
     """Fill the row of the term text[begin:end] of one view; return how many documents have it,
     dead ones included. No document: `row` stays as it is."""
@@ -69,39 +65,25 @@ def find_leaf(field, text, begin, end, row):
         row[SINGLE_POSITION] = single >> 32
         return np.int64(1)
     if field[KIND] == MEMTABLE:
-        term = find_spelling(
-            text, begin, end - begin, field[FIELD_NO], u64_at(field[SLOTS], field[N_SLOTS]),
-            u64_at(field[RECORDS], 4 * field[N_SPELLINGS]).reshape((field[N_SPELLINGS], 4)),
-            u8_at(field[BLOB], field[BLOB_SIZE]), field[N_SPELLINGS],
-        )  # fmt: skip
+        table = i64_at(field[TABLE], TABLE_WIDTH)
+        if end - begin > _LONGEST:
+            return np.int64(0)
+        term = find_table_term(table, text, begin, end - begin, field[FIELD_NO])
         if term < 0:
             return np.int64(0)
-        chain = u64_at(field[CHAINS], 3 * field[N_SPELLINGS])[3 * term : 3 * term + 3]
-        state = chain[2]
-        head = np.int64(chain[0] >> np.uint64(32))
-        n = np.int64(state & np.uint64(0xFFFFFFFF))
-        if head == 0 or n == 0:
-            return np.int64(0)
-        row[0] = CHAIN
-        row[SIZE] = n
-        row[POOL] = field[CHAIN_POOL]
-        row[POOL_SIZE] = field[CHAIN_POOL_SIZE]
-        row[HEAD] = head
-        row[CHAIN_N_DOCS] = field[N_DOCS]
-        if np.int64(state >> np.uint64(32)) >= field[N_DOCS]:
+        fill_table_leaf(table, term, row)
+        n = row[SIZE]
+        chains = u64_at(table[M_CHAINS], CHAIN_WIDTH * table[M_N_TERMS])
+        if n > 0 and np.int64(chains[CHAIN_WIDTH * term + 2] >> np.uint64(32)) >= field[N_DOCS]:
             # Documents came after the reader; they are at the chain's end.
-            pool = u32_at(field[CHAIN_POOL], field[CHAIN_POOL_SIZE])
-            n = count_documents(pool, head, field[N_DOCS])
+            pool = u32_at(row[POOL], row[POOL_SIZE])
+            n = count_documents(pool, row[HEAD], field[N_DOCS])
             row[SIZE] = n
         return n
     return np.int64(0)
 
 
-@numba.njit(
-    types.int64(types.int64[:, ::1], TEXT, types.int64, types.int64, types.int64[:, :]),
-    nogil=True,
-    cache=True,
-)
+@numba.njit("i8(i8[:, ::1], u1[::1], i8, i8, i8[:, :])", nogil=True, cache=True)
 def find_leaves(fields, text, begin, end, rows):
     """Fill the rows of a term in all views; return how many live documents have it.
 

@@ -11,22 +11,17 @@ from functools import lru_cache
 import numpy as np
 
 from index.kernels import best_terms as kernels
-from index.kernels.lookup import PADDING
 from index.query import ast
 from index.query.rewrite import analyze
 from index.query.statistics import Statistics, address
+from index.query.stop import NEVER, Stop
 from index.query.values import keyword_term
-from index.reader import I64
 from index.schema import Field, Schema
 
-NEVER = 1 << 62
+NO_LIMIT = 1 << 62
 """A limit of the count that no index reaches: all matches are counted."""
 
-GO_ON = np.zeros(1, np.int64)
-"""A stop cell that nobody sets."""
-
-_PADDING = bytes(PADDING)
-_BOOST = slice(kernels.BOOST, kernels.PART + 1)
+_BOOST_AND_PART = slice(kernels.BOOST, kernels.PART + 1)
 
 
 class Question:
@@ -35,7 +30,7 @@ class Question:
     __slots__ = ("row", "text")
 
     def __init__(self, how: int, terms: tuple[bytes, ...], places: tuple[int, ...]) -> None:
-        self.text = b"".join(terms) + _PADDING
+        self.text = np.frombuffer(bytearray(b"".join(terms)), np.uint8)
         ends = np.cumsum([len(term) for term in terms])
         self.row = np.zeros(kernels.ENDS + 2 * len(terms), np.int64)
         self.row[kernels.HOW] = how
@@ -95,17 +90,16 @@ def ask(
     boost: float,
     k: int,
     limit: int,
-    stop: I64 = GO_ON,
+    stop: Stop = NEVER,
 ) -> tuple[int, list[float], list[int]]:
     """Return the total, and the scores and (view << 32 | doc id) of the best `k`, best first.
 
     `limit`: count so many matches at most (a total above it: at least that many), -1: none.
-    `stop`: i64[1]; another thread that sets it ends the search early.
     """
     text = statistics.text(field.no)
     row = question.row.copy()
     row[kernels.FIELD_DOCS] = text.stats.n_docs
-    row.view(np.float64)[_BOOST] = boost, text.part
+    row.view(np.float64)[_BOOST_AND_PART] = boost, text.part
     if field.is_text:
         row[kernels.TABLE] = text.table_address
     row[kernels.LIMIT] = limit
