@@ -18,7 +18,7 @@ from index.query.describe import describe_plan, describe_query
 from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
-from index.query.highlight import highlight_source
+from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
 from index.query.profile import Clock, Profile, profile_plan
@@ -28,7 +28,7 @@ from index.query.rewrite import Notes, Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
-from index.query.stop import NEVER, Stop, StoppedError
+from index.query.stop import NEVER, Stop, StoppedError, check_stop
 from index.query.terms_search import NO_LIMIT, Question, ask, question_of
 from index.reader import U32, View
 from index.schema import Field, Schema
@@ -82,6 +82,7 @@ class Searcher:
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
+            check_stop(stop)
             found = question_of(request.query, self.schema)
             if found is not None:
                 return self._best_of_terms(*found, request, stop)
@@ -268,7 +269,7 @@ class Searcher:
         """Return, of each field to highlight that has a match, its fragments."""
         if request.highlight is None:
             return {}
-        return highlight_source(request, self.schema, self.source(hit))
+        return Highlighter(request, self.schema).fragments(self.source(hit))
 
 
 def _result(
