@@ -130,6 +130,7 @@ class Segment:
         self.wildcard_terms = self.terms.wildcard
         self.fuzzy_terms = self.terms.fuzzy
         self.ord_term = self.terms.ord_term
+        self.ord_terms = self.terms.ord_terms
         self.leaf = self.postings.leaf
         self.doc_freq = self.postings.doc_freq
         self.positions = self.postings.positions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from index.query.aggregations import Aggregation
 from index.query.ast import MatchAll, Query, Scalar
 
 SortMode: TypeAlias = Literal["min", "max", "sum", "avg", "median"]
@@ -85,6 +86,8 @@ class SearchRequest:
     source: SourceFilter = field(default_factory=SourceFilter)
     fields: tuple[FieldRequest, ...] = ()
     highlight: Highlight | None = None
+    aggregations: tuple[Aggregation, ...] = ()
+    """Over all that the query matches; `post_filter` does not restrict them."""
     track_total_hits: bool | int = True
     """True: count all. A number: count up to it. False: the total is not wanted."""
     track_scores: bool = False

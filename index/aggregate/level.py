@@ -1,0 +1,109 @@
+"""What an aggregation works on: documents, each in a bucket of the level above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from index.errors import TooManyBucketsError
+from index.field import Field
+from index.kernels.aggregate import keep_marked
+from index.kernels.bits import count_bits, list_bits
+from index.part import full_bitset
+from index.query.aggregations import MAX_BUCKETS
+from index.query.ast import Query
+from index.reader import U32, U64, View
+
+if TYPE_CHECKING:
+    from index.searcher import Searcher
+
+NO_U32: U32 = np.empty(0, np.uint32)
+
+
+class Pairs(NamedTuple):
+    """Of one view: documents and their owners, as `kernels/aggregate.py` has them."""
+
+    docs: U32
+    owners: U32 = NO_U32
+    """Empty: all are in bucket 0."""
+
+    def marked(self, words: U64 | None) -> Pairs:
+        """Return the pairs whose documents are in a bitset (None: none is)."""
+        if words is None:
+            return Pairs(NO_U32)
+        docs = np.empty(len(self.docs), np.uint32)
+        owners = np.empty(len(self.owners), np.uint32)
+        n = keep_marked(self.docs, self.owners, words, docs, owners)
+        return Pairs(docs[:n], owners[: n if len(owners) else 0])
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The pairs of all views; owners are 0 .. n_owners - 1."""
+
+    n_owners: int
+    pairs: tuple[Pairs, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One view of the search, and whose it is."""
+
+    searcher: Searcher
+    view_no: int
+
+    @property
+    def view(self) -> View:
+        return self.searcher.views[self.view_no]
+
+    def field(self, name: str) -> Field | None:
+        return self.searcher.schema.field(name)
+
+
+class Scope:
+    """The views that are aggregated over, those of several indexes too; counts the buckets.
+
+    Thread rule: one thread; make one a search.
+    """
+
+    def __init__(self, searchers: Sequence[Searcher], *, typed: bool = False) -> None:
+        self.searchers = tuple(searchers)
+        self.places = tuple(
+            Place(searcher, view_no)
+            for searcher in searchers
+            for view_no in range(len(searcher.views))
+        )
+        self.now_ms = searchers[0].now_ms if searchers else 0
+        self.typed = typed
+        """Whether results are named `type#name`."""
+        self._n_buckets = 0
+
+    def take_buckets(self, n: int) -> None:
+        """Raises: TooManyBucketsError where the search has more than it may."""
+        self._n_buckets += n
+        if self._n_buckets > MAX_BUCKETS:
+            raise TooManyBucketsError(self._n_buckets, MAX_BUCKETS)
+
+    def matching(self, query: Query) -> list[U64]:
+        """Return, of each view, the bitset of the documents that a query matches."""
+        return [words for searcher in self.searchers for words in searcher.matching(query)]
+
+    def all_alive(self) -> Level:
+        """Return all documents, in one bucket."""
+        views = [place.view for place in self.places]
+        return top_level(
+            [full_bitset(v.reader.n_docs) if v.alive is None else v.alive for v in views]
+        )
+
+
+def top_level(matching: Sequence[U64]) -> Level:
+    """Return the documents of bitsets, one a view, in one bucket."""
+    pairs = []
+    for words in matching:
+        docs = np.empty(count_bits(words), np.uint32)
+        list_bits(words, docs)
+        pairs.append(Pairs(docs))
+    return Level(1, tuple(pairs))
