@@ -46,6 +46,9 @@ class Column:
     present: U64 | None
     """Bitset of the documents with a value, u64[(n_docs + 63) // 64]; None: all have one."""
     starts: U32 | None
+    zones: np.ndarray | None = None
+    """Of numbers in a segment: the least values of each 1024 documents, then the greatest ones
+    (kernels/zones.py)."""
 
 
 @runtime_checkable
@@ -75,6 +78,10 @@ class Reader(Protocol):
     def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
         """Return at most `limit` of the field's terms that are near enough, in any order."""
 
+    def describe(self, field_no: int, row: I64) -> None:
+        """Fill `row` (i64[FIELD_WIDTH], zeros; kernels/lookup.py) so that kernels find the field's
+        terms, all but ALIVE and SLACK. A field that no document has: `row` stays as it is."""
+
     # --- postings ----------------------------------------------------------------------
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` (i64[ROW_WIDTH]) so that kernels can walk the term's postings. The memory
@@ -97,6 +104,9 @@ class Reader(Protocol):
 
     def lengths(self, field_no: int) -> U32 | None:
         """Return each document's exact length in tokens; None for a field that is not text here."""
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        """Return the exact lengths of some documents only."""
 
     def column(self, field_no: int) -> Column | None:
         """Return the field's values; None for text, or where no document has a value."""

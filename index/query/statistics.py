@@ -10,11 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from index.bm25 import average_length, keyword_part, length_table
+from index.kernels import lookup
 from index.kernels.counting import count_alive
 from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
-from index.query.bm25 import length_table
 from index.reader import I64, FieldStats, View
+
+_SLACK = 1.0 + 1e-5
+"""Rounding of the ratio to f32, and of what it multiplies."""
 
 
 def address(array: np.ndarray) -> int:
@@ -33,11 +37,15 @@ class TermStats:
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A text field, ready to be scored by kernels."""
+    """A field, ready to be searched and scored by kernels."""
 
     stats: FieldStats
     table: npt.NDArray[np.float32]
     table_address: int
+    part: float
+    """Of BM25, what stands for frequency and length where both are always 1: for a keyword."""
+    rows: I64
+    """i64[views, FIELD_WIDTH], see kernels/lookup.py."""
     norms: tuple[np.ndarray | None, ...]
     norm_addresses: tuple[int, ...]
     """Of each view; 0 where no document has the field."""
@@ -78,12 +86,27 @@ class Statistics:
         field = self._texts.get(field_no)
         if field is None:
             stats = self.field(field_no)
-            table = length_table(stats)
+            average = average_length(stats)
+            table = length_table(average)
             norms = tuple(view.reader.norms(field_no) for view in self.views)
             addresses = tuple(0 if array is None else address(array) for array in norms)
-            field = TextField(stats, table, address(table), norms, addresses)
+            rows = self._describe(field_no, average)
+            field = TextField(
+                stats, table, address(table), keyword_part(stats), rows, norms, addresses
+            )
             self._texts[field_no] = field
         return field
+
+    def _describe(self, field_no: int, average: float) -> I64:
+        rows = np.zeros((len(self.views), lookup.FIELD_WIDTH), np.int64)
+        slacks = rows.view(np.float64)[:, lookup.SLACK]
+        for view, row in zip(self.views, rows, strict=True):
+            view.reader.describe(field_no, row)
+            row[lookup.ALIVE] = 0 if view.alive is None else address(view.alive)
+        for view_no, view in enumerate(self.views):
+            own = average_length(view.reader.field_stats(field_no))
+            slacks[view_no] = max(own / average, average / own) * _SLACK
+        return rows
 
     def term(self, field_no: int, term: bytes) -> TermStats:
         stats = self._terms.get((field_no, term))
