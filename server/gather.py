@@ -51,6 +51,14 @@ def search_targets(targets: Sequence[Target], request: SearchRequest, stop: Stop
     return page._replace(hits=page.hits[request.from_ : request.from_ + request.size])
 
 
+def counted_page(total: int, request: SearchRequest) -> Page:
+    """Return the page of a search that asks for no hits, when it is known how many there are."""
+    limit = request.track_total_hits
+    if isinstance(limit, bool) or total <= limit:
+        return Page(total, "eq", None, [])
+    return Page(limit, "gte", None, [])
+
+
 def search_next(
     targets: Sequence[Target],
     request: SearchRequest,

@@ -67,6 +67,11 @@ def _zone_text(offset_ms: int, colon: str, short: bool, zulu: bool) -> str:
     return f"{'-' if offset_ms < 0 else '+'}{hours:02d}{rest}"
 
 
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _LETTERS: dict[str, _Part] = {
     "yyyy": lambda t, _: f"{t.year:04d}",
     "uuuu": lambda t, _: f"{t.year:04d}",
@@ -105,11 +110,6 @@ _LETTERS: dict[str, _Part] = {
     "XX": lambda _, offset: _zone_text(offset, "", False, True),
     "XXX": lambda _, offset: _zone_text(offset, ":", False, True),
 }
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)  # fmt: skip
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @lru_cache(maxsize=256)

@@ -84,7 +84,7 @@ class Strings(NamedTuple):
     starts: I64
     blob: U8
 
-    def __getitem__(self, i: int) -> bytes:  # type: ignore[override]
+    def at(self, i: int) -> bytes:
         return self.blob[self.starts[i] : self.starts[i + 1]].tobytes()
 
     @property
@@ -123,7 +123,7 @@ def key_strings(parts: Sequence[Strings]) -> TermKeys:
     rank[order] = np.arange(n_distinct, dtype=np.uint32)
     ordered = firsts[:n_distinct][order]
     ends = np.cumsum([part.n for part in parts])[:-1]
-    return TermKeys(np.split(rank[numbers], ends), n_distinct, lambda key: whole[ordered[key]])
+    return TermKeys(np.split(rank[numbers], ends), n_distinct, lambda key: whole.at(ordered[key]))
 
 
 def byte_order(strings: Strings, chosen: I64) -> I64:
@@ -138,6 +138,6 @@ def byte_order(strings: Strings, chosen: I64) -> I64:
         for run in np.split(ties, np.flatnonzero(np.diff(ties) > 1) + 1):
             begin, end = int(run[0]), int(run[-1]) + 2
             order[begin:end] = sorted(
-                order[begin:end].tolist(), key=lambda i: strings[int(chosen[i])]
+                order[begin:end].tolist(), key=lambda i: strings.at(int(chosen[i]))
             )
     return order

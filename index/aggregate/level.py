@@ -15,6 +15,7 @@ from index.kernels.bits import count_bits, list_bits
 from index.part import full_bitset
 from index.query.aggregations import MAX_BUCKETS
 from index.query.ast import Query
+from index.query.stop import NEVER, Stop
 from index.reader import U32, U64, View
 
 if TYPE_CHECKING:
@@ -69,8 +70,11 @@ class Scope:
     Thread rule: one thread; make one a search.
     """
 
-    def __init__(self, searchers: Sequence[Searcher], *, typed: bool = False) -> None:
+    def __init__(
+        self, searchers: Sequence[Searcher], *, typed: bool = False, stop: Stop = NEVER
+    ) -> None:
         self.searchers = tuple(searchers)
+        self.stop = stop
         self.places = tuple(
             Place(searcher, view_no)
             for searcher in searchers
@@ -88,8 +92,15 @@ class Scope:
             raise TooManyBucketsError(self._n_buckets, MAX_BUCKETS)
 
     def matching(self, query: Query) -> list[U64]:
-        """Return, of each view, the bitset of the documents that a query matches."""
-        return [words for searcher in self.searchers for words in searcher.matching(query)]
+        """Return, of each view, the bitset of the documents that a query matches.
+
+        Raises: StoppedError, InvalidQueryError, InvalidRequestError.
+        """
+        return [
+            words
+            for searcher in self.searchers
+            for words in searcher.matching(query, stop=self.stop)
+        ]
 
     def all_alive(self) -> Level:
         """Return all documents, in one bucket."""

@@ -72,7 +72,7 @@ class Buckets(Result):
     name: Callable[[int], str] | None
     """The names of a keyed answer; None: the answer is a list."""
     subs: Subs = NO_SUBS
-    extra: Callable[[int], dict[str, Any]] | None = None
+    beside: Callable[[int], dict[str, Any]] | None = None
     """What stands beside the buckets: by owner."""
     tail: dict[str, Any] = field(default_factory=dict)
     """What each bucket shows behind its count."""
@@ -80,11 +80,11 @@ class Buckets(Result):
 
     def body(self, owner: int) -> dict[str, Any]:
         numbers = range(int(self.firsts[owner]), int(self.firsts[owner + 1]))
-        beside = {} if self.extra is None else self.extra(owner)
+        body = {} if self.beside is None else self.beside(owner)
         if self.name is None:
-            return {**beside, "buckets": [self._bucket(number) for number in numbers]}
+            return {**body, "buckets": [self._bucket(number) for number in numbers]}
         return {
-            **beside,
+            **body,
             "buckets": {self.name(number): self._bucket(number) for number in numbers},
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from index.aggregate.collect import Collector
 from index.aggregate.filters import (
@@ -20,23 +20,57 @@ from index.aggregate.results import Result, Subs
 from index.aggregate.terms import collect_terms
 from index.query import aggregations as agg
 from index.query.aggregations import Aggregation
-from index.reader import U64
+from index.query.request import SearchRequest
+from index.query.stop import NEVER, Stop, StoppedError, check_stop
+from index.searcher import Searcher
+
+
+class Aggregated(NamedTuple):
+    """What a search's aggregations found."""
+
+    body: dict[str, Any]
+    """The `aggregations` of the answer."""
+    n_docs: int
+    """How many documents they are over."""
+    timed_out: bool
+    """They were told to stop: what was not done by then is not in `body`."""
 
 
 def aggregate(
-    scope: Scope, aggregations: Sequence[Aggregation], matching: Sequence[U64]
-) -> dict[str, Any]:
-    """Return the `aggregations` of an answer.
+    searchers: Sequence[Searcher],
+    request: SearchRequest,
+    stop: Stop = NEVER,
+    *,
+    typed: bool = False,
+) -> Aggregated:
+    """Aggregate over all that the request's query matches in all searchers.
 
-    matching: of each view of the scope, the bitset of the documents that the query matches.
     Raises: InvalidQueryError, InvalidRequestError, TooManyBucketsError.
     """
-    return collect_all(scope, tuple(aggregations), top_level(matching)).body(0)
+    scope = Scope(searchers, typed=typed, stop=stop)
+    body: dict[str, Any] = {}
+    n_docs = 0
+    try:
+        level = top_level(
+            [
+                words
+                for searcher in searchers
+                for words in searcher.matching(request.query, request.min_score, stop)
+            ]
+        )
+        n_docs = sum(len(pairs.docs) for pairs in level.pairs)
+        for one in request.aggregations:
+            body |= collect_all(scope, (one,), level).body(0)
+    except StoppedError:
+        return Aggregated(body, n_docs, True)
+    return Aggregated(body, n_docs, False)
 
 
 def collect_all(scope: Scope, aggregations: tuple[Aggregation, ...], level: Level) -> Subs:
+    """Raises: StoppedError, InvalidQueryError, InvalidRequestError, TooManyBucketsError."""
     results = []
     for one in aggregations:
+        check_stop(scope.stop)
         result = _collect(scope, one, level)
         result.meta = one.meta
         results.append((one.name, result))

@@ -80,7 +80,7 @@ def key_terms(
         [number] = in_use
         used = views[number].used
         return found, Keyed(
-            keys, len(used), lambda key: _terms(source, number, used[key : key + 1])[0]
+            keys, len(used), lambda key: _terms(source, number, used[key : key + 1]).at(0)
         )
     return found, _key_views(source, found, views, missing, accept)
 

@@ -69,7 +69,7 @@ def collect_terms(scope: Scope, aggregation: Terms, level: Level, collector: Col
         collector.below(
             lambda: cells.level(candidates[chosen], np.arange(len(chosen)), len(chosen))
         ),
-        extra=lambda owner: {
+        beside=lambda owner: {
             "doc_count_error_upper_bound": 0,
             "sum_other_doc_count": others[owner],
         },

@@ -88,6 +88,8 @@ class SearchRequest:
     highlight: Highlight | None = None
     aggregations: tuple[Aggregation, ...] = ()
     """Over all that the query matches; `post_filter` does not restrict them."""
+    typed_keys: bool = False
+    """Whether results of aggregations are named `type#name`."""
     track_total_hits: bool | int = True
     """True: count all. A number: count up to it. False: the total is not wanted."""
     track_scores: bool = False
