@@ -172,7 +172,7 @@ def count_values(scope: Scope, aggregation: Metric, level: Level) -> I64:
     for part in numbers(source, level, aggregation.missing, "value_count.missing"):
         if len(part.owners):
             kernels.count_owners(part.owners, counts)
-        else:
+        elif len(part.values):
             counts[0] += len(part.values)
     return counts
 
