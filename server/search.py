@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from index.aggregate.run import Aggregated, aggregate
+from index.aggregate.run import Aggregated
 from index.errors import InvalidRequestError, TailraceError, TimedOutError
 from index.query.parse_json import parse_search
 from index.query.request import SearchRequest
@@ -20,7 +20,14 @@ from server.answers import json_answer, shards_body
 from server.bodies import parse_object, read_bytes, read_object
 from server.explanations import profile_body
 from server.faults import MalformedBodyError, UnsupportedError, error_body
-from server.gather import Target, counted_page, hits_body, search_next, search_targets
+from server.gather import (
+    Target,
+    aggregate_targets,
+    counted_page,
+    hits_body,
+    search_next,
+    search_targets,
+)
 from server.indexes import resolve
 from server.limits import Limits
 from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
@@ -199,8 +206,7 @@ def run_search(targets: list[Target], search: SearchRequest, stop: Stop) -> dict
     """
     found: Aggregated | None = None
     if search.aggregations:
-        searchers = [target.searcher for target in targets]
-        found = aggregate(searchers, search, stop, typed=search.typed_keys)
+        found = aggregate_targets(targets, search, stop)
     if found is not None and search.size == 0 and search.is_plain:
         page = counted_page(found.n_docs, search)
     else:
@@ -226,8 +232,7 @@ def scroll_hits(scroll: Scroll, stop: Stop) -> tuple[dict[str, Any], list[tuple[
     """
     found: Aggregated | None = None
     if scroll.request.aggregations and not any(scroll.afters):
-        searchers = [target.searcher for target in scroll.targets]
-        found = aggregate(searchers, scroll.request, stop, typed=scroll.request.typed_keys)
+        found = aggregate_targets(scroll.targets, scroll.request, stop)
     page, afters = search_next(scroll.targets, scroll.request, scroll.afters, stop)
     if page.timed_out:
         # Hits may be missing between those it has: the same page can be asked for again.

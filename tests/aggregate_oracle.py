@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from index.dates import format_date, resolve_date
 from index.query.parse_json import parse_query
-from tests.oracle import Document, Oracle
+from tests.oracle import Document, Oracle, as_text
 
 Docs = list[Document]
 MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -45,18 +45,24 @@ def difference(expected: Any, found: Any, path: str = "") -> str | None:
 
 
 class AggregationOracle:
-    def __init__(self, oracle: Oracle, now_ms: int) -> None:
-        self.oracle = oracle
-        self.now_ms = oracle.now_ms = now_ms
-        oracle._read_all()
+    """Over one or several indexes with the same mapping."""
+
+    def __init__(self, oracles: list[Oracle], now_ms: int) -> None:
+        self.oracle = oracles[0]
+        self.now_ms = now_ms
+        self._owner: dict[int, Oracle] = {}
+        for oracle in oracles:
+            oracle.now_ms = now_ms
+            oracle._read_all()
+            self._owner |= {id(doc): oracle for doc in oracle.live.values()}
         self._kept: list[Any] = []
         """The oracle knows queries by where they are in memory."""
-        self.everything: Docs = list(oracle.live.values())
+        self.everything: Docs = [doc for oracle in oracles for doc in oracle.live.values()]
 
     def matching(self, query: dict[str, Any], docs: Docs) -> Docs:
         parsed = parse_query(query)
         self._kept.append(parsed)
-        return [doc for doc in docs if self.oracle.score(parsed, doc) is not None]
+        return [doc for doc in docs if self._owner[id(doc)].score(parsed, doc) is not None]
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         docs = self.matching(body.get("query", {"match_all": {}}), self.everything)
@@ -87,7 +93,7 @@ class AggregationOracle:
             if self.type_of(name) == "boolean":
                 return [int(missing in (True, "true"))]
             if self.type_of(name) in ("keyword", None):
-                return [missing if isinstance(missing, str) else str(missing).lower()]
+                return [as_text(missing)]
             return [float(missing) if self.type_of(name) == "double" else missing]
         return own
 
@@ -172,7 +178,9 @@ class AggregationOracle:
         least = options.get("min_doc_count", 1)
         groups: dict[Any, Docs] = {}
         if least == 0:
-            groups = {v: [] for doc in self.everything for v in self.values(field, doc)}
+            groups = {v: [] for doc in self.everything for v in self.values(field, doc, missing)}
+            if missing is not None and self.type_of(field) in ("keyword", None):
+                groups[as_text(missing)] = []
         for doc in docs:
             for value in set(self.values(field, doc, missing)):
                 groups.setdefault(value, []).append(doc)
@@ -349,8 +357,8 @@ class AggregationOracle:
                 floor(read(bounds[name])) if name in bounds else None for name in ("min", "max")
             )
             if groups or (low is not None and high is not None):
-                keys = [*groups, *(end for end in (low, high) if end is not None)]
-                at, last = min(keys), max(keys)
+                at = min([*groups, *([] if low is None else [low])])
+                last = max([*groups, *([] if high is None else [high])])
                 while at <= last + (1e-9 if isinstance(last, float) else 0):
                     groups.setdefault(at, [])
                     at = after(at)

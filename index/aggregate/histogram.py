@@ -9,7 +9,7 @@ import numpy as np
 
 from index.aggregate.cells import Cells
 from index.aggregate.collect import Collector
-from index.aggregate.formats import shown_as
+from index.aggregate.formats import date_text, shown_as
 from index.aggregate.keys import key_numbers
 from index.aggregate.level import Level, Scope
 from index.aggregate.order import bounds_of, ordered
@@ -127,7 +127,7 @@ def collect_date_histogram(
     begin_of: Callable[[int], int]
     if linear is not None:
         begin, width = linear
-        keys, steps = key_numbers([(part.values - begin) // width for part in found])
+        keys, steps = _key_linear(found, begin, width)
         begin_of = lambda step: begin + step * width  # noqa: E731
         step_of = lambda ms: (ms - begin) // width  # noqa: E731
     else:
@@ -138,8 +138,6 @@ def collect_date_histogram(
     extended = _extended(Bounds(*bounds), aggregation.min_doc_count, step_of)
     shown = shown_as(source.field, aggregation.format, zone)
     if shown is None or (source.field is not None and source.field.type != "date"):
-        from index.aggregate.formats import date_text
-
         shown = date_text(aggregation.format, zone)
     show = shown
 
@@ -157,6 +155,26 @@ def _span(found: list[Gathered]) -> tuple[int | None, int | None]:
     return low, high
 
 
+def _key_linear(found: list[Gathered], begin: int, width: int) -> tuple[list[U32], I64]:
+    """Number buckets that are all equally wide."""
+    low, high = _span(found)
+    if low is None or high is None:
+        return [np.empty(0, np.uint32) for _ in found], np.empty(0, np.int64)
+    first, last = (low - begin) // width, (high - begin) // width
+    if last - first > max(1024, sum(len(part.values) for part in found)):
+        keys, steps = key_numbers([(part.values - begin) // width for part in found])
+        return keys, steps
+    steps = np.arange(first, last + 1)
+    ends = np.append(steps, last + 1) * width + begin
+    return [_between(part.values, ends) for part in found], steps
+
+
+def _between(values: I64, ends: I64) -> U32:
+    keys = np.empty(len(values), np.uint32)
+    place_between(np.ascontiguousarray(values), ends, keys)
+    return keys
+
+
 def _lay_out(
     rounding: Rounding, found: list[Gathered], low: int, high: int, aggregation: DateHistogram
 ) -> tuple[list[U32], I64, Callable[[int], int], Callable[[int], int]]:
@@ -167,13 +185,8 @@ def _lay_out(
         keys, begins = key_numbers([rounding.round(part.values) for part in found])
         return keys, np.arange(len(begins)), lambda step: int(begins[step]), lambda _: 0
     beginnings = rounding.beginnings(low, high)
-    keys = []
-    for part in found:
-        out = np.empty(len(part.values), np.uint32)
-        place_between(part.values, beginnings, out)
-        keys.append(out)
     return (
-        keys,
+        [_between(part.values, beginnings) for part in found],
         np.arange(len(beginnings) - 1),
         lambda step: int(beginnings[step]),
         lambda ms: int(np.searchsorted(beginnings, ms, side="right")) - 1,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -15,11 +15,15 @@ from index.kernels.bits import count_bits, list_bits
 from index.part import full_bitset
 from index.query.aggregations import MAX_BUCKETS
 from index.query.ast import Query
+from index.query.request import SearchRequest
 from index.query.stop import NEVER, Stop
 from index.reader import U32, U64, View
 
 if TYPE_CHECKING:
-    from index.searcher import Searcher
+    from index.searcher import Searcher, SearchResult
+
+ShowHits: TypeAlias = "Callable[[SearchRequest, list[SearchResult]], dict[str, Any]]"
+"""Writes the `hits` of an answer from what each searcher found; `from_` is still to be cut."""
 
 NO_U32: U32 = np.empty(0, np.uint32)
 
@@ -54,6 +58,7 @@ class Place:
     """One view of the search, and whose it is."""
 
     searcher: Searcher
+    searcher_no: int
     view_no: int
 
     @property
@@ -71,13 +76,21 @@ class Scope:
     """
 
     def __init__(
-        self, searchers: Sequence[Searcher], *, typed: bool = False, stop: Stop = NEVER
+        self,
+        searchers: Sequence[Searcher],
+        query: Query,
+        show_hits: ShowHits,
+        *,
+        typed: bool = False,
+        stop: Stop = NEVER,
     ) -> None:
         self.searchers = tuple(searchers)
+        self.query = query
+        self.show_hits = show_hits
         self.stop = stop
         self.places = tuple(
-            Place(searcher, view_no)
-            for searcher in searchers
+            Place(searcher, searcher_no, view_no)
+            for searcher_no, searcher in enumerate(searchers)
             for view_no in range(len(searcher.views))
         )
         self.now_ms = searchers[0].now_ms if searchers else 0

@@ -13,11 +13,12 @@ from index.aggregate.filters import (
     collect_missing,
 )
 from index.aggregate.histogram import collect_date_histogram, collect_histogram
-from index.aggregate.level import Level, Scope, top_level
+from index.aggregate.level import Level, Scope, ShowHits, top_level
 from index.aggregate.metrics import collect_cardinality, collect_metric
 from index.aggregate.ranges import collect_date_ranges, collect_ranges
 from index.aggregate.results import Result, Subs
 from index.aggregate.terms import collect_terms
+from index.aggregate.top_hits import collect_top_hits
 from index.query import aggregations as agg
 from index.query.aggregations import Aggregation
 from index.query.request import SearchRequest
@@ -39,15 +40,15 @@ class Aggregated(NamedTuple):
 def aggregate(
     searchers: Sequence[Searcher],
     request: SearchRequest,
+    show_hits: ShowHits,
     stop: Stop = NEVER,
-    *,
-    typed: bool = False,
 ) -> Aggregated:
-    """Aggregate over all that the request's query matches in all searchers.
+    """Aggregate over all that the request's query matches in all searchers; `show_hits` writes
+    what `top_hits` finds.
 
     Raises: InvalidQueryError, InvalidRequestError, TooManyBucketsError.
     """
-    scope = Scope(searchers, typed=typed, stop=stop)
+    scope = Scope(searchers, request.query, show_hits, typed=request.typed_keys, stop=stop)
     body: dict[str, Any] = {}
     n_docs = 0
     try:
@@ -104,4 +105,4 @@ def _collect(scope: Scope, aggregation: Aggregation, level: Level) -> Result:
         case agg.Global():
             return collect_global(scope, level, collector)
         case agg.TopHits():
-            raise NotImplementedError
+            return collect_top_hits(scope, kind, level)

@@ -54,7 +54,8 @@ def key_terms(
 ) -> tuple[list[Gathered], Keyed]:
     """Return the pairs of a level with a value, and their keys.
 
-    The terms of the level `also` have keys too, whether or not a document of `level` has them.
+    If there is a level `also`, its terms and `missing` have keys too, whether or not a document
+    of `level` has them.
     """
     found: list[Gathered] = []
     views: list[_Local] = []
@@ -67,7 +68,7 @@ def key_terms(
         arrays: list[U32] = [part.values]
         if also is not None:
             more = gather(column, also.pairs[number], None, np.uint32)
-            arrays.append(more.values)
+            arrays += [more.values, np.full(int(sentinel >= 0), max(sentinel, 0), np.uint32)]
         n = max((int(array.max()) + 1 for array in arrays if len(array)), default=0)
         found.append(part)
         views.append(_Local(used_ordinals(arrays, n), n, sentinel))

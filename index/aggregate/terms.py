@@ -16,7 +16,7 @@ from index.aggregate.order import bounds_of, first_of_each, narrowed, ordered
 from index.aggregate.results import Buckets, Head, Result
 from index.aggregate.term_keys import Accept, key_terms
 from index.aggregate.values import Gathered, Source
-from index.errors import InvalidRequestError
+from index.errors import InvalidQueryError, InvalidRequestError
 from index.query.aggregations import TermFilter, Terms
 from index.query.order_paths import OrderPath
 from index.query.values import keyword_term
@@ -114,7 +114,10 @@ def _matcher(terms: TermFilter) -> Accept:
     if terms.pattern is None:
         wanted = frozenset(keyword_term(value) for value in terms.values)
         return wanted.__contains__
-    pattern = re.compile(terms.pattern)
+    try:
+        pattern = re.compile(terms.pattern)
+    except re.error as error:
+        raise InvalidQueryError(f"pattern [{terms.pattern[:80]}]: {error}") from None
     return lambda term: pattern.fullmatch(term.decode("utf-8", "replace")) is not None
 
 
@@ -126,10 +129,11 @@ def _key_numbers(scope: Scope, source: Source, aggregation: Terms, level: Level)
                 f"[{name}] of [{source.name}] is a pattern, which goes with strings only: use an "
                 "array of values"
             )
-    found = source.gather(level, source.number(aggregation.missing, "terms.missing"))
+    missing = source.number(aggregation.missing, "terms.missing")
+    found = source.gather(level, missing)
     arrays = [part.values for part in found]
     if aggregation.min_doc_count == 0:
-        arrays += [part.values for part in source.gather(scope.all_alive())]
+        arrays += [part.values for part in source.gather(scope.all_alive(), missing)]
     keys, values = key_numbers(arrays)
     keys = keys[: len(found)]
     is_kept = _kept_numbers(source, aggregation, values)

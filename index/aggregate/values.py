@@ -137,7 +137,9 @@ def gather(
         return Gathered(docs, owners, np.full(len(docs), missing, dtype), False)
     values = column.values
     if column.starts is None and column.present is None:
-        found = values if len(docs) == len(values) else values[docs]
+        # without owners no document comes twice, so as many as there are means all of them
+        is_all = not len(owners) and len(docs) == len(values)
+        found = values if is_all else values[docs]
         return Gathered(docs, owners, found.astype(dtype, copy=False), False)
     starts = NO_U32 if column.starts is None else column.starts
     n = len(docs)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from index.aggregate.run import aggregate
 from index.query.parse_json import parse_search
-from index.searcher import Searcher
+from index.query.request import SearchRequest
+from index.searcher import SearchResult
 from tests.aggregate_oracle import AggregationOracle, difference
 from tests.index.search_world import NOW_MS, WORDS, World
 
@@ -182,16 +183,27 @@ class Requests:
         return {"global": {}}
 
 
-def check(world: World, oracle: AggregationOracle, searchers: list[Searcher]) -> None:
-    body = {"query": world.query(2), "size": 0, "aggs": Requests(world).aggs(0)}
-    found = aggregate(searchers, parse_search(body)).body
-    assert difference(oracle.answer(body), found) is None, json.dumps(body)
+def no_hits(request: SearchRequest, found: list[SearchResult]) -> dict[str, Any]:
+    raise AssertionError("no top_hits here")
+
+
+def check(worlds: list[World]) -> None:
+    """Ask the first world's questions of all of them together."""
+    oracle = AggregationOracle([world.oracle for world in worlds], NOW_MS)
+    requests = Requests(worlds[0])
+    for _ in range(10):
+        body = {"query": worlds[0].query(2), "size": 0, "aggs": requests.aggs(0)}
+        found = aggregate([world.searcher() for world in worlds], parse_search(body), no_hits)
+        assert difference(oracle.answer(body), found.body) is None, json.dumps(body)
 
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_aggregations_give_what_the_oracle_gives(seed: int) -> None:
-    world = World(seed)
-    oracle = AggregationOracle(world.oracle, NOW_MS)
-    for _ in range(10):
-        check(world, oracle, [world.searcher()])
+    check([World(seed)])
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32))
+def test_several_indexes_are_aggregated_as_one(seed: int) -> None:
+    check([World(seed), World(seed + 1), World(seed + 2)])
