@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.kernels.bits import count_bits, list_bits
+from index.part import full_bitset
 from index.query import ast
 from index.query.ast import Scalar
 from index.query.describe import describe_plan, describe_query
@@ -30,7 +31,7 @@ from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
 from index.query.stop import NEVER, Stop, StoppedError, check_stop
 from index.query.terms_search import NO_LIMIT, Question, ask, question_of
-from index.reader import U32, View
+from index.reader import U32, U64, View
 from index.schema import Field, Schema
 
 _SCORE_FALLING = SortKey("_score", "desc")
@@ -202,6 +203,27 @@ class Searcher:
             .run(self._statistics, range(len(self.views)))
             .total
         )
+
+    def matching(
+        self, query: ast.Query, min_score: float | None = None, stop: Stop = NEVER
+    ) -> list[U64]:
+        """Return, of each view, the bitset of the live documents that match.
+
+        Raises: StoppedError, InvalidQueryError, InvalidRequestError.
+        """
+        views = self.views
+        if isinstance(query, ast.MatchAll) and min_score is None:
+            return [v.alive if v.alive is not None else full_bitset(v.reader.n_docs) for v in views]
+        n_words = [(view.reader.n_docs + 63) >> 6 for view in views]
+        mask = np.zeros(sum(n_words), np.uint64)
+        Program(self._plan(query, stop=stop), scored=min_score is not None).run(
+            self._statistics,
+            range(len(views)),
+            min_score=-np.inf if min_score is None else min_score,
+            out_mask=mask,
+        )
+        ends = np.cumsum(n_words).tolist()
+        return [mask[end - n : end] for end, n in zip(ends, n_words, strict=True)]
 
     def match_docs(
         self, query: ast.Query, view_no: int, doc_ids: U32

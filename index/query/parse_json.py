@@ -9,6 +9,7 @@ import re
 from typing import Any, Literal
 
 from index.query import ast
+from index.query.aggregations import Aggregation
 from index.query.body import (
     Body,
     as_bool,
@@ -21,6 +22,7 @@ from index.query.body import (
     string_list,
 )
 from index.query.clauses import ClauseParser
+from index.query.parse_aggregations import AggregationParser
 from index.query.parse_highlight import parse_highlight
 from index.query.request import (
     MAX_RESULT_WINDOW,
@@ -71,6 +73,7 @@ def parse_search(body: object) -> SearchRequest:
         fields=_parse_fields(top.take("fields"), "fields")
         + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
         highlight=parse_highlight(top.take("highlight")),
+        aggregations=_parse_aggregations(top),
         track_total_hits=parse_track_total_hits(top.take("track_total_hits")),
         track_scores=top.flag("track_scores"),
         min_score=top.opt_number("min_score"),
@@ -86,6 +89,22 @@ def parse_search(body: object) -> SearchRequest:
     if request.search_after is not None and request.from_ > 0:
         raise fail("from", "must be 0 when search_after is given")
     return request
+
+
+def _parse_aggregations(top: Body) -> tuple[Aggregation, ...]:
+    """Take `aggs` or `aggregations`."""
+    parser = AggregationParser(parse_top_hits)
+    return parser.parse_all(top)
+
+
+def parse_top_hits(options: dict[str, Any], path: str) -> SearchRequest:
+    """Parse the body of a `top_hits` aggregation: a search without a query."""
+    allowed = {"from", "size", "sort", "_source", "fields", "docvalue_fields", "highlight"}
+    allowed |= {"version", "seq_no_primary_term", "track_scores"}
+    for key in options:
+        if key not in allowed:
+            raise fail(path, f"unknown key [{key}]")
+    return parse_search({"size": 3, **options})
 
 
 def check_window(from_: int, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from index.query.aggregations import Aggregation
 from index.query.ast import MatchAll, Query, Scalar
 
 Boundary: TypeAlias = Literal["sentence", "word", "chars", "pieces"]
@@ -97,6 +98,10 @@ class SearchRequest:
     source: SourceFilter = field(default_factory=SourceFilter)
     fields: tuple[FieldRequest, ...] = ()
     highlight: Highlight | None = None
+    aggregations: tuple[Aggregation, ...] = ()
+    """Over all that the query matches; `post_filter` does not restrict them."""
+    typed_keys: bool = False
+    """Whether results of aggregations are named `type#name`."""
     track_total_hits: bool | int = True
     """True: count all. A number: count up to it. False: the total is not wanted."""
     track_scores: bool = False
