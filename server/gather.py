@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cmp_to_key, partial
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from index.aggregate.run import Aggregated, aggregate
 from index.query.request import SearchRequest, SortKey

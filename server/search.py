@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from index.aggregate.run import Aggregated
 from index.errors import InvalidRequestError, TailraceError, TimedOutError
