@@ -37,7 +37,7 @@ from index.schema import Field, Schema
 _SCORE_FALLING = SortKey("_score", "desc")
 
 
-class Hit(msgspec.Struct, frozen=True):
+class Hit(msgspec.Struct, frozen=True, gc=False):
     view_no: int
     doc_id: int
     score: float | None
@@ -45,7 +45,7 @@ class Hit(msgspec.Struct, frozen=True):
     sort: tuple[Scalar | None, ...] | None
 
 
-class SearchResult(msgspec.Struct, frozen=True):
+class SearchResult(msgspec.Struct, frozen=True, gc=False):
     total: int
     relation: Literal["eq", "gte"]
     """gte: there are more than `total`, counting stopped at `track_total_hits`."""

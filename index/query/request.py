@@ -85,7 +85,7 @@ class FieldRequest:
     format: str | None = None
 
 
-class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One search. `size` 0: only the total."""
 
     query: Query = MatchAll()
