@@ -24,7 +24,6 @@ from index.reader import I64, U64, Reader
 from index.schema import Schema
 from index.segment import Segment, write_segment
 
-
 Pace: TypeAlias = Callable[[int], None]
 """Called by a job between two pieces of work with the bytes written or read since the last call.
 It may take its time; an exception ends the job."""

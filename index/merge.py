@@ -18,6 +18,7 @@ from index.segment import Segment
 from index.stored import Frames
 from index.term_walk import NO_ORDINAL, TermWalk
 
+
 class MergeDraft:
     """A `segment_writer.StreamedDraft` of neighbouring segments, oldest first.
 

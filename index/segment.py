@@ -20,7 +20,7 @@ from index.columns import (
 )
 from index.directory import Directory
 from index.draft import SegmentDraft
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError
 from index.format import Kind, Sections, SegmentFile
 from index.kernels import lookup
 from index.keys import Keys
@@ -150,6 +150,7 @@ class Segment:
         self.wildcard_terms = self.terms.wildcard
         self.fuzzy_terms = self.terms.fuzzy
         self.ord_term = self.terms.ord_term
+        self.ord_terms = self.terms.ord_terms
         self.leaf = self.postings.leaf
         self.doc_freq = self.postings.doc_freq
         self.positions = self.postings.positions

@@ -8,9 +8,10 @@ Raises: InvalidQueryError for what does not fit the schema.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from index.analysis.analyzer import Token, get_analyzer
 from index.errors import InvalidQueryError, MappingError
