@@ -251,6 +251,7 @@ class Index:
                 on_applied=self._broadcaster.publish,
                 observe=self._telemetry.observe_batch,
                 wants_maintenance=self._maintenance.consider,
+                wants_merge=self._maintenance.consider_merge,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )
@@ -293,10 +294,15 @@ class Index:
         for shard in list(self.shards.values()):
             await self._maintenance.flush(shard)
 
-    async def force_merge(self) -> None:
-        """Flush, and merge each shard into one segment."""
+    async def force_merge(self, max_segments: int = 1) -> None:
+        """Flush, and merge each shard down to `max_segments`."""
         for shard in list(self.shards.values()):
-            await self._maintenance.force_merge(shard)
+            await self._maintenance.force_merge(shard, max_segments)
+
+    async def expunge_deletes(self) -> None:
+        """Flush, and write the segments again that have many deleted documents."""
+        for shard in list(self.shards.values()):
+            await self._maintenance.expunge_deletes(shard)
 
     # --- searches ----------------------------------------------------------------------------
     def _visible(self) -> dict[int, Visible]:
