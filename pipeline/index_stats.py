@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from index.engine import EngineStats
+from index.query.filter_cache import CacheStats
 from pipeline.shard import Shard, ShardState
 
 
@@ -24,10 +25,15 @@ class IndexStats:
     n_live_changes: int
     """Recent changes kept for subscribers who come back."""
     shards: dict[int, EngineStats]
+    filters: CacheStats
 
 
 def sum_stats(
-    shards: Iterable[Shard], *, n_subscribers: int = 0, n_live_changes: int = 0
+    shards: Iterable[Shard],
+    *,
+    n_subscribers: int = 0,
+    n_live_changes: int = 0,
+    filters: CacheStats,
 ) -> IndexStats:
     open_shards = [shard for shard in shards if shard.state is not ShardState.CLOSED]
     each = {shard.number: shard.engine.stats() for shard in open_shards}
@@ -43,4 +49,5 @@ def sum_stats(
         n_subscribers=n_subscribers,
         n_live_changes=n_live_changes,
         shards=each,
+        filters=filters,
     )

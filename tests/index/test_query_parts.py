@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 
 from index.errors import InvalidQueryError
 from index.query import ast
 from index.query.minimum import minimum_should_match
-from index.query.parse_json import parse_search
 from index.query.request import FieldRequest, SourceFilter
 from index.query.rewrite import match_names
 from index.query.source_filter import field_values, filter_fields, filter_source
