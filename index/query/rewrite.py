@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from index.analysis.analyzer import Token, get_analyzer
 from index.errors import InvalidQueryError, MappingError
 from index.query import ast
