@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,8 +62,8 @@ def _within(value: Any) -> Iterator[ast.Query]:
     """Yield a query and all the queries in it."""
     if isinstance(value, ast.Query):
         yield value
-        for field in fields(value):
-            yield from _within(getattr(value, field.name))
+        for name in value.__struct_fields__:
+            yield from _within(getattr(value, name))
     elif isinstance(value, tuple):
         for part in value:
             yield from _within(part)
@@ -73,7 +72,7 @@ def _within(value: Any) -> Iterator[ast.Query]:
 def _is_lasting(query: ast.Query) -> bool:
     if isinstance(query, _OF_THE_WHOLE) or getattr(query, "fuzziness", None) is not None:
         return False
-    values = [getattr(query, field.name) for field in fields(query)]
+    values = [getattr(query, name) for name in query.__struct_fields__]
     listed = [part for value in values if isinstance(value, tuple) for part in value]
     return not any(isinstance(v, str) and v.startswith("now") for v in (*values, *listed))
 

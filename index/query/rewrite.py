@@ -8,7 +8,6 @@ Raises: InvalidQueryError for what does not fit the schema.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
