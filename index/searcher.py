@@ -15,6 +15,7 @@ from index.kernels.bits import count_bits, list_bits
 from index.query import ast
 from index.query.ast import Scalar
 from index.query.disjunction import NEVER, any_of_terms, best_of_terms
+from index.query.expansion import ExpansionLeaf
 from index.query.highlight import highlight_source
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
@@ -79,9 +80,12 @@ class Searcher:
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
         min_score = -np.inf if request.min_score is None else request.min_score
         terms = any_of_terms(plan) if k > 0 and request.min_score is None else None
-        if terms is not None:
-            limit = request.track_total_hits
-            total_limit = (NEVER if limit else -1) if isinstance(limit, bool) else limit
+        limit = request.track_total_hits
+        total_limit = (NEVER if limit else -1) if isinstance(limit, bool) else limit
+        if isinstance(plan, ExpansionLeaf) and total_limit < NEVER and request.min_score is None:
+            # All scores are the same, so the first in the log are the best.
+            matches = plan.first(max(k, total_limit + 1)).best(k)
+        elif terms is not None:
             matches = best_of_terms(terms, self._statistics, k=k, total_limit=total_limit)
         else:
             program = Program(plan, scored=k > 0 or request.min_score is not None)

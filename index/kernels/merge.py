@@ -10,10 +10,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.front_coding import T_ENTRIES, T_SIZE, read_entry
 from index.kernels.memory import i64_at, u8_at, u32_at
 from index.kernels.postings import P_N_TERMS, decode_positions, fill_blocks, term_row
 from index.kernels.rows import BLOCK, ROW_WIDTH, SIZE
-from index.kernels.terms import T_ENTRIES, T_SIZE, read_entry
 
 # columns of a cursor
 C_TERM, C_AT, C_LENGTH, C_FIELD, C_INDEX = range(5)

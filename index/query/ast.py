@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from index.automaton.automaton import MAX_STATES
+from index.automaton.regexp import Syntax
+
 Scalar: TypeAlias = str | int | float | bool
 Operator: TypeAlias = Literal["or", "and"]
 
@@ -155,6 +158,21 @@ class Wildcard(Query):
 
 
 @dataclass(frozen=True, slots=True)
+class Regexp(Query):
+    """Documents with a term that all of the pattern matches; score 1.
+
+    `syntax`: which optional operators it has. `max_states`: of its automaton.
+    """
+
+    field: str
+    pattern: str
+    syntax: Syntax = Syntax.ALL
+    case_insensitive: bool = False
+    max_states: int = MAX_STATES
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Fuzzy(Query):
     """Documents with a term at most some edits away.
 
@@ -221,6 +239,8 @@ class OverFields(Query):
     """
 
     fields: tuple[FieldPattern, ...]
-    query: Match | MatchPhrase | MatchPhrasePrefix | Term | Range | Prefix | Wildcard | Fuzzy
+    query: (
+        Match | MatchPhrase | MatchPhrasePrefix | Term | Range | Prefix | Wildcard | Regexp | Fuzzy
+    )
     combine: Literal["best", "sum"] = "best"
     tie_breaker: float = 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,11 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from index.analysis.analyzer import Token, get_analyzer
+from index.automaton.automaton import Automaton, wildcard
 from index.fuzzy import FuzzyPattern
 from index.query import ast
 from index.query.fuzzy import max_edits
 from index.query.request import HighlightField, SearchRequest
-from index.query.rewrite_terms import wildcard_regex
+from index.query.rewrite_terms import regexp_automaton
 from index.query.source_filter import fields_named, values_at
 from index.query.values import keyword_term, keyword_text
 from index.schema import Field, Schema
@@ -100,8 +100,10 @@ class Asked:
             self._add_pattern(field, _starts_with(self._normal(field, query, query.value)))
         elif isinstance(query, ast.Wildcard):
             pattern = self._normal(field, query, query.pattern)
-            match = re.compile(wildcard_regex(pattern), re.DOTALL).fullmatch
-            self._add_pattern(field, lambda term: match(term) is not None)
+            automaton = wildcard(pattern, caseless=query.case_insensitive)
+            self._add_pattern(field, _accepted_by(automaton))
+        elif isinstance(query, ast.Regexp):
+            self._add_pattern(field, _accepted_by(regexp_automaton(query)))
         elif isinstance(query, ast.Fuzzy):
             text = self._normal(field, query, keyword_text(query.value))
             self._add_pattern(field, _near(query, query.fuzziness, text))
@@ -124,6 +126,10 @@ class Asked:
 
 def _starts_with(prefix: str) -> Accept:
     return lambda term: term.startswith(prefix)
+
+
+def _accepted_by(automaton: Automaton) -> Accept:
+    return lambda term: automaton.accepts(keyword_term(term))
 
 
 def _near(query: ast.Match | ast.Fuzzy, fuzziness: str, word: str) -> Accept:

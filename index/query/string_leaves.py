@@ -19,6 +19,7 @@ _Leaf = (
     | ast.Range
     | ast.Prefix
     | ast.Wildcard
+    | ast.Regexp
     | ast.Fuzzy
 )
 

@@ -201,10 +201,20 @@ class World:
                 {"prefix": {field: {"value": r.choice(["q", "ru", "", "é", "日"])}}},
                 {"wildcard": {field: {"value": pattern, "case_insensitive": r.random() < 0.3}}},
                 self.fuzzy(),
+                self._regexp(field),
                 {"match_all": self._boost()},
                 {"match_none": {}},
             ]
         )
+
+    def _regexp(self, field: str) -> dict[str, Any]:
+        r = self.random
+        word = r.choice(WORDS)
+        pattern = r.choice(
+            ["[a-f].*", ".*[o-z]{2}", "(qu|br).+", f"{word}|d.gs?", f".*{word[1:]}", ".?.?.?", "()",
+             f"({word}|.*un.*)+", "[^a-z].*", ".{2,4}"]
+        )  # fmt: skip
+        return {"regexp": {field: {"value": pattern, "case_insensitive": r.random() < 0.3}}}
 
     def fuzzy(self) -> dict[str, Any]:
         r = self.random
