@@ -28,7 +28,7 @@ from index.reader import U8
 
 SUFFIX = ".seg"
 MAGIC = b"TAILSEG\x01"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 HEADER = MAGIC + struct.pack("<I", VERSION) + bytes(52)
 _ENTRY = struct.Struct("<IIQQII")
@@ -38,6 +38,10 @@ NO_FIELD = 0xFFFFFFFF
 
 _STEP = 1 << 20
 """Bytes a checksum looks at in one go: it holds the interpreter for that long (~0.1 ms)."""
+
+
+PACED_BYTES = 4 << 20
+"""Bytes that are checked between two calls of a pace."""
 
 
 class Kind(IntEnum):
@@ -59,7 +63,7 @@ class Kind(IntEnum):
     POSTINGS = 9
     POSITIONS = 10
     LENGTHS = 11
-    """Per text field, u32[docs]: tokens of each document."""
+    """Per text field, packed (packed.py): tokens of each document."""
     NORMS = 12
     """Per text field, u8[docs]: the lengths in one byte (lengths.py)."""
     PRESENT = 13
@@ -69,14 +73,14 @@ class Kind(IntEnum):
     VALUE_STARTS = 15
     """Per field with several values in some document, u32[docs + 1]."""
     KEY_SLOTS = 16
-    """u64 (kernels/keys.py)."""
+    """u32 (kernels/keys.py)."""
     KEY_STARTS = 17
-    """i64[docs + 1]."""
+    """Packed, docs + 1."""
     KEYS = 18
     OFFSETS = 19
-    """i64[docs]: place of each document in the log."""
+    """Packed: place of each document in the log."""
     VERSIONS = 20
-    """i64[docs]; left out where each version is the offset."""
+    """Packed; left out where each version is the offset."""
     SOURCES = 21
     """zstandard frames, one a block of sources (stored.py)."""
     SOURCE_BLOCKS = 22
@@ -86,6 +90,8 @@ class Kind(IntEnum):
     TOMBSTONE_STARTS = 24
     TOMBSTONES = 25
     TOMBSTONE_VERSIONS = 26
+    ZONES = 27
+    """Per field of numbers, i64 or f64 [2, (docs + 1023) / 1024]: least and greatest values."""
 
 
 class Section(NamedTuple):
@@ -244,17 +250,25 @@ class Sections:
         if expected != offset:
             raise CorruptionError(self.name, offset, "sections overlap or leave a hole")
 
-    def damages(self) -> Iterator[CorruptionError]:
-        """Read every section; yield those whose checksum is wrong."""
+    def damages(
+        self, pace: Callable[[int], None] = lambda n_bytes: None
+    ) -> Iterator[CorruptionError]:
+        """Read every section; yield those whose checksum is wrong. `pace` is called with the bytes
+        that were read since the last call."""
         for (kind, field), entry in self._entries.items():
             end = -(-(entry.offset + entry.length) // ALIGNMENT) * ALIGNMENT
-            if checksum(self.data[entry.offset : end]) != entry.crc:
+            crc = 0
+            for at in range(entry.offset, end, PACED_BYTES):
+                part = self.data[at : min(at + PACED_BYTES, end)]
+                crc = checksum(part, crc)
+                pace(len(part))
+            if crc != entry.crc:
                 what = _name(kind) + (f" of field {field}" if field != NO_FIELD else "")
                 yield CorruptionError(self.name, entry.offset, f"checksum of {what} is wrong")
 
-    def verify(self) -> None:
+    def verify(self, pace: Callable[[int], None] = lambda n_bytes: None) -> None:
         """Read every section. Raises: CorruptionError for the first with a wrong checksum."""
-        for damage in self.damages():
+        for damage in self.damages(pace):
             raise damage
 
     def has(self, kind: Kind, field: int = NO_FIELD) -> bool:

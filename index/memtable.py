@@ -158,12 +158,13 @@ class Memtable:
         flat = [_flatten(group) for _, group in fields]
         sizes = [len(values) for values, _, _ in flat]
         numbers = np.repeat(np.array([field.no for field, _ in fields], np.uint32), sizes)
-        values = list(chain.from_iterable(values for values, _, _ in flat))
+        words = list(chain.from_iterable(values for values, _, _ in flat))
         docs = np.concatenate([docs for _, docs, _ in flat])
-        ids = self._vocabulary.add_keywords(values, docs, numbers)
+        ids = self._vocabulary.add_keywords(words, docs, numbers)
         begin = 0
         for (field, group), size, (_, _, counts) in zip(fields, sizes, flat, strict=True):
-            self._append_column(field, group, ids[begin : begin + size], counts)
+            values = ids[begin : begin + size].view(np.uint32)
+            self._append_column(field, group, values, counts)
             begin += size
 
     def _append_numbers(self, field: Field, group: _Group) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from index.automaton.automaton import Automaton
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
-from index.kernels import union
+from index.kernels import lookup, union
 from index.kernels import vocabulary_search as search
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
 from index.kernels.digrams import sketch_text
@@ -28,6 +28,7 @@ class MemtableReader:
         "_older",
         "_ordinals",
         "_sources",
+        "_table_row",
         "_versions",
         "fields",
         "n_docs",
@@ -56,6 +57,7 @@ class MemtableReader:
         self._doc_of_key = doc_of_key
         self._older = older
         self._ordinals: dict[int, tuple[Column, I64]] = {}
+        self._table_row: I64 | None = None
 
     @property
     def field_nos(self) -> frozenset[int]:
@@ -64,6 +66,12 @@ class MemtableReader:
     # --- terms -------------------------------------------------------------------------
     def find_term(self, field_no: int, term: bytes) -> int:
         return self.terms.find(field_no, term)
+
+    def table_row(self) -> I64:
+        """Return the TABLE row (kernels/term_table.py) by which kernels look terms up here."""
+        if self._table_row is None:
+            self._table_row = self.terms.table_row(self.n_docs)
+        return self._table_row
 
     def term_bytes(self, term_id: int) -> bytes:
         return self.terms.bytes_of(term_id)
@@ -148,6 +156,15 @@ class MemtableReader:
         return starts, out
 
     # --- fields ------------------------------------------------------------------------
+    def describe(self, field_no: int, row: I64) -> None:
+        state = self.fields.get(field_no)
+        if state is None:
+            return
+        norms = state.norms.ctypes.data if isinstance(state, TextSnapshot) else 0
+        row[: lookup.TABLE + 1] = (
+            lookup.MEMTABLE, self.n_docs, 0, norms, 0, field_no, self.table_row().ctypes.data
+        )  # fmt: skip
+
     def field_stats(self, field_no: int) -> FieldStats:
         state = self.fields.get(field_no)
         return state.stats if state is not None else _NOTHING
@@ -159,6 +176,10 @@ class MemtableReader:
     def lengths(self, field_no: int) -> U32 | None:
         state = self.fields.get(field_no)
         return state.lengths[: self.n_docs] if isinstance(state, TextSnapshot) else None
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        lengths = self.lengths(field_no)
+        return lengths[doc_ids] if lengths is not None else None
 
     def present(self, field_no: int) -> U64 | None:
         state = self.fields.get(field_no)
@@ -178,6 +199,12 @@ class MemtableReader:
         state = self.fields[field_no]
         assert isinstance(state, ColumnSnapshot)
         return self.term_bytes(int(self._with_ordinals(field_no, state)[1][ordinal]))
+
+    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
+        state = self.fields[field_no]
+        assert isinstance(state, ColumnSnapshot)
+        ids = self._with_ordinals(field_no, state)[1][ordinals]
+        return self.terms.copy_terms(np.ascontiguousarray(ids))
 
     def _with_ordinals(self, field_no: int, state: ColumnSnapshot) -> tuple[Column, I64]:
         known = self._ordinals.get(field_no)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from index.merge_policy import SegmentSize
 from index.reader import I64, U32, U64, FieldStats, Reader, View
 
 _ONE = np.uint64(1)
@@ -107,17 +108,24 @@ class Part:
         self.shard = shard
         self.reader = reader
         self.alive = alive
-        self.durable = alive
-        """Which documents lived at the manifest's checkpoint. A merge may drop only what was dead
-        then: a replayed partial update still needs the version that it changed."""
         self.n_bytes = n_bytes
+        self.set_durable(alive)
         self.tombstones = tombstones if tombstones is not None else {}
         self._text = {
             field_no: live_stats(reader, alive, field_no)
             for field_no in reader.field_nos
-            if reader.lengths(field_no) is not None
+            if reader.norms(field_no) is not None
         }
         self._make_view()
+
+    def set_durable(self, alive: U64 | None) -> None:
+        """Note which documents lived at the manifest's checkpoint. A merge may drop only what was
+        dead then: a replayed partial update still needs the version that it changed."""
+        self.durable = alive
+        n_docs = self.reader.n_docs
+        self.size = SegmentSize(
+            self.n_bytes, n_docs, 0 if alive is None else n_docs - count_set(alive)
+        )
 
     def _make_view(self) -> None:
         n_docs = self.reader.n_docs
@@ -135,10 +143,9 @@ class Part:
         docs = np.fromiter(doc_ids, np.uint32)
         self.alive = clear_docs(self.alive, self.reader.n_docs, docs)
         for field_no, stats in self._text.items():
-            lengths = self.reader.lengths(field_no)
-            if lengths is None:
+            counts = self.reader.lengths_of(field_no, docs)
+            if counts is None:
                 continue
-            counts = lengths[docs]
             self._text[field_no] = FieldStats(
                 stats.n_docs - int(np.count_nonzero(counts)),
                 stats.total_length - int(counts.sum(dtype=np.int64)),
@@ -151,7 +158,7 @@ class Part:
         if self.alive is not None:
             self.alive = grow_bitset(self.alive, before.n_docs, reader.n_docs)
         for field_no in reader.field_nos:
-            if reader.lengths(field_no) is None:
+            if reader.norms(field_no) is None:
                 continue
             gained, had = reader.field_stats(field_no), before.field_stats(field_no)
             stats = self._text.get(field_no, FieldStats(0, 0))

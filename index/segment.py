@@ -6,7 +6,7 @@ give equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -20,14 +20,22 @@ from index.columns import (
 )
 from index.directory import Directory
 from index.draft import SegmentDraft
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError
 from index.format import Kind, Sections, SegmentFile
+from index.kernels import lookup
 from index.keys import Keys
 from index.manifest import SegmentMeta as SegmentMeta
 from index.options import IndexOptions
+from index.packed import Packed
 from index.postings import Postings
 from index.reader import I64, U8, U32, U64, Column, FieldStats
-from index.segment_writer import FieldInfo, NamedField, SegmentInfo, SegmentWriter
+from index.segment_writer import (
+    FieldInfo,
+    NamedField,
+    SegmentInfo,
+    SegmentWriter,
+    StreamedDraft,
+)
 from index.stored import Stored
 from index.terms import Terms
 
@@ -36,19 +44,22 @@ from index.terms import Terms
 def write_segment(
     directory: Directory,
     name: str,
-    draft: SegmentDraft,
+    draft: SegmentDraft | StreamedDraft,
     fields: Iterable[NamedField],
     options: IndexOptions,
+    pace: Callable[[int], None] = lambda n_bytes: None,
 ) -> SegmentMeta:
     """Write a draft to a new file whose bytes are durable on return; its name is not, until
-    `directory.sync()`. The file is read back and checked before it is kept.
+    `directory.sync()`. The file is read back and checked before it is kept. `pace` is called
+    with the bytes of each piece of work that is done.
 
     Raises: StorageError; nothing is left behind then.
     """
-    writer = SegmentWriter(directory, draft, {field.no: field for field in fields}, options)
+    by_number = {field.no: field for field in fields}
+    writer = SegmentWriter(directory, draft, by_number, options, pace)
     file = SegmentFile()
     try:
-        n_bytes = directory.write_file(name, file.chunks(writer.sections()))
+        n_bytes = directory.write_file(name, _paced(file.chunks(writer.sections()), pace))
     finally:
         writer.close()
     assert n_bytes == file.n_bytes, "the directory lost count"
@@ -58,11 +69,20 @@ def write_segment(
         info.n_tombstones,
     )  # fmt: skip
     try:
-        Segment.open(directory, meta)
-    except StorageError:
+        # In a mapping of its own: the check reads every page, and they go with it.
+        sections = Sections(name, directory.map(name), file.crc)
+        sections.verify(pace)
+        Segment(sections, meta)
+    except BaseException:
         directory.delete(name)
         raise
     return meta
+
+
+def _paced(chunks: Iterator[bytes | U8], pace: Callable[[int], None]) -> Iterator[bytes | U8]:
+    for chunk in chunks:
+        yield chunk
+        pace(len(chunk))
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -89,13 +109,13 @@ class Segment:
         self.postings = Postings(sections, self.terms.n_terms)
         self.keys = Keys(sections, n_docs)
         self.stored = Stored(sections, n_docs)
-        self.offsets: I64 = sections.array(Kind.OFFSETS, np.int64, n=n_docs)
-        self.versions: I64 = self.offsets
+        self.offsets = Packed(sections, Kind.OFFSETS, n_docs)
+        self.versions = self.offsets
         if sections.has(Kind.VERSIONS):
-            self.versions = sections.array(Kind.VERSIONS, np.int64, n=n_docs)
+            self.versions = Packed(sections, Kind.VERSIONS, n_docs)
         self._stats: dict[int, FieldStats] = {}
         self._present: dict[int, U64] = {}
-        self._lengths: dict[int, U32] = {}
+        self._lengths: dict[int, Packed] = {}
         self._norms: dict[int, U8] = {}
         self._columns: dict[int, Column] = {}
         for field in info.fields:
@@ -115,7 +135,7 @@ class Segment:
         self._stats[no] = FieldStats(field.n_docs, field.total_length)
         self._present[no] = open_present(sections, no, n_docs)
         if field.kind == "text":
-            self._lengths[no] = sections.array(Kind.LENGTHS, np.uint32, no, n=n_docs)
+            self._lengths[no] = Packed(sections, Kind.LENGTHS, n_docs, no)
             self._norms[no] = sections.array(Kind.NORMS, np.uint8, no, n=n_docs)
         else:
             self._columns[no] = open_column(
@@ -132,6 +152,7 @@ class Segment:
         self.matching_terms = self.terms.matching
         self.fuzzy_terms = self.terms.fuzzy
         self.ord_term = self.terms.ord_term
+        self.ord_terms = self.terms.ord_terms
         self.leaf = self.postings.leaf
         self.source_row = self.postings.source_row
         self.doc_freq = self.postings.doc_freq
@@ -148,6 +169,17 @@ class Segment:
         return self._field_nos
 
     # --- fields ------------------------------------------------------------------------
+    def describe(self, field_no: int, row: I64) -> None:
+        place = self.terms.fields.get(field_no)
+        if place is None:
+            return
+        norms = self._norms.get(field_no)
+        row[: lookup.POSTINGS + 1] = (
+            lookup.SEGMENT, self._n_docs, 0, 0 if norms is None else norms.ctypes.data, 0, field_no,
+            self.terms.row.ctypes.data, place.first_block, place.n_terms, place.first,
+            self.postings.row.ctypes.data,
+        )  # fmt: skip
+
     def field_stats(self, field_no: int) -> FieldStats:
         return self._stats.get(field_no, FieldStats(0, 0))
 
@@ -155,7 +187,14 @@ class Segment:
         return self._norms.get(field_no)
 
     def lengths(self, field_no: int) -> U32 | None:
-        return self._lengths.get(field_no)
+        lengths = self._lengths.get(field_no)
+        return lengths.all().astype(np.uint32) if lengths is not None else None
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        lengths = self._lengths.get(field_no)
+        if lengths is None:
+            return None
+        return lengths.at(doc_ids.astype(np.int64)).astype(np.uint32)
 
     def column(self, field_no: int) -> Column | None:
         return self._columns.get(field_no)
@@ -172,10 +211,10 @@ class Segment:
         return self.keys.find(keys)
 
     def version(self, doc_id: int) -> int:
-        return int(self.versions[doc_id])
+        return self.versions[doc_id]
 
     def offset(self, doc_id: int) -> int:
-        return int(self.offsets[doc_id])
+        return self.offsets[doc_id]
 
     def tombstones(self) -> dict[bytes, int]:
         """Return key -> version of the deletes that are remembered here."""

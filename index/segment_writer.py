@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 
+from index.bm25 import average_length
 from index.columns import canonical, counts_of, encode_column
 from index.directory import Directory
-from index.draft import SegmentDraft
+from index.draft import EncodedTerms, SegmentDraft
 from index.format import Kind, Section, section
 from index.keys import encode_keys, join_bytes
 from index.lengths import encode_lengths
 from index.options import IndexOptions
+from index.packed import encode_packed
 from index.postings import PostingsWriter
-from index.reader import U8, U32, Column
+from index.reader import I64, U8, U32, U64, Column, FieldStats
 from index.stored import PackedSources, encode_sources
 from index.terms import TermsWriter
 
@@ -62,7 +64,28 @@ class SegmentInfo(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class StreamedDraft(PackedSources, Protocol):
-    """A draft of any size: it hands out one field at a time, and sources in whole frames."""
+    """A draft of any size, made of segments: it hands out one field at a time, terms with encoded
+    postings, and sources in whole frames."""
+
+    def encoded_terms(self, impacts: I64) -> Iterator[EncodedTerms]:
+        """Yield all terms; a chunk is good until the next one. At most once.
+
+        `impacts`: i64[2, fields], of each field number the addresses of the output's norms and of
+        its table of lengths (`packing.encode_postings`), or zeros.
+        """
+
+    @property
+    def n_docs(self) -> int: ...
+
+    def text_present(self) -> dict[int, U64]: ...
+
+    def keys(self) -> tuple[U8, I64]: ...
+
+    def versions(self) -> I64: ...
+
+    def offsets(self) -> I64: ...
+
+    def tombstones(self) -> dict[bytes, int]: ...
 
     def lengths_of(self, field_no: int) -> U32:
         """Return one of `SegmentDraft.lengths`."""
@@ -78,10 +101,13 @@ class SegmentWriter:
     def __init__(
         self,
         directory: Directory,
-        draft: SegmentDraft,
+        draft: SegmentDraft | StreamedDraft,
         fields: dict[int, NamedField],
         options: IndexOptions,
+        pace: Callable[[int], None] = lambda n_bytes: None,
     ) -> None:
+        """`pace` is called after each chunk of terms with 0: nothing is written yet."""
+        self._pace = pace
         self._draft = draft
         self._fields = fields
         self._options = options
@@ -89,27 +115,30 @@ class SegmentWriter:
         present = draft.text_present()
         self._text = {no: bits for no, bits in sorted(present.items()) if bits.any()}
         self._lengths = {} if isinstance(draft, StreamedDraft) else draft.lengths()
-        self._norms: dict[int, U8] = {no: encode_lengths(self._lengths_of(no)) for no in self._text}
+        self._norms: dict[int, U8] = {}
+        averages: dict[int, float] = {}
+        for no in self._text:
+            lengths = self._lengths_of(no)
+            self._norms[no] = encode_lengths(lengths)
+            averages[no] = average_length(_stats_of(lengths))
         self._infos: list[FieldInfo] = []
         self._terms = TermsWriter(directory.scratch)
-        self._postings = PostingsWriter(self._n_docs, self._norms, directory.scratch)
+        self._postings = PostingsWriter(self._n_docs, self._norms, averages, directory.scratch)
 
     def sections(self) -> Iterator[Section]:
         """Yield all sections; at most once. `info` is there afterwards."""
         draft, options = self._draft, self._options
-        for chunk in draft.term_chunks():
-            self._terms.add(chunk)
-            self._postings.add(chunk)
+        self._take_terms()
         yield from self._terms.sections()
         yield from self._postings.sections()
         yield from self._text_sections()
         yield from self._column_sections()
         yield from encode_keys(*draft.keys())
         offsets = np.ascontiguousarray(draft.offsets(), np.int64)
-        yield section(Kind.OFFSETS, offsets)
+        yield encode_packed(Kind.OFFSETS, offsets)
         versions = np.ascontiguousarray(draft.versions(), np.int64)
         if not np.array_equal(versions, offsets):
-            yield section(Kind.VERSIONS, versions)
+            yield encode_packed(Kind.VERSIONS, versions)
         tombstones = sorted(draft.tombstones().items())
         if tombstones:
             yield from _encode_tombstones(tombstones)
@@ -129,6 +158,18 @@ class SegmentWriter:
         )
         yield section(Kind.META, msgspec.json.encode(self.info))
 
+    def _take_terms(self) -> None:
+        draft = self._draft
+        if isinstance(draft, StreamedDraft):
+            for encoded in draft.encoded_terms(self._postings.impacts):
+                self._terms.add(encoded)
+                self._postings.add_encoded(encoded)
+                self._pace(0)
+            return
+        for chunk in draft.term_chunks():
+            self._terms.add(chunk)
+            self._postings.add(chunk)
+
     def _lengths_of(self, no: int) -> U32:
         draft = self._draft
         lengths = draft.lengths_of(no) if isinstance(draft, StreamedDraft) else self._lengths[no]
@@ -138,9 +179,8 @@ class SegmentWriter:
         for no, present in self._text.items():
             lengths = self._lengths_of(no)
             n_present = int(np.bitwise_count(present).sum())
-            n_docs = int(np.count_nonzero(lengths))
-            self._note(no, "text", n_present, n_docs, int(lengths.sum(dtype=np.int64)))
-            yield section(Kind.LENGTHS, lengths, no)
+            self._note(no, "text", n_present, *_stats_of(lengths))
+            yield encode_packed(Kind.LENGTHS, lengths.astype(np.int64), no)
             yield section(Kind.NORMS, self._norms[no], no)
             yield section(Kind.PRESENT, present, no)
 
@@ -156,7 +196,7 @@ class SegmentWriter:
             n_docs = int(np.count_nonzero(counts))
             if n_docs:
                 self._note(no, column.kind, n_docs, n_docs, int(counts.sum()))
-                yield from encode_column(no, column)
+                yield from encode_column(no, column, self._n_docs)
 
     def _note(
         self,
@@ -183,3 +223,7 @@ def _encode_tombstones(tombstones: list[tuple[bytes, int]]) -> Iterator[Section]
     yield section(Kind.TOMBSTONE_STARTS, starts)
     yield section(Kind.TOMBSTONES, blob)
     yield section(Kind.TOMBSTONE_VERSIONS, np.array([v for _, v in tombstones], np.int64))
+
+
+def _stats_of(lengths: U32) -> FieldStats:
+    return FieldStats(int(np.count_nonzero(lengths)), int(lengths.sum(dtype=np.int64)))

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from index.analysis.analyzer import get_analyzer
 from index.errors import InvalidRequestError
+from pipeline.index_stats import write_amplification
 from pipeline.node import Index, Node
 from server.answers import json_answer, shards_body
 from server.bodies import read_object
@@ -125,12 +126,22 @@ class IndexEndpoints:
         return json_answer(request, {"_shards": _all_shards(indexes)})
 
     async def _force_merge(self, request: web.Request, parameters: Parameters) -> web.Response:
-        """Merge each shard into one segment, which drops all deleted documents."""
-        parameters.integer("max_num_segments")
-        parameters.flag("only_expunge_deletes")
+        """Merge each shard into one segment or a few, or drop its deleted documents alone."""
+        most = parameters.integer("max_num_segments")
+        only_expunge = parameters.flag("only_expunge_deletes")
+        if most is not None and only_expunge:
+            raise InvalidRequestError(
+                "cannot set only_expunge_deletes and max_num_segments at the same time, those two "
+                "parameters are mutually exclusive"
+            )
+        if most is not None and most < 1:
+            raise InvalidRequestError(f"max_num_segments must be 1 or more, not {most}")
         indexes = self._resolve(request, parameters)
         for index in indexes:
-            await index.force_merge()
+            if only_expunge:
+                await index.expunge_deletes()
+            else:
+                await index.force_merge(most or 1)
         return json_answer(request, {"_shards": _all_shards(indexes)})
 
     async def _stats(self, request: web.Request, parameters: Parameters) -> web.Response:
@@ -263,7 +274,12 @@ def stats_body(index: Index) -> dict[str, Any]:
         "docs": {"count": total.n_docs, "deleted": total.n_deleted},
         "store": {"size_in_bytes": total.n_bytes, "reserved_in_bytes": 0},
         "flush": {"total": sum(s.n_flushes for s in stats)},
-        "merges": {"total": sum(s.n_merges for s in stats)},
+        "merges": {
+            "total": sum(s.n_merges for s in stats),
+            "total_size_in_bytes": total.bytes_merged,
+            "flushed_size_in_bytes": total.bytes_flushed,
+            "write_amplification": total.write_amplification,
+        },
         "segments": {
             "count": total.n_segments,
             "index_writer_memory_in_bytes": total.memtable_bytes,
@@ -273,6 +289,8 @@ def stats_body(index: Index) -> dict[str, Any]:
             "durable_offset": sum(max(s.durable_offset, 0) for s in stats),
             "memtable_docs": total.memtable_docs,
             "backlog_bytes": total.backlog_bytes,
+            "segments_to_merge": total.n_unsettled,
+            "stalled_shards": total.n_stalled,
             "subscribers": total.n_subscribers,
         },
     }
@@ -281,10 +299,15 @@ def stats_body(index: Index) -> dict[str, Any]:
 def _sum_stats(parts: list[dict[str, Any]]) -> dict[str, Any]:
     if not parts:
         return {}
-    return {
+    total = {
         group: {name: sum(part[group][name] for part in parts) for name in parts[0][group]}
         for group in parts[0]
     }
+    if (merges := total.get("merges")) is not None:
+        merges["write_amplification"] = write_amplification(
+            merges["flushed_size_in_bytes"], merges["total_size_in_bytes"]
+        )
+    return total
 
 
 def _all_shards(indexes: list[Index]) -> dict[str, int]:

@@ -7,13 +7,13 @@ token's spelling stands for). The map sees each new spelling once, never each to
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from index.analysis import characters, english
-from index.analysis.terms import TermMap, fold
+from index.analysis.terms import Mapped, TermMap, fold
 from index.errors import MappingError
 from index.kernels.tokenize import scan_runs, scan_whole, scan_words
 
@@ -83,6 +83,10 @@ class Analyzer:
         assert n >= 0, "more tokens than bytes allow"
         return text, tokens[:n]
 
+    def lookup(self, spellings: Sequence[bytes]) -> Sequence[Mapped]:
+        """Return what each spelling of a marked token stands for."""
+        return spellings if self.terms is None else self.terms.lookup(spellings)
+
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of one text; removed ones leave a gap in the positions."""
         data = bytearray(text.encode("utf-8", "replace"))
@@ -109,7 +113,7 @@ class Analyzer:
             return spellings
         mapped = self.terms.lookup(spellings)
         return [
-            target if mark else spelling
+            cast("bytes | None", target) if mark else spelling
             for spelling, mark, target in zip(spellings, marks, mapped, strict=True)
         ]
 

@@ -8,9 +8,10 @@ Raises: InvalidQueryError for what does not fit the schema.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import replace
 
 from index.analysis.analyzer import Token, get_analyzer
 from index.errors import InvalidQueryError, MappingError
@@ -22,8 +23,12 @@ from index.query.phrase import PhraseLeaf, PhraseTerm
 from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
 from index.query.rewrite_terms import TermRewriter
 from index.query.statistics import Statistics
+from index.query.stop import NEVER, Stop, check_stop
 from index.query.values import keyword_text
 from index.schema import Field, Schema
+
+Notes = dict[int, tuple[Plan, ast.Query]]
+"""id of a plan -> that plan, and the innermost query that it stands for."""
 
 _PATTERN_TYPES = frozenset({"text", "keyword"})
 
@@ -32,19 +37,35 @@ class Rewriter:
     """Rewrites one query. `within`: only these documents are asked for."""
 
     def __init__(
-        self, schema: Schema, statistics: Statistics, now_ms: int, within: DocsLeaf | None = None
+        self,
+        schema: Schema,
+        statistics: Statistics,
+        now_ms: int,
+        within: DocsLeaf | None = None,
+        notes: Notes | None = None,
+        stop: Stop = NEVER,
     ) -> None:
+        """`notes`: takes down what each part of the plan stands for. `stop`: see `plan`."""
+        self._notes = notes
+        self._stop = stop
         self._schema = schema
         self._statistics = statistics
         self._within = within
         self._terms = TermRewriter(statistics, now_ms)
 
     def plan(self, query: ast.Query, boost: float = 1.0) -> Plan:
-        """Return the plan of `query`; `boost` is that of the queries around it."""
+        """Return the plan of `query`; `boost` is that of the queries around it.
+
+        Raises: StoppedError once `stop` is set.
+        """
+        check_stop(self._stop)
         rewrite = _REWRITES.get(type(query))
         if rewrite is None:
             raise InvalidQueryError(f"query [{type(query).__name__}] is not supported")
-        return rewrite(self, query, multiplied(boost, query.boost))
+        plan = rewrite(self, query, multiplied(boost, query.boost))
+        if self._notes is not None:
+            self._notes.setdefault(id(plan), (plan, query))
+        return plan
 
     # --- all, keys, fields ---------------------------------------------------------------
     def _all(self, query: ast.MatchAll, boost: float) -> Plan:
@@ -175,7 +196,7 @@ class Rewriter:
         return AllLeaf(self._statistics, boost) if zero_terms == "all" else NOTHING
 
     def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> tuple[Token, ...]:
-        return _analyze(analyzer or field.query_analyzer, keyword_text(text))
+        return analyze(analyzer or field.query_analyzer, keyword_text(text))
 
     def _term(self, query: ast.Term, boost: float) -> Plan:
         if query.field == "_id":
@@ -241,9 +262,7 @@ class Rewriter:
         required += [(self.plan(part), False) for part in query.filter]
         should = tuple(self.plan(part, boost) for part in query.should)
         excluded = tuple(part for part in map(self.plan, query.must_not) if part is not NOTHING)
-        at_least = 0 if required or not should else 1
-        if query.minimum_should_match is not None:
-            at_least = minimum_should_match(query.minimum_should_match, len(should))
+        at_least = n_needed(query)
         optional = tuple(part for part in should if part is not NOTHING)
         if at_least > 0:
             required.append((some(should, at_least), True))
@@ -258,8 +277,15 @@ class Rewriter:
         return Every(tuple(required), excluded, optional)
 
 
+def n_needed(query: ast.Bool) -> int:
+    """Return how many of the `should` clauses a document needs."""
+    if query.minimum_should_match is not None:
+        return minimum_should_match(query.minimum_should_match, len(query.should))
+    return 1 if query.should and not (query.must or query.filter) else 0
+
+
 @lru_cache(maxsize=1024)
-def _analyze(analyzer: str, text: str) -> tuple[Token, ...]:
+def analyze(analyzer: str, text: str) -> tuple[Token, ...]:
     """Analyse once what is asked of many fields, or of batch after batch by a standing query."""
     try:
         return tuple(get_analyzer(analyzer).tokens(text))

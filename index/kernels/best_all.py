@@ -1,0 +1,295 @@
+"""The best documents that have all of some terms, or all of them in a row (a phrase).
+
+The rarest term leads, one block of at most 128 documents at a time. A block whose terms cannot add
+up to a hit is never unpacked; of the others' blocks only those with a candidate are. Frequencies
+and positions are read for candidates alone, where they lie (the packing allows it).
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from index.kernels.filters import passes
+from index.kernels.heap import push_hit
+from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
+from index.kernels.positions import POSITIONS_WIDTH, count_in_row, open_positions, read_positions
+from index.kernels.postings import POS_METAS, bound_of
+from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
+from index.kernels.stream import (
+    AT,
+    BLOCK_NO,
+    DOCS,
+    N_DOCS,
+    NORMS,
+    ROW,
+    SLACK,
+    STREAM_WIDTH,
+    TABLE,
+    TFS,
+    WEIGHT,
+    N,
+    doc_at,
+    load_block,
+    move,
+    open_stream,
+    tf_at,
+    unpack_tfs,
+)
+
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_SLACK = np.float32(1.0 + 2e-6)
+"""Sums of f32 in another order may differ by this."""
+
+APART, TOGETHER = 0, 1
+"""Modes: all of the terms somewhere, or each at its offset in a row."""
+
+# A candidate set: u32[128] doc ids, then of each term u32[128] frequencies and u32[128] places
+# (block << 7 | place in the block), in the order in which the terms are asked.
+_SET = 4 * BLOCK
+
+
+@numba.njit("i8(i8, i8, i8, i8)", nogil=True, cache=True)
+def _take_lead(stream, found_address, alive_address, n_terms):
+    """Make the live documents of the lead's buffer the candidates; return how many."""
+    s = i64_at(stream, STREAM_WIDTH)
+    docs = u32_at(stream + 8 * DOCS, BLOCK)
+    tfs = u32_at(stream + 8 * TFS, BLOCK)
+    found = u32_at(found_address, BLOCK)
+    found_tfs = u32_at(found_address + _SET, BLOCK)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK)
+    unpack_tfs(stream)
+    first = np.uint32(s[BLOCK_NO] << 7)
+    n = s[N]
+    if alive_address == 0:
+        for i in range(n):
+            found[i] = docs[i]
+            found_tfs[i] = tfs[i]
+            places[i] = first + np.uint32(i)
+        return n
+    alive = u64_at(alive_address, (s[N_DOCS] + 63) >> 6)
+    kept = np.int64(0)
+    for i in range(n):
+        doc = docs[i]
+        if (alive[doc >> np.uint32(6)] >> np.uint64(doc & np.uint32(63))) & _ONE != _ZERO:
+            found[kept] = doc
+            found_tfs[kept] = tfs[i]
+            places[kept] = first + np.uint32(i)
+            kept += 1
+    return kept
+
+
+@numba.njit("i8(i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _intersect(stream, found_address, n, term, n_terms):
+    """Keep of the `n` candidates those that a term has too, the `term`th asked; return how many."""
+    s = i64_at(stream, STREAM_WIDTH)
+    found = u32_at(found_address, BLOCK)
+    tfs = u32_at(found_address + _SET, BLOCK * n_terms)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK * n_terms)
+    kept = np.int64(0)
+    for i in range(n):
+        doc = np.int64(found[i])
+        if not move(stream, doc):
+            break
+        if doc_at(stream) != doc:
+            continue
+        if kept < i:
+            for other in range(term):
+                tfs[other * BLOCK + kept] = tfs[other * BLOCK + i]
+                places[other * BLOCK + kept] = places[other * BLOCK + i]
+            found[kept] = found[i]
+        tfs[term * BLOCK + kept] = tf_at(stream)
+        places[term * BLOCK + kept] = np.uint32((s[BLOCK_NO] << 7) | s[AT])
+        kept += 1
+    return kept
+
+
+@numba.njit("f4(i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _sum_scores(streams, ranks_address, found_address, i, doc, n_terms):
+    """Return the score of candidate `i`: the terms in the order of the query, so that equal
+    documents have equal sums."""
+    ranks = i64_at(ranks_address, n_terms)
+    tfs = u32_at(found_address + _SET, BLOCK * n_terms)
+    score = np.float32(0.0)
+    for term in range(n_terms):
+        s = i64_at(streams + 8 * STREAM_WIDTH * term, STREAM_WIDTH)
+        weight = np.float32(s.view(np.float64)[WEIGHT])
+        if s[NORMS]:
+            tf = np.float32(tfs[ranks[term] * BLOCK + i])
+            norm = u8_at(s[NORMS], s[N_DOCS])[doc]
+            score += weight * tf / (tf + f32_at(s[TABLE], 256)[norm])
+        else:
+            score += weight
+    return score
+
+
+@numba.njit("i8(i8, i8, f4, f4, f4)", nogil=True, cache=True, error_model="numpy")
+def _next_block(stream, block, weight, others, root):
+    """Return the lead's first block from `block` on that may have a document above `root`.
+
+    `weight`: what the lead's part is multiplied by; `others`: the most the other terms add.
+    """
+    s = i64_at(stream, STREAM_WIDTH)
+    row = i64_at(s[ROW], ROW_WIDTH)
+    n_blocks = (row[1] + BLOCK - 1) >> 7
+    if s[NORMS] == 0:
+        return block if (weight + others) * _SLACK > root else n_blocks
+    metas = u64_at(row[POS_METAS], n_blocks)
+    table = f32_at(s[TABLE], 256)
+    slack = np.float32(s.view(np.float64)[SLACK])
+    while block < n_blocks:
+        if (others + bound_of(metas[block], weight, slack, table)) * _SLACK > root:
+            break
+        block += 1
+    return block
+
+
+@numba.njit("f4(i8, i8, i8, i8, i8, i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
+def _phrase_score(streams, order_address, places_of, found_address, i, n_terms, root, pruned):
+    """Return the score of candidate `i` as a phrase; -1: the terms are not in a row there, or
+    (`pruned` not 0) the score cannot pass `root`."""
+    order = i64_at(order_address, n_terms)
+    found = u32_at(found_address, BLOCK)
+    tfs = u32_at(found_address + _SET, BLOCK * n_terms)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK * n_terms)
+    s = i64_at(streams, STREAM_WIDTH)
+    doc = np.int64(found[i])
+    weight = np.float32(s.view(np.float64)[WEIGHT])
+    length = f32_at(s[TABLE], 256)[u8_at(s[NORMS], s[N_DOCS])[doc]]
+    least = tfs[i]
+    room = np.int64(0)
+    for term in range(n_terms):
+        tf = tfs[term * BLOCK + i]
+        least = min(least, tf)
+        room += np.int64(tf)
+    tf = np.float32(least)
+    if pruned and weight * tf / (tf + length) <= root:
+        return np.float32(-1.0)
+    positions = np.empty(room, np.uint32)
+    ends = np.empty(n_terms + 1, np.int64)
+    ends[0] = 0
+    for term in range(n_terms):
+        at = ends[term]
+        size = np.int64(tfs[term * BLOCK + i])
+        n = read_positions(
+            places_of + 8 * POSITIONS_WIDTH * order[term], doc, size,
+            np.int64(places[term * BLOCK + i]), positions[at : at + size],
+        )  # fmt: skip
+        ends[term + 1] = at + n
+    frequency = count_in_row(positions, ends, places_of, order)
+    if frequency == 0:
+        return np.float32(-1.0)
+    tf = np.float32(frequency)
+    return weight * tf / (tf + length)
+
+
+@numba.njit(
+    "i8(i8[:, ::1], f4[::1], f4[::1], i8[::1], i8[::1], i8[:, ::1], i8[::1], i8, i8, i8, i8,"
+    " f4[::1], i8[::1], i8, i8[::1], i8)",
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+)
+def best_of_all(
+    rows, weights, slacks, norm_addresses, table_addresses, filters, offsets, mode, n_docs,
+    alive_address, view, heap_scores, heap_docs, n_heap, total, stop_address,
+):  # fmt: skip
+    """Push the best documents of one view that have all the terms onto the heap; return its new
+    length.
+
+    Of each term: its row, weight, slack, norms and table as in `best_term.best_of_term`. Scores
+    add up (APART), or a document's is the weight times the part of the phrase's own frequency
+    (TOGETHER; all weights are the phrase's; `offsets`: where in the phrase each term stands).
+    filters: see `filters.passes`. total: [matches so far, how many to count at most]; until these
+    are counted every match is looked at. The heap may have no room at all.
+
+    Requires: every row is a stream; in a phrase, of a text; views come in rising order.
+    """
+    k = len(heap_scores)
+    n_terms = len(rows)
+    counts = total[0] <= total[1]
+    stop = i64_at(stop_address, 1)
+    order = np.arange(n_terms)
+    for i in range(n_terms):
+        if rows[i, 1] <= 0:
+            return n_heap
+        j = i
+        while j > 0 and rows[order[j - 1], 1] > rows[i, 1]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+    ranks = np.empty(n_terms, np.int64)
+    for i in range(n_terms):
+        ranks[order[i]] = i
+    memory = np.empty(n_terms * (STREAM_WIDTH + POSITIONS_WIDTH + BLOCK) + BLOCK // 2, np.int64)
+    streams = memory.ctypes.data
+    places_of = streams + 8 * STREAM_WIDTH * n_terms
+    found_address = places_of + 8 * POSITIONS_WIDTH * n_terms
+    others = np.float32(0.0)
+    for term in range(n_terms):
+        open_stream(
+            streams + 8 * STREAM_WIDTH * term, rows.ctypes.data + 8 * ROW_WIDTH * term,
+            weights[term], slacks[term], norm_addresses[term], table_addresses[term], n_docs,
+        )  # fmt: skip
+        if mode == TOGETHER:
+            row = rows.ctypes.data + 8 * ROW_WIDTH * term
+            open_positions(places_of + 8 * POSITIONS_WIDTH * term, row, offsets[term])
+        elif term != order[0]:
+            others += weights[term]
+    lead = streams + 8 * STREAM_WIDTH * order[0]
+    state = i64_at(lead, STREAM_WIDTH)
+    weight = weights[order[0]]
+    is_blocks = rows[order[0], 0] == BLOCKS
+    n_blocks = (rows[order[0], 1] + BLOCK - 1) >> 7
+    found = u32_at(found_address, BLOCK)
+    key = np.int64(view) << 32
+    root = heap_scores[0] if n_heap == k and k > 0 else np.float32(-1.0)
+    target = np.int64(0)
+    while stop[0] == 0 and (counts or k > 0):
+        # --- candidates: a block of the lead that may have a hit, then what the others have of it
+        if not counts and n_heap == k:
+            if (weight + others) * _SLACK <= root:
+                break
+            if is_blocks:
+                block = state[BLOCK_NO] + np.int64(target > 0)
+                state[BLOCK_NO] = _next_block(lead, block, weight, others, root)
+                if state[BLOCK_NO] >= n_blocks:
+                    break
+        if not load_block(lead, target):
+            break
+        target = np.int64(u32_at(lead + 8 * DOCS, BLOCK)[state[N] - 1]) + 1
+        n = _take_lead(lead, found_address, alive_address, n_terms)
+        for i in range(1, n_terms):
+            stream = streams + 8 * STREAM_WIDTH * order[i]
+            if n > 0:
+                n = _intersect(stream, found_address, n, i, n_terms)
+            if i64_at(stream, STREAM_WIDTH)[N] < 0:
+                target = n_docs
+        # --- their scores
+        for i in range(n):
+            doc = np.int64(found[i])
+            score = np.float32(0.0)
+            if mode == TOGETHER:
+                pruned = np.int64(not counts and n_heap == k)
+                score = _phrase_score(
+                    streams, order.ctypes.data, places_of, found_address, i, n_terms, root, pruned
+                )
+                if score < 0:
+                    continue
+            elif k > 0:
+                score = _sum_scores(streams, ranks.ctypes.data, found_address, i, doc, n_terms)
+            is_better = k > 0 and score > root
+            if (counts or is_better) and passes(filters, doc):
+                if counts:
+                    total[0] += 1
+                    counts = total[0] <= total[1]
+                if is_better:
+                    push_hit(heap_scores, heap_docs, n_heap, score, key | doc)
+                    n_heap = min(n_heap + 1, k)
+                    if n_heap == k:
+                        root = heap_scores[0]
+        if target >= n_docs:
+            break
+    # what the addresses above name is in use until here
+    return n_heap + np.int64(len(memory) + len(order) + len(ranks) < 0)
