@@ -20,6 +20,7 @@ from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.expansion import ExpansionLeaf
 from index.query.explain import Explainer, Explanation
+from index.query.filter_cache import FilterCache
 from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
@@ -61,7 +62,15 @@ class SearchResult(msgspec.Struct, frozen=True, gc=False):
 class Searcher:
     """Answers over `views`; `now_ms` is what date math calls now."""
 
-    def __init__(self, views: tuple[View, ...], schema: Schema, now_ms: int) -> None:
+    def __init__(
+        self,
+        views: tuple[View, ...],
+        schema: Schema,
+        now_ms: int,
+        filters: FilterCache | None = None,
+    ) -> None:
+        """`filters`: what is kept of filters from one search to the next."""
+        self._filters = filters
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
@@ -118,8 +127,9 @@ class Searcher:
         return SearchResult(total, "eq", best, hits)
 
     def _plan(self, query: ast.Query, within: DocsLeaf | None = None, stop: Stop = NEVER) -> Plan:
-        rewriter = Rewriter(self.schema, self._statistics, self.now_ms, within, stop=stop)
-        return rewriter.plan(query)
+        return Rewriter(
+            self.schema, self._statistics, self.now_ms, within, stop=stop, filters=self._filters
+        ).plan(query)
 
     def _by_score(self, plan: Plan, request: SearchRequest) -> SearchResult:
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
@@ -264,7 +274,10 @@ class Searcher:
         """Return what the query becomes here, and what each part of that costs."""
         notes: Notes = {}
         began = clock()
-        plan = Rewriter(self.schema, self._statistics, self.now_ms, notes=notes).plan(query)
+        rewriter = Rewriter(
+            self.schema, self._statistics, self.now_ms, notes=notes, filters=self._filters
+        )
+        plan = rewriter.plan(query)
         rewrite_ns = clock() - began
         part = profile_plan(plan, self.schema, notes, self._statistics, clock, stop)
         return Profile(describe_query(query, self.schema), part.description, rewrite_ns, part)
