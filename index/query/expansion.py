@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class ExpansionLeaf:
         self._find = find
         self._found: dict[int, I64] = {}
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Return how many postings the terms have; finds them in all views."""
         return sum(
