@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from index.automaton.automaton import Automaton
 from index.fuzzy import FuzzyPattern, FuzzyTerms
 from index.kernels import lookup
 
@@ -70,12 +71,18 @@ class Reader(Protocol):
 
     def term_bytes(self, term_id: int) -> bytes: ...
 
+    def term_names(self, term_ids: I64, field_no: int) -> list[bytes]:
+        """Return the bytes of terms of one field."""
+
     def prefix_terms(self, field_no: int, prefix: bytes, limit: int) -> I64:
         """Return ids of at most `limit` of the field's terms that start so (b"": all)."""
 
-    def wildcard_terms(self, field_no: int, pattern: bytes, limit: int) -> I64:
-        """Return ids of at most `limit` terms that match: `*` any run of bytes, `?` one UTF-8
-        character, a backslash takes the next byte as it is."""
+    def terms_between(self, field_no: int, low: bytes | None, high: bytes | None) -> I64:
+        """Return ids of the field's terms from `low` on and below `high`, in byte order; None: no
+        bound."""
+
+    def matching_terms(self, field_no: int, automaton: Automaton, limit: int) -> I64:
+        """Return ids of at most `limit` of the field's terms that the automaton accepts."""
 
     def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
         """Return at most `limit` of the field's terms that are near enough, in any order."""
@@ -88,6 +95,10 @@ class Reader(Protocol):
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` (i64[ROW_WIDTH]) so that kernels can walk the term's postings. The memory
         it names lives as long as this reader."""
+
+    def source_row(self) -> I64:
+        """Return the row by which kernels/union.py reaches all postings; the memory it names lives
+        as long as this reader."""
 
     def doc_freq(self, term_id: int) -> int:
         """Return how many documents have the term, dead ones included (an upper bound while a

@@ -14,6 +14,7 @@ import numpy as np
 from index.kernels import best_leaves as kernels
 from index.kernels.filters import WANTED
 from index.kernels.rows import ROW_WIDTH
+from index.query.expansion import ExpansionLeaf
 from index.query.leaves import AllLeaf, BitsLeaf, KeywordRangeLeaf, RangeLeaf, TermLeaf
 from index.query.plan import Constant, Every, Leaf, Plan, Some
 from index.query.program import NO_LIMIT as NO_LIMIT
@@ -43,6 +44,9 @@ def best_hits(
 ) -> Matches:
     """Return the best `k` documents, best first, and the total; a total above `limit` is not
     exact, and with `limit` -1 there is none."""
+    if isinstance(plan, ExpansionLeaf) and limit < NO_LIMIT:
+        # All scores are the same, so the first of the log are the best.
+        return plan.first(max(k, limit + 1)).best(k)
     shape = _shape_of(plan)
     if shape is None or not _is_worth_it(shape):
         program = Program(plan, scored=k > 0)
