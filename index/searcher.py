@@ -5,9 +5,9 @@ Thread rule: any thread. A searcher is immutable; it is cheap to make, so make o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +19,7 @@ from index.query.describe import describe_plan, describe_query
 from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
-from index.query.highlight import highlight_source
+from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
 from index.query.profile import Clock, Profile, profile_plan
@@ -29,7 +29,7 @@ from index.query.rewrite import Notes, Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
-from index.query.stop import NEVER, Stop, StoppedError
+from index.query.stop import NEVER, Stop, StoppedError, check_stop
 from index.query.terms_search import NO_LIMIT, Question, ask, question_of
 from index.reader import U32, U64, View
 from index.schema import Field, Schema
@@ -37,7 +37,7 @@ from index.schema import Field, Schema
 _SCORE_FALLING = SortKey("_score", "desc")
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, frozen=True):
     view_no: int
     doc_id: int
     score: float | None
@@ -45,8 +45,7 @@ class Hit(NamedTuple):
     sort: tuple[Scalar | None, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(msgspec.Struct, frozen=True):
     total: int
     relation: Literal["eq", "gte"]
     """gte: there are more than `total`, counting stopped at `track_total_hits`."""
@@ -65,7 +64,7 @@ class Searcher:
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
-        self._statistics = Statistics(views)
+        self._statistics = Statistics.of(views)
 
     # --- search --------------------------------------------------------------------------
     def search(self, request: SearchRequest, stop: Stop = NEVER) -> SearchResult:
@@ -78,10 +77,13 @@ class Searcher:
             result = self._search(request, stop)
         except StoppedError:
             return SearchResult(0, "gte", None, [], timed_out=True)
-        return replace(result, timed_out=True) if stop[0] else result
+        if stop is NEVER or not stop[0]:
+            return result
+        return msgspec.structs.replace(result, timed_out=True)
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
+            check_stop(stop)
             found = question_of(request.query, self.schema)
             if found is not None:
                 return self._best_of_terms(*found, request, stop)
@@ -107,10 +109,12 @@ class Searcher:
             Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
             for doc, score in zip(docs, scores, strict=True)
         ]
+        if request.from_:
+            del hits[: request.from_]
         best = scores[0] if scores else None
-        if limit >= 0 and total > limit:
-            return SearchResult(limit, "gte", best, hits[request.from_ :])
-        return SearchResult(max(total, 0), "eq", best, hits[request.from_ :])
+        if 0 <= limit < total:
+            return SearchResult(limit, "gte", best, hits)
+        return SearchResult(total, "eq", best, hits)
 
     def _plan(self, query: ast.Query, within: DocsLeaf | None = None, stop: Stop = NEVER) -> Plan:
         rewriter = Rewriter(self.schema, self._statistics, self.now_ms, within, stop=stop)
@@ -143,7 +147,7 @@ class Searcher:
             for view_no, doc_id, score in ranked[request.from_ :]
         ]
         result = _result(matches.total, ranked[0][2] if ranked else None, hits, request)
-        return replace(result, terminated_early=True) if is_early else result
+        return msgspec.structs.replace(result, terminated_early=True) if is_early else result
 
     def _by_keys(self, plan: Plan, request: SearchRequest) -> SearchResult:
         keys = [make_key(key, self.schema) for key in request.sort]
@@ -287,7 +291,7 @@ class Searcher:
         """Return, of each field to highlight that has a match, its fragments."""
         if request.highlight is None:
             return {}
-        return highlight_source(request, self.schema, self.source(hit))
+        return Highlighter(request, self.schema).fragments(self.source(hit))
 
 
 def _result(

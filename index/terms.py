@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.draft import TermChunk
+from index.draft import EncodedTerms, TermChunk
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.fuzzy import NO_TERMS, FuzzyPattern, FuzzyTerms, split_found
@@ -58,7 +58,7 @@ class TermsWriter:
         self._last = np.empty(256, np.uint8)
         self._spools = {kind: Spool(scratch) for kind in _KINDS}
 
-    def add(self, chunk: TermChunk) -> None:
+    def add(self, chunk: TermChunk | EncodedTerms) -> None:
         """Raises: StorageError where a term does not come after the one before it."""
         n_terms = len(chunk.field_nos)
         if n_terms == 0:
