@@ -121,7 +121,11 @@ def advance_term(terms, cursor, fields, n_fields, buffer):
     return True
 
 
-@numba.njit("int64(int64[:, ::1], int64[:, :, ::1], int64[:, ::1], uint8[:, ::1], int64[::1])", nogil=True, cache=True)
+@numba.njit(
+    "int64(int64[:, ::1], int64[:, :, ::1], int64[:, ::1], uint8[:, ::1], int64[::1])",
+    nogil=True,
+    cache=True,
+)
 def _least_term(segments, fields, cursors, buffers, members):
     """Write which segments have the least of the next terms to `members`; return how many."""
     n_members = 0
