@@ -7,13 +7,15 @@ alive is not the reader's business but the `View`'s, because deletes come after.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from index.fuzzy import FuzzyPattern, FuzzyTerms
+from index.kernels import lookup
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -116,6 +118,10 @@ class Reader(Protocol):
 
     def ord_term(self, field_no: int, ordinal: int) -> bytes: ...
 
+    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
+        """Return (starts i64[n + 1], blob): the terms of ordinals that rise, one after the
+        other."""
+
     # --- documents ---------------------------------------------------------------------
     def find_key(self, key: bytes) -> int:
         """Return the newest doc id with this key, dead or alive, or -1."""
@@ -144,6 +150,30 @@ class View:
     shard: int = 0
     segment: str = "memtable"
     """The segment's file name."""
+    described: dict[int, I64] = field(default_factory=dict)
+    """Rows that describe fields to kernels (kernels/lookup.py), kept from search to search."""
+
+    def describe(self, field_no: int) -> I64:
+        """Return the row of one field, i64[FIELD_WIDTH], all but SLACK."""
+        row = self.described.get(field_no)
+        if row is None:
+            row = np.zeros(lookup.FIELD_WIDTH, np.int64)
+            self.reader.describe(field_no, row)
+            if self.alive is not None:
+                row[lookup.ALIVE] = self.alive.ctypes.data
+            self.described[field_no] = row
+        return row
+
+
+class Views(tuple[View, ...]):
+    """The views of one moment. `memo` keeps what searches worked out about all of them."""
+
+    memo: dict[str, Any]
+
+    def __new__(cls, views: Iterable[View]) -> Views:
+        made = super().__new__(cls, views)
+        made.memo = {}
+        return made
 
 
 def bitset(n_docs: int) -> U64:
