@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import is_not
@@ -314,9 +313,3 @@ def _lists(fields: dict[str, Any]) -> dict[str, Any]:
 def plain(text: str) -> str:
     """Return a text without punctuation, which the engines' analysers cut in different ways."""
     return re.sub(r"\W+", " ", text).strip()
-
-
-def seconds_of(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
