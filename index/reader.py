@@ -148,6 +148,16 @@ class Reader(Protocol):
         """Return the document as it came, JSON text."""
 
 
+class ColumnRow(NamedTuple):
+    """A column as kernels read it (kernels/ranges.py), all but the bounds of a range."""
+
+    kind: str | None
+    """As `Column.kind`; None: no document has a value."""
+    row: I64
+    owners: list[np.ndarray]
+    """The arrays whose addresses are in the row."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A reader, and which of its documents were alive at one moment."""
@@ -163,6 +173,8 @@ class View:
     """The segment's file name."""
     described: dict[int, I64] = field(default_factory=dict)
     """Rows that describe fields to kernels (kernels/lookup.py), kept from search to search."""
+    columns: dict[int, ColumnRow] = field(default_factory=dict)
+    """The same of columns."""
 
     def describe(self, field_no: int) -> I64:
         """Return the row of one field, i64[FIELD_WIDTH], all but SLACK."""

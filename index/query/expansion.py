@@ -10,6 +10,7 @@ import numpy as np
 from index.kernels import operations as op
 from index.kernels.rows import BITS
 from index.kernels.union import first_living, sum_doc_freqs, unite
+from index.query.leaves import ViewLeaf
 from index.query.program import Matches
 from index.query.statistics import Statistics, address
 from index.reader import I64, U64, Reader, bitset
@@ -21,7 +22,7 @@ _NO_TERMS = np.empty(0, np.int64)
 _NO_WORDS = np.empty(0, np.uint64)
 
 
-class ExpansionLeaf:
+class ExpansionLeaf(ViewLeaf):
     """The documents with any of the terms that `find` gives of a reader that has the field."""
 
     mode = op.CONSTANT
