@@ -11,9 +11,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cmp_to_key, lru_cache
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from index.analysis.analyzer import get_analyzer
 from index.dates import parse_date, resolve_date, resolve_date_up
@@ -403,6 +405,10 @@ class Oracle:
             flags=re.DOTALL,
         )
         return self._by_pattern(query, pattern, document)
+
+    def _regexp(self, query: ast.Regexp, document: Document) -> float | None:
+        """Hand in only what Python's expressions mean too."""
+        return self._by_pattern(query, query.pattern, document)
 
     def _normal(self, query: Any, text: str) -> str:
         each = self._field(query)

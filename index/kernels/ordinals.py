@@ -8,8 +8,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.front_coding import (
+    BLOCK_TERMS,
+    T_ENTRIES,
+    T_N_BLOCKS,
+    T_SIZE,
+    T_STARTS,
+    read_entry,
+)
 from index.kernels.memory import u8_at, u64_at
-from index.kernels.terms import BLOCK_TERMS, T_ENTRIES, T_N_BLOCKS, T_SIZE, T_STARTS, read_entry
 from index.kernels.words import load_word, prefetch
 
 _ONE = np.uint64(1)

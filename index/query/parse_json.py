@@ -6,17 +6,19 @@ Raises everywhere: InvalidQueryError, whose message begins with the path of the 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from index.query import ast
-from index.query.aggregations import Aggregation
 from index.query.body import (
     Body,
     as_bool,
     as_int,
     as_list,
+    as_number,
     as_object,
     as_str,
+    checked_boost,
     fail,
     scalar,
     string_list,
@@ -41,6 +43,8 @@ _MODES: dict[str, SortMode | None] = {
     "avg": "avg",
     "median": "median",
 }
+_NUMERIC_TYPES = dict.fromkeys(("long", "double", "date", "date_nanos"))
+"""Numbers of all types compare with each other anyway."""
 _NOT_SUPPORTED = ("ext", "rescore", "collapse", "suggest", "script_fields", "slice", "pit")
 _NOT_ASKED: tuple[object, ...] = (None, False, "false", "", [], {})
 """Values that leave such a key without an effect in OpenSearch too."""
@@ -54,47 +58,73 @@ def parse_query(body: object, path: str = "query") -> ast.Query:
 
 def parse_search(body: object) -> SearchRequest:
     """Parse the body of a search; an empty one asks for the first 10 of all documents."""
-    top = Body({} if body is None else body, "")
-    top.ignore("preference", "batched_reduce_size", "stats")
-    for key in _NOT_SUPPORTED:
-        if top.take(key) not in _NOT_ASKED:
-            raise fail(key, "is not supported")
-    query = top.take("query")
-    post_filter = top.take("post_filter")
-    sort = _parse_sort(top.take("sort"))
-    request = SearchRequest(
-        query=ast.MatchAll() if query is None else parse_query(query),
-        from_=top.natural("from", 0),
-        size=top.natural("size", 10),
-        sort=sort,
-        search_after=_parse_search_after(top.take("search_after"), sort),
-        post_filter=None if post_filter is None else parse_query(post_filter, "post_filter"),
-        source=parse_source_filter(top.take("_source"), "_source"),
-        fields=_parse_fields(top.take("fields"), "fields")
-        + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
-        highlight=parse_highlight(top.take("highlight")),
-        aggregations=_parse_aggregations(top),
-        track_total_hits=parse_track_total_hits(top.take("track_total_hits")),
-        track_scores=top.flag("track_scores"),
-        min_score=top.opt_number("min_score"),
-        timeout_s=parse_timeout(top.take("timeout")),
-        terminate_after=top.natural("terminate_after", 0),
-        explain=top.flag("explain"),
-        profile=top.flag("profile"),
-        version=top.flag("version"),
-        seq_no_primary_term=top.flag("seq_no_primary_term"),
-    )
-    top.done()
+    left = dict(as_object({} if body is None else body, ""))
+    found: dict[str, Any] = {}
+    for key in list(left):
+        part = _PARTS.get(key)
+        if part is not None:
+            value = left.pop(key)
+            if value is not None:
+                found[part[0]] = part[1](value, key)
+    if left:
+        found |= _rare_parts(Body(left, ""), found.get("sort", ()), has_source="source" in found)
+    request = SearchRequest(**found)
     check_window(request.from_, request.size)
     if request.search_after is not None and request.from_ > 0:
         raise fail("from", "must be 0 when search_after is given")
     return request
 
 
-def _parse_aggregations(top: Body) -> tuple[Aggregation, ...]:
-    """Take `aggs` or `aggregations`."""
-    parser = AggregationParser(parse_top_hits)
-    return parser.parse_all(top)
+def _rare_parts(top: Body, sort: tuple[SortKey, ...], *, has_source: bool) -> dict[str, Any]:
+    """Parse what depends on other parts, and refuse what is left."""
+    top.ignore("preference", "batched_reduce_size", "stats")
+    for key in _NOT_SUPPORTED:
+        if top.take(key) not in _NOT_ASKED:
+            raise fail(key, "is not supported")
+    found: dict[str, Any] = {
+        "search_after": _parse_search_after(top.take("search_after"), sort),
+        "fields": _parse_fields(top.take("fields"), "fields")
+        + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
+        "indices_boost": _parse_indices_boost(top.take("indices_boost")),
+        "aggregations": AggregationParser(parse_top_hits).parse_all(top),
+    }
+    stored = top.take("stored_fields")
+    if stored is not None:
+        _take_stored(string_list(stored, "stored_fields"), has_source, found)
+    top.done()
+    return found
+
+
+def _take_stored(names: tuple[str, ...], has_source: bool, found: dict[str, Any]) -> None:
+    """Put `stored_fields` into what was found: who names fields does not want the source, unless
+    it is named or asked for too; `_none_` is not even the id."""
+    if names == ("_none_",):
+        found["with_id"] = False
+        names = ()
+    if "_source" not in names and not has_source:
+        found["source"] = SourceFilter(enabled=False)
+    shown = tuple(FieldRequest(name) for name in names if not name.startswith("_"))
+    found["fields"] = (*found["fields"], *shown)
+
+
+def _parse_indices_boost(value: object) -> tuple[tuple[str, float], ...]:
+    """Parse `[{"logs-*": 1.5}, ..]` or an object of those."""
+    if value is None:
+        return ()
+    parts = value if isinstance(value, list) else [value]
+    return tuple(
+        (pattern, checked_boost(as_number(boost, path), path))
+        for part in parts
+        for pattern, boost in as_object(part, "indices_boost").items()
+        for path in [f"indices_boost.{pattern}"]
+    )
+
+
+def _natural(value: object, path: str) -> int:
+    number = as_int(value, path)
+    if number < 0:
+        raise fail(path, f"may not be negative but is [{number}]")
+    return number
 
 
 def parse_top_hits(options: dict[str, Any], path: str) -> SearchRequest:
@@ -161,9 +191,9 @@ def _parse_fields(value: object, path: str) -> tuple[FieldRequest, ...]:
             requests.append(FieldRequest(item))
             continue
         body = Body(item, f"{path}[{i}]")
-        body.ignore("include_unmapped")
         field = as_str(body.need("field"), body.at("field"))
-        requests.append(FieldRequest(field, body.opt_text("format")))
+        form = body.opt_text("format")
+        requests.append(FieldRequest(field, form, body.flag("include_unmapped")))
         body.done()
     return tuple(requests)
 
@@ -194,7 +224,7 @@ def _parse_sort_key(field: str, value: Any, path: str) -> SortKey:
     if isinstance(value, str):
         value = {"order": value}
     body = Body(value, f"{path}.{field}")
-    body.ignore("numeric_type")
+    body.choice("numeric_type", _NUMERIC_TYPES, None)
     missing = body.take("missing")
     key = SortKey(
         field,
@@ -219,3 +249,24 @@ def _parse_search_after(
     if len(items) != len(sort):
         raise fail("search_after", f"has {len(items)} values but sort has {len(sort)}")
     return tuple(None if item is None else scalar(item, "search_after") for item in items)
+
+
+_PARTS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "query": ("query", parse_query),
+    "from": ("from_", _natural),
+    "size": ("size", _natural),
+    "sort": ("sort", lambda value, _: _parse_sort(value)),
+    "post_filter": ("post_filter", parse_query),
+    "_source": ("source", parse_source_filter),
+    "highlight": ("highlight", lambda value, _: parse_highlight(value)),
+    "track_total_hits": ("track_total_hits", lambda value, _: parse_track_total_hits(value)),
+    "track_scores": ("track_scores", as_bool),
+    "min_score": ("min_score", as_number),
+    "timeout": ("timeout_s", parse_timeout),
+    "terminate_after": ("terminate_after", _natural),
+    "explain": ("explain", as_bool),
+    "profile": ("profile", as_bool),
+    "version": ("version", as_bool),
+    "seq_no_primary_term": ("seq_no_primary_term", as_bool),
+}
+"""Parts of a search that stand for themselves: the attribute of the request, and its parser."""

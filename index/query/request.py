@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from index.query.aggregations import Aggregation
 from index.query.ast import MatchAll, Query, Scalar
@@ -81,13 +83,14 @@ class FieldRequest:
 
     pattern: str
     format: str | None = None
+    with_unmapped: bool = False
+    """Show also what the source has and the mapping does not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One search. `size` 0: only the total."""
 
-    query: Query = field(default_factory=MatchAll)
+    query: Query = MatchAll()
     from_: int = 0
     size: int = 10
     sort: tuple[SortKey, ...] = ()
@@ -95,8 +98,11 @@ class SearchRequest:
     search_after: tuple[Scalar | None, ...] | None = None
     """The sort values of the last hit of the page before; None within: it had no value."""
     post_filter: Query | None = None
-    source: SourceFilter = field(default_factory=SourceFilter)
+    source: SourceFilter = SourceFilter()
+    with_id: bool = True
     fields: tuple[FieldRequest, ...] = ()
+    indices_boost: tuple[tuple[str, float], ...] = ()
+    """(pattern of index names, what their scores are multiplied by), the first that matches."""
     highlight: Highlight | None = None
     aggregations: tuple[Aggregation, ...] = ()
     """Over all that the query matches; `post_filter` does not restrict them."""

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index import stored as stored_module
 from index.errors import CorruptionError, StorageError
 from index.format import Sections, SegmentFile
-from index import stored as stored_module
 from index.stored import CACHED_BLOCKS, Frames, Stored, encode_sources
 
 
