@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from index.aggregate.global_terms import WORTH, GlobalTerms, global_terms, n_terms
 from index.aggregate.keys import Strings, key_strings, strings_of
@@ -19,7 +20,9 @@ from index.query.values import keyword_term
 from index.reader import I64, U32
 from index.segment import Segment
 
-Accept = Callable[[bytes], bool]
+BoolArray = npt.NDArray[np.bool_]
+Accept = Callable[[Strings], BoolArray]
+"""Which of some terms become buckets."""
 
 
 @dataclass(slots=True)
@@ -139,7 +142,7 @@ def number_groups(
     ]
     if accept is None:
         return Numbered(keys, numbered.n, numbered.term)
-    kept = np.array([accept(numbered.term(key)) for key in range(numbered.n)], bool)
+    kept = accept(numbered.strings.chosen(numbered.order))
     final = np.where(kept, np.cumsum(kept) - 1, NONE).astype(np.uint32)
     chosen = np.flatnonzero(kept)
     return Numbered(

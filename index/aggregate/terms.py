@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,14 +9,16 @@ import numpy as np
 from index.aggregate.cells import Cells, Counts
 from index.aggregate.collect import Collector
 from index.aggregate.formats import shown_as
-from index.aggregate.keys import key_numbers
+from index.aggregate.keys import Strings, key_numbers
 from index.aggregate.level import Level, Scope
 from index.aggregate.order import bounds_of, first_of_each, narrowed, ordered
 from index.aggregate.results import Buckets, Head, Result
-from index.aggregate.term_groups import Accept
+from index.aggregate.term_groups import Accept, BoolArray
 from index.aggregate.term_keys import count_terms, key_terms
 from index.aggregate.values import Source
-from index.errors import InvalidQueryError, InvalidRequestError
+from index.automaton.automaton import regexp
+from index.errors import InvalidRequestError
+from index.kernels.ordinals import accept_strings
 from index.query.aggregations import TermFilter, Terms
 from index.query.order_paths import OrderPath
 from index.query.values import keyword_term
@@ -110,22 +111,34 @@ def _tally_keywords(
 
 
 def _accept(include: TermFilter | None, exclude: TermFilter | None) -> Accept | None:
+    """Raises: InvalidQueryError for a pattern that is none."""
     if include is None and exclude is None:
         return None
     is_in = None if include is None else _matcher(include)
     is_out = None if exclude is None else _matcher(exclude)
-    return lambda term: (is_in is None or is_in(term)) and not (is_out is not None and is_out(term))
+
+    def accept(terms: Strings) -> BoolArray:
+        kept = np.ones(terms.n, bool) if is_in is None else is_in(terms)
+        return kept if is_out is None else kept & ~is_out(terms)
+
+    return accept
 
 
-def _matcher(terms: TermFilter) -> Accept:
-    if terms.pattern is None:
-        wanted = frozenset(keyword_term(value) for value in terms.values)
-        return wanted.__contains__
-    try:
-        pattern = re.compile(terms.pattern)
-    except re.error as error:
-        raise InvalidQueryError(f"pattern [{terms.pattern[:80]}]: {error}") from None
-    return lambda term: pattern.fullmatch(term.decode("utf-8", "replace")) is not None
+def _matcher(wanted: TermFilter) -> Accept:
+    if wanted.pattern is None:
+        values = frozenset(keyword_term(value) for value in wanted.values)
+        return lambda terms: np.array([terms.at(i) in values for i in range(terms.n)], bool)
+    automaton = regexp(wanted.pattern)
+
+    def match(terms: Strings) -> BoolArray:
+        out = np.empty(terms.n, np.uint8)
+        n_classes = len(automaton.class_lows)
+        accept_strings(
+            terms.starts, terms.blob, automaton.program, automaton.class_of, n_classes, out
+        )
+        return out.view(np.bool_)
+
+    return match
 
 
 # --- numbers -------------------------------------------------------------------------------
