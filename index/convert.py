@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from index.dates import parse_date
 from index.errors import MappingError
@@ -43,6 +43,27 @@ def _strings(encode: Convert) -> dict[type, Convert]:
         int: lambda value: encode(str(value)),
         float: lambda value: encode(repr(value)),
     }
+
+
+class Limits(NamedTuple):
+    """Of the strings that are taken as they are."""
+
+    max_bytes: int | None
+    """A longer one is an error."""
+    max_chars: int | None
+    """A longer one is not indexed."""
+
+
+def string_limits(field: Field, options: IndexOptions) -> Limits | None:
+    """Return the limits of a field of strings; None: it takes no string.
+
+    What `converters` makes of a string is, within the limits, its UTF-8 bytes.
+    """
+    if field.type == "text" and not field.index:
+        return None
+    if field.type == "text" and field.analyzer != "keyword":
+        return Limits(None, None)
+    return Limits(min(options.max_term_bytes, MAX_TERM_BYTES), field.ignore_above)
 
 
 def nothing(value: Any) -> None:

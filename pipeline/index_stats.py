@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from index.engine import EngineStats
+from index.query.filter_cache import CacheStats
 from pipeline.shard import Shard, ShardState
 from pipeline.stall import Stall
 
@@ -32,6 +33,7 @@ class IndexStats:
     n_stalled: int
     """Shards that take documents slower, or not at all, because merges cannot keep up."""
     shards: dict[int, EngineStats]
+    filters: CacheStats
 
     @property
     def write_amplification(self) -> float:
@@ -44,7 +46,11 @@ def write_amplification(bytes_flushed: int, bytes_merged: int) -> float:
 
 
 def sum_stats(
-    shards: Iterable[Shard], *, n_subscribers: int = 0, n_live_changes: int = 0
+    shards: Iterable[Shard],
+    *,
+    n_subscribers: int = 0,
+    n_live_changes: int = 0,
+    filters: CacheStats,
 ) -> IndexStats:
     open_shards = [shard for shard in shards if shard.state is not ShardState.CLOSED]
     each = {shard.number: shard.engine.stats() for shard in open_shards}
@@ -64,4 +70,5 @@ def sum_stats(
         n_unsettled=sum(part.n_unsettled for part in parts),
         n_stalled=sum(shard.stall is not Stall.NONE for shard in open_shards),
         shards=each,
+        filters=filters,
     )

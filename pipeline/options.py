@@ -27,6 +27,10 @@ class PipelineOptions:
     query_threads: int = 2
     """Threads that answer searches and check writes."""
 
+    filter_cache_bytes: int = 32 << 20
+    """What an index may keep of filters that are asked again and again. Larger: more of them
+    cost next to nothing."""
+
     max_backlog_bytes: int = 64 << 20
     """Records of one shard that wait to be applied; past it, a source has to wait."""
 

@@ -33,6 +33,7 @@ METRICS = {
     "flush": "flush",
     "merge": "merges",
     "segments": "segments",
+    "query_cache": "query_cache",
     "tailrace": "tailrace",
 }
 """What `_stats` can be asked for, and the group of its answer."""
@@ -283,6 +284,14 @@ def stats_body(index: Index) -> dict[str, Any]:
         "segments": {
             "count": total.n_segments,
             "index_writer_memory_in_bytes": total.memtable_bytes,
+        },
+        "query_cache": {
+            "memory_size_in_bytes": total.filters.n_bytes,
+            "total_count": total.filters.n_hits + total.filters.n_misses,
+            "hit_count": total.filters.n_hits,
+            "miss_count": total.filters.n_misses,
+            "cache_size": total.filters.n_entries,
+            "evictions": total.filters.n_evicted,
         },
         "tailrace": {
             "next_offset": sum(max(s.next_offset, 0) for s in stats),

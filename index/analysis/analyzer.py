@@ -15,7 +15,7 @@ import numpy.typing as npt
 from index.analysis import characters, english
 from index.analysis.terms import Mapped, TermMap, fold
 from index.errors import MappingError
-from index.kernels.tokenize import scan_runs, scan_whole, scan_words
+from index.kernels.tokenize import lower_ascii, scan_runs, scan_whole, scan_words
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -66,6 +66,16 @@ class Analyzer:
 
     def __repr__(self) -> str:
         return f"Analyzer({self.name})"
+
+    def scan_text(self, text: U8, starts: I64, continues: U8) -> tuple[U8, U32]:
+        """Return text and tokens as `scan` does, of texts that lie one after the other, padded;
+        `text` may be changed."""
+        if self.folds_ascii:
+            lower_ascii(text)
+        tokens = np.empty((len(text) // 2 + len(starts), 4), np.uint32)
+        n = self._scan(text, starts, continues, tokens)
+        assert n >= 0, "more tokens than bytes allow"
+        return text, tokens[:n]
 
     def scan(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
         """Return the texts as the kernels read them, padded, and their tokens (u32[n, 4]).

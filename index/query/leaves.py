@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from index.bm25 import idf, keyword_part
+from index.kernels import lookup, ranges
 from index.kernels import operations as op
-from index.kernels import ranges
 from index.kernels.counting import unite
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
 from index.query.statistics import Statistics, TermStats, address
-from index.reader import I64, U32, U64, Column, Reader, bitset
+from index.reader import I64, U32, U64, Column, ColumnRow, Reader, bitset
 
 UNLIMITED = 1 << 40
 """As many terms as there are."""
 _UNITED_AT_ONCE = 1024
 
 
-class ConstantLeaf:
+class ViewLeaf:
+    """Base of leaves that fill one view after the other."""
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        raise NotImplementedError
+
+    def fill_views(
+        self, view_nos: range, rows: I64, norms: I64 | None, owners: list[np.ndarray]
+    ) -> None:
+        for row, view_no in zip(rows, view_nos, strict=True):
+            self.fill(view_no, row, owners)
+
+
+class ConstantLeaf(ViewLeaf):
     """Base of leaves whose documents all have one score."""
 
     mode = op.CONSTANT
@@ -64,28 +76,32 @@ class TermLeaf(ConstantLeaf):
         scored_doc_freq: int | None = None,
     ) -> None:
         """`scored_doc_freq`: the document frequency that it is scored by, None: its own."""
-        self._views = statistics.views
         self._term: TermStats = statistics.term(field_no, term)
         self.field_no, self.term, self.boost = field_no, term, boost
         stats = statistics.field(field_no)
         doc_freq = self._term.doc_freq if scored_doc_freq is None else scored_doc_freq
         self.scored_doc_freq = doc_freq
         weight = boost * idf(doc_freq, stats.n_docs)
-        self._norms: tuple[int, ...] | None = None
+        described = statistics.text(field_no)
+        self._norms = described.rows[:, lookup.NORMS]
+        self.slacks = described.slacks
+        """f32[views], see `kernels/postings.bound_of`."""
         if is_text:
-            text = statistics.text(field_no)
-            self._norms = text.norm_addresses
-            self.mode, self.table = op.BM25, text.table_address
+            self.mode, self.table = op.BM25, described.table_address
         else:
             weight *= keyword_part(stats)
         super().__init__(weight, self._term.doc_freq)
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
-        term_id = self._term.term_ids[view_no]
-        if term_id < 0:
-            return 0
-        self._views[view_no].reader.leaf(term_id, row)
-        return 0 if self._norms is None else self._norms[view_no]
+        row[:] = self._term.rows[view_no]
+        return int(self._norms[view_no])
+
+    def fill_views(
+        self, view_nos: range, rows: I64, norms: I64 | None, owners: list[np.ndarray]
+    ) -> None:
+        rows[:] = self._term.rows[view_nos.start : view_nos.stop]
+        if norms is not None:
+            norms[:] = self._norms[view_nos.start : view_nos.stop]
 
 
 class BitsLeaf(ConstantLeaf):
@@ -105,9 +121,8 @@ class BitsLeaf(ConstantLeaf):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         reader = self._views[view_no].reader
         words = self._make(reader)
-        if words is not None and len(words):
-            owners.append(words)
-            row[:4] = (BITS, reader.n_docs, address(words), len(words))
+        if words is not None:
+            fill_bits(row, words, reader.n_docs, owners)
         return 0
 
 
@@ -143,7 +158,7 @@ class KeysLeaf(ConstantLeaf):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         reader = self._views[view_no].reader
         found = sorted({doc for key in self._keys if (doc := reader.find_key(key)) >= 0})
-        _fill_list(row, np.array(found, np.uint32), owners)
+        fill_list(row, np.array(found, np.uint32), owners)
         return 0
 
 
@@ -157,11 +172,19 @@ class DocsLeaf(ConstantLeaf):
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         if view_no == self._view_no:
-            _fill_list(row, self._doc_ids, owners)
+            fill_list(row, self._doc_ids, owners)
         return 0
 
 
-def _fill_list(row: I64, doc_ids: U32, owners: list[np.ndarray]) -> None:
+def fill_bits(row: I64, words: U64, n_docs: int, owners: list[np.ndarray]) -> None:
+    """Make a row the documents of a bitset."""
+    if len(words):
+        owners.append(words)
+        row[:4] = (BITS, n_docs, address(words), len(words))
+
+
+def fill_list(row: I64, doc_ids: U32, owners: list[np.ndarray]) -> None:
+    """Make a row some documents, rising."""
     if len(doc_ids):
         owners.append(doc_ids)
         row[:4] = (LIST, len(doc_ids), address(doc_ids), 0)
@@ -184,18 +207,18 @@ class RangeLeaf(ConstantLeaf):
         self._bounds = (low, high)
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
-        reader = self._views[view_no].reader
-        column = reader.column(self._field_no)
-        if column is None:
+        view = self._views[view_no]
+        known = view.columns.get(self._field_no)
+        if known is None:
+            known = view.columns[self._field_no] = _describe_column(view.reader, self._field_no)
+        if known.kind is None:
             return 0
-        if column.kind == "f64":
-            bits = struct.unpack("<qq", struct.pack("<dd", *self._bounds))
-            _fill_range(row, ranges.RANGE_F64, column, reader.n_docs, *bits, owners=owners)
+        row[: ranges.ZONES + 1] = known.row
+        if known.kind == "f64":
+            row.view(np.float64)[ranges.LOW : ranges.HIGH + 1] = self._bounds
         else:
             low, high = self._bounds
-            _fill_range(
-                row, ranges.RANGE_I64, column, reader.n_docs, int(low), int(high), owners=owners
-            )
+            row[ranges.LOW : ranges.HIGH + 1] = int(low), int(high)
         return 0
 
 
@@ -229,6 +252,18 @@ class KeywordRangeLeaf(ConstantLeaf):
         if low < high:
             _fill_range(row, ranges.RANGE_ORD, column, reader.n_docs, low, high - 1, owners=owners)
         return 0
+
+
+def _describe_column(reader: Reader, field_no: int) -> ColumnRow:
+    """Return a column as kernels read it, but for the bounds of a range."""
+    column = reader.column(field_no)
+    row = np.zeros(ROW_WIDTH, np.int64)
+    if column is None:
+        return ColumnRow(None, row, [])
+    owners: list[np.ndarray] = []
+    kind = ranges.RANGE_F64 if column.kind == "f64" else ranges.RANGE_I64
+    _fill_range(row, kind, column, reader.n_docs, 0, 0, owners=owners)
+    return ColumnRow(column.kind, row[: ranges.ZONES + 1], owners)
 
 
 def first_ordinal(reader: Reader, field_no: int, term: bytes, n_terms: int) -> int:

@@ -18,9 +18,6 @@ from index.query.stop import NEVER, Stop
 from index.query.values import keyword_term
 from index.schema import Field, Schema
 
-NO_LIMIT = 1 << 62
-"""A limit of the count that no index reaches: all matches are counted."""
-
 _OF_FIELD = slice(kernels.FIELD_DOCS, kernels.TABLE + 1)
 _ANSWER = slice(kernels.TOTAL, kernels.N_HITS + 1)
 _NEVER_AT = address(NEVER)

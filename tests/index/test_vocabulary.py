@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.kernels.vocabulary import matches_wildcard
 from index.vocabulary import Vocabulary
+from tests.index.memtable_world import spans_of
 
 values = st.one_of(
     st.binary(max_size=4),
@@ -22,11 +20,8 @@ def filled(batches: list[list[tuple[int, bytes]]]) -> Vocabulary:
     """Each batch is a document with these keywords."""
     vocabulary = Vocabulary()
     for doc, batch in enumerate(batches):
-        vocabulary.add_keywords(
-            [value for _, value in batch],
-            np.full(len(batch), doc, np.uint32),
-            np.array([field for field, _ in batch], np.uint32),
-        )
+        values, fields = [value for _, value in batch], [field for field, _ in batch]
+        vocabulary.add_keywords(spans_of(values, [doc] * len(batch), fields))
     return vocabulary
 
 
@@ -60,29 +55,8 @@ def test_terms_taken_before_a_growth_stay_as_they_were() -> None:
     vocabulary = filled([[(0, b"a"), (0, b"b")]])
     before = vocabulary.terms()
     many = [b"%d" % i for i in range(10_000)]
-    vocabulary.add_keywords(many, np.full(len(many), 1, np.uint32), np.zeros(len(many), np.uint32))
+    vocabulary.add_keywords(spans_of(many, [1] * len(many), [0] * len(many)))
     assert before.find(0, b"7") == -1
     assert before.doc_freq(before.find(0, b"a"), 1) == 1
     after = vocabulary.terms()
     assert {after.bytes_of(after.find(0, value)) for value in many} == set(many)
-
-
-patterns = st.lists(
-    st.sampled_from(["a", "b", "é", "*", "?", "\\*", "\\?", "\\a", "漢"]), max_size=7
-).map("".join)
-
-
-@given(patterns, st.text(st.sampled_from("abé*?漢\\"), max_size=8))
-@settings(deadline=None, max_examples=500)
-def test_wildcards_match_as_the_regular_expression_does(pattern: str, text: str) -> None:
-    expression = re.sub(
-        r"\\(.)|(\*)|(\?)|(.)",
-        lambda m: ".*" if m[2] else "." if m[3] else re.escape(m[1] or m[4]),
-        pattern,
-        flags=re.DOTALL,
-    )
-    data = np.frombuffer(bytearray(text.encode()), np.uint8)
-    wanted = np.frombuffer(bytearray(pattern.encode()), np.uint8)
-    assert matches_wildcard(data, 0, len(data), wanted) == bool(
-        re.fullmatch(expression, text, re.DOTALL)
-    )
