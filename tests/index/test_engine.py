@@ -290,3 +290,23 @@ def test_a_merge_of_everything_that_died_leaves_nothing(log: Log) -> None:
     log.finish(job)
     assert len(log.engine.stats().segments) == 1
     assert log.get("a") == {"n": 2}
+
+
+def test_bytes_that_opening_does_not_read_are_checked_afterwards(log: Log, tmp_path: Path) -> None:
+    for key in "ab":
+        log.send(Op.UPSERT, key, {"text": "some words"})
+        log.flush()
+    log.crash()
+    log.engine.check()
+    first, second = sorted(tmp_path.glob("*.seg"))
+    damaged = bytearray(second.read_bytes())
+    damaged[64] ^= 0xFF
+    second.write_bytes(damaged)
+    log.crash()
+    with pytest.raises(CorruptionError, match=second.name):
+        log.engine.check()
+    job = log.engine.plan_full_merge()
+    assert job is not None
+    with pytest.raises(CorruptionError, match=second.name):
+        job.write()
+    assert sorted(tmp_path.glob("*.seg")) == [first, second]
