@@ -78,8 +78,12 @@ def plan_full_merge(sizes: Sequence[SegmentSize], max_segments: int = 1) -> slic
     surplus = len(sizes) - max(max_segments, 1)
     if surplus > 0:
         runs = [slice(first, first + surplus + 1) for first in range(len(sizes) - surplus)]
-        return min(runs, key=lambda run: sum(size.live_bytes for size in sizes[run]))
+        return min(runs, key=lambda run: _weight(sizes[run]))
     return plan_expunge(sizes, 0.0) if len(sizes) == 1 else None
+
+
+def _weight(sizes: Sequence[SegmentSize]) -> int:
+    return sum(size.live_bytes for size in sizes)
 
 
 def n_unsettled(sizes: Sequence[SegmentSize], options: IndexOptions) -> int:

@@ -19,7 +19,7 @@ from index.errors import StorageError
 from index.jobs import Job, Pace, at_full_speed
 from pipeline.applier import Applier
 from pipeline.options import PipelineOptions
-from pipeline.pacing import MergeStopped, Pacer
+from pipeline.pacing import MergeStoppedError, Pacer
 from pipeline.shard import Shard, ShardState
 from pipeline.stall import Stall
 from pipeline.telemetry import Telemetry
@@ -74,7 +74,7 @@ class Maintenance:
         engine = shard.engine
         try:
             await self._threads.merge(partial(engine.check, self._pacer(shard)))
-        except MergeStopped:
+        except MergeStoppedError:
             pass
         except Exception as error:
             shard.fail(error)
@@ -199,7 +199,7 @@ class Maintenance:
                 async with shard.maintenance_lock:
                     await self._threads.apply(partial(shard.applier.settle, job))
                     await self._commit(shard, job)
-            except MergeStopped:
+            except MergeStoppedError:
                 await self._threads.apply(partial(shard.applier.abandon, job))
                 return False
             except Exception:

@@ -32,9 +32,7 @@ class Threads:
         self._apply = ThreadPoolExecutor(1, thread_name_prefix="apply")
         self._query = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
         self._flush = ThreadPoolExecutor(1, thread_name_prefix="flush")
-        self._merge = ThreadPoolExecutor(
-            1, thread_name_prefix="merge", initializer=_give_way
-        )
+        self._merge = ThreadPoolExecutor(1, thread_name_prefix="merge", initializer=_give_way)
         self.n_queries = 0
         """Queries begun so far. Any thread may look."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import load_word, prefetch
 from index.kernels.front_coding import (
     BLOCK_TERMS,
     T_ENTRIES,
@@ -17,7 +18,6 @@ from index.kernels.front_coding import (
     read_entry,
 )
 from index.kernels.memory import u8_at, u64_at
-from index.kernels.addresses import load_word, prefetch
 
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.options import PipelineOptions
-from pipeline.pacing import LONGEST_REST_S, MergeStopped, Pacer
+from pipeline.pacing import LONGEST_REST_S, MergeStoppedError, Pacer
 
 OPTIONS = PipelineOptions(merge_cpu_share=0.25, merge_bytes_per_s=1_000_000)
 
@@ -69,5 +69,5 @@ def test_a_rest_is_short_enough_to_hear_of_an_end() -> None:
 def test_the_merge_of_a_closing_shard_ends() -> None:
     work = Work()
     work.pace._is_stopped = lambda: True
-    with pytest.raises(MergeStopped):
+    with pytest.raises(MergeStoppedError):
         work.piece(0.01)
