@@ -205,8 +205,6 @@ def _check_column(
         column.zones, zones_of(canonical(column, n_docs), n_docs), equal_nan=column.kind == "f64"
     ):
         yield Kind.ZONES, field.no, "not the least and greatest values"
-    if column.kind == "ord" and len(values) and int(values.max()) >= field.n_terms:
-        yield Kind.VALUES, field.no, f"ordinal {values.max()} of {field.n_terms} terms"
 
 
 def _check_documents(segment: Segment) -> Iterator[tuple[Kind, int, str]]:
