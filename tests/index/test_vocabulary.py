@@ -84,3 +84,12 @@ def test_wildcards_match_as_the_regular_expression_does(pattern: str, text: str)
     assert matches_wildcard(data, 0, len(data), wanted) == bool(
         re.fullmatch(expression, text, re.DOTALL)
     )
+
+
+@given(st.lists(st.integers(0, 40), max_size=200))
+@settings(deadline=None, max_examples=50)
+def test_many_terms_of_one_beginning_sort(numbers: list[int]) -> None:
+    values = [b"12345678" + b"a" * (number % 13) + b"%d" % number for number in numbers]
+    terms = filled([[(0, value) for value in values]]).terms()
+    ordered = terms.sorted_by_bytes(terms.with_postings()).tolist()
+    assert [terms.bytes_of(i) for i in ordered] == sorted(set(values))
