@@ -1,31 +1,35 @@
 """Analyzers: from text to tokens, the same at index and at query time.
 
-An analyzer is a scan (a kernel: where the tokens are) and a term map (Python: which term a
-token's spelling stands for). The map sees each new spelling once, never each token.
+An analyzer is a chain: character filters, a tokenizer, token filters. Where the tokenizer is a
+kernel and no filter looks beyond a word, a whole batch is scanned at once, and the filters see
+each new spelling once, never each token. Any other chain walks through the texts word by word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from index.analysis import characters, english
-from index.analysis.terms import TermMap, fold
-from index.errors import MappingError
-from index.kernels.tokenize import scan_runs, scan_whole, scan_words
+from index.analysis.char_filters import CharFilter, unfiltered
+from index.analysis.filters import TokenFilter, lowercase
+from index.analysis.terms import TermMap
+from index.analysis.tokenizers import PADDING as PADDING
+from index.analysis.tokenizers import Scan, Tokenizer, spans
+from index.analysis.word import Word, n_positions, present
+from index.kernels.tokenize import POSITION_GAP
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
-I64 = npt.NDArray[np.int64]
 
-MAX_TOKEN_CHARS = 255
-"""A longer token is split, as in Lucene."""
+MAX_TERM_BYTES = 32_766
+"""A longer one is left out; its position stays."""
 
-PADDING = bytes(16)
-"""Kernels load words past a token's end."""
+_PLAIN = np.uint32(0)
+_MARKED = np.uint32(1)
 
 
 class Token(NamedTuple):
@@ -35,160 +39,169 @@ class Token(NamedTuple):
     """First character in the text."""
     end: int
     """Character after the last."""
+    span: int = 1
+    """Positions that it covers: more than 1 for the short side of a synonym."""
 
 
-Scan = Callable[[U8, I64, U8, U32], int]
-"""(text, starts, continues, tokens out) -> number of tokens; see kernels/tokenize.py."""
+MapSpellings = Callable[[Sequence[bytes]], Sequence[bytes | None]]
 
 
 class Analyzer:
     """Thread rule: any thread."""
 
-    __slots__ = ("_scan", "folds_ascii", "maps_targets", "name", "terms")
+    __slots__ = (
+        "_ascii_mark",
+        "_prepare",
+        "_scan",
+        "char_filters",
+        "filters",
+        "folds_ascii",
+        "maps_targets",
+        "name",
+        "terms",
+        "tokenizer",
+    )
 
     def __init__(
         self,
         name: str,
-        scan: Scan,
-        terms: TermMap | None,
+        tokenizer: Tokenizer,
+        filters: Sequence[TokenFilter] = (),
+        char_filters: Sequence[CharFilter] = (),
         *,
-        folds_ascii: bool,
-        maps_targets: bool = False,
+        map_spellings: MapSpellings | None = None,
+        scan: Scan | None = None,
+        prepare: Callable[[bytes], bytes] | None = None,
     ) -> None:
+        """Where there is a faster way to do the same: `map_spellings` does what the filters do;
+        `scan`, on texts made ready by `prepare`, what the tokenizer and filters that look beyond
+        a word do."""
         self.name = name
-        self._scan = scan
-        self.terms = terms
+        self._prepare = prepare
+        self.char_filters = tuple(char_filters)
+        self.tokenizer = tokenizer
+        self.filters = tuple(filters)
+        is_scanned = not char_filters and (
+            scan is not None or all(each.reach == "word" for each in filters)
+        )
+        self._scan = (scan or tokenizer.scan) if is_scanned else None
+        """None: texts are walked through word by word."""
+        is_scanned = self._scan is not None
+        self.folds_ascii = is_scanned and _lowers_first(self.filters)
+        """The scan wants ASCII letters in lower case."""
+        keeps_ascii = self.folds_ascii and all(each.keeps_ascii for each in filters)
+        self._ascii_mark = _PLAIN if keeps_ascii or not filters else _MARKED
+        self.terms = TermMap(map_spellings or self._map) if is_scanned and filters else None
         """What the spellings of marked tokens stand for; None: no token is marked."""
-        self.folds_ascii = folds_ascii
-        """`scan` wants ASCII letters in lower case."""
-        self.maps_targets = maps_targets
+        self.maps_targets = not all(each is lowercase for each in filters)
         """A term may itself be a spelling of another: stemming is not idempotent."""
 
     def __repr__(self) -> str:
         return f"Analyzer({self.name})"
 
+    @property
+    def is_whole(self) -> bool:
+        """True where a text is one term, and its length that of the text."""
+        return self.tokenizer.is_whole
+
     def scan(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
-        """Return the texts as the kernels read them, padded, and their tokens (u32[n, 4]).
+        """Return texts as the kernels read them, padded, and their tokens (u32[n, 4]).
 
         A token that is marked stands for what `terms` says, any other for its bytes.
         """
+        if self._scan is None:
+            return self._walk(texts, continues)
+        if self._prepare is not None:
+            texts = list(map(self._prepare, texts))
         joined = bytearray().join((*texts, PADDING))  # kernels take writable arrays only
         if self.folds_ascii:
             joined = joined.lower()
         starts = np.zeros(len(texts) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
         text = np.frombuffer(joined, np.uint8)
-        tokens = np.empty((len(joined) // 2 + len(texts) + 1, 4), np.uint32)
-        n = self._scan(text, starts, continues, tokens)
-        assert n >= 0, "more tokens than bytes allow"
-        return text, tokens[:n]
+        return text, self._scan(text, starts, continues, self._ascii_mark, self._wide_mark)
+
+    @property
+    def _wide_mark(self) -> np.uint32:
+        return _PLAIN if self.terms is None else _MARKED
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of one text; removed ones leave a gap in the positions."""
-        data = bytearray(text.encode("utf-8", "replace"))
-        size = len(data)
+        if self._scan is None or self._must_prepare(text):
+            found = [(word, place, _term(word)) for word, place in present(self.words(text))]
+            return [
+                Token(term, place, word.start, word.end, word.span)
+                for word, place, term in found
+                if term is not None
+            ]
+        rows = spans(self._scan, text)
+        data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
         if self.folds_ascii:
-            data = data.lower()
-        rows = np.empty((size // 2 + 2, 4), np.uint32)
-        padded = np.frombuffer(data + PADDING, np.uint8)
-        n = self._scan(padded, np.array((0, size), np.int64), _FIRST, rows)
-        found = rows[:n].tolist()
-        spans = [(begin, begin + (length >> 1)) for begin, length, _, _ in found]
-        spellings = [bytes(data[begin:end]) for begin, end in spans]
-        terms = self._terms_of(spellings, [row[1] & 1 for row in found])
-        if size != len(text):
-            spans = _char_spans(padded[:size], spans)
+            data = [each.lower() for each in data]
+        terms = data if self.terms is None else self.terms.lookup(data)
         return [
-            Token(term, row[3], begin, end)
-            for term, row, (begin, end) in zip(terms, found, spans, strict=True)
+            Token(term, place, start, end)
+            for term, (start, end, place) in zip(terms, rows, strict=True)
             if term is not None
         ]
 
-    def _terms_of(self, spellings: list[bytes], marks: list[int]) -> Sequence[bytes | None]:
-        if self.terms is None or 1 not in marks:
-            return spellings
-        mapped = self.terms.lookup(spellings)
-        return [
-            target if mark else spelling
-            for spelling, mark, target in zip(spellings, marks, mapped, strict=True)
-        ]
+    def _must_prepare(self, text: str) -> bool:
+        if self._prepare is None:
+            return False
+        data = text.encode("utf-8", "replace")
+        return self._prepare(data) != data
+
+    def words(self, text: str) -> list[Word]:
+        """Return the words of a text, those that were taken out among them, without kernels'
+        shortcuts."""
+        if not self.char_filters:
+            return reduce(_applied, self.filters, self.tokenizer.split(text))
+        source = reduce(lambda each, change: change(each), self.char_filters, unfiltered(text))
+        words = reduce(_applied, self.filters, self.tokenizer.split(source.text))
+        for word in words:
+            word.start, word.end = source.span(word.start, word.end)
+        return words
+
+    def _map(self, spellings: Sequence[bytes]) -> list[bytes | None]:
+        texts = [spelling.decode() for spelling in spellings]
+        words = [Word(text, 0, len(text)) for text in texts]
+        return list(map(_term, reduce(_applied, self.filters, words)))
+
+    def _walk(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
+        terms: list[bytes] = []
+        rows: list[tuple[int, int, int, int]] = []
+        at = base = 0
+        for no, text in enumerate(texts):
+            base = base + POSITION_GAP if continues[no] else 0
+            words = self.words(text.decode("utf-8", "replace"))
+            for word, position in present(words):
+                term = _term(word)
+                if term is not None:
+                    rows.append((at, len(term) << 1, no, base + position))
+                    terms.append(term)
+                    at += len(term)
+            base += n_positions(words)
+        joined = bytearray().join((*terms, PADDING))
+        return np.frombuffer(joined, np.uint8), np.array(rows, np.uint32).reshape(-1, 4)
 
 
-_FIRST = np.zeros(1, np.uint8)
+def _applied(words: list[Word], each: TokenFilter) -> list[Word]:
+    return each.apply(words)
 
 
-def _char_spans(data: U8, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans of bytes as spans of characters."""
-    chars = np.zeros(len(data) + 1, np.int64)
-    np.cumsum((data & 0xC0) != 0x80, out=chars[1:])
-    return [(int(chars[begin]), int(chars[end])) for begin, end in spans]
+def _term(word: Word) -> bytes | None:
+    """Return the term of a word; None: it was taken out, or nothing is left of it."""
+    if not word.text:
+        return None
+    term = word.text.encode("utf-8", "replace")
+    return term if len(term) <= MAX_TERM_BYTES else None
 
 
-# --- the analyzers -------------------------------------------------------------------------
-_TABLE = characters.character_table()
-_PLAIN = np.uint32(0)
-_MARKED = np.uint32(1)
-
-
-def _words(ascii_mark: np.uint32) -> Scan:
-    def scan(text: U8, starts: I64, continues: U8, tokens: U32) -> int:
-        return int(
-            scan_words(
-                text, starts, continues, _TABLE.pages, _TABLE.classes,
-                MAX_TOKEN_CHARS, ascii_mark, _MARKED, tokens,
-            )
-        )  # fmt: skip
-
-    return scan
-
-
-def _runs(flag: int, wanted: int, ascii_mark: np.uint32, wide_mark: np.uint32) -> Scan:
-    def scan(text: U8, starts: I64, continues: U8, tokens: U32) -> int:
-        return int(
-            scan_runs(
-                text, starts, continues, _TABLE.pages, _TABLE.classes,
-                MAX_TOKEN_CHARS, flag, wanted, ascii_mark, wide_mark, tokens,
-            )
-        )  # fmt: skip
-
-    return scan
-
-
-def _whole(text: U8, starts: I64, continues: U8, tokens: U32) -> int:
-    return int(scan_whole(starts, continues, _PLAIN, tokens))
-
-
-_letters = characters.IS_LETTER
-_folded = TermMap(fold)
-_ANALYZERS = {
-    analyzer.name: analyzer
-    for analyzer in (
-        Analyzer("standard", _words(_PLAIN), _folded, folds_ascii=True),
-        Analyzer("simple", _runs(_letters, _letters, _PLAIN, _MARKED), _folded, folds_ascii=True),
-        Analyzer(
-            "stop",
-            _runs(_letters, _letters, _MARKED, _MARKED),
-            TermMap(english.drop_stop_words),
-            folds_ascii=True,
-        ),
-        Analyzer(
-            "whitespace", _runs(characters.IS_SPACE, 0, _PLAIN, _PLAIN), None, folds_ascii=False
-        ),
-        Analyzer("keyword", _whole, None, folds_ascii=False),
-        Analyzer(
-            "english",
-            _words(_MARKED),
-            TermMap(english.stem),
-            folds_ascii=True,
-            maps_targets=True,
-        ),
-    )
-}
-
-
-def get_analyzer(name: str) -> Analyzer:
-    """Raises: MappingError if there is none of this name."""
-    analyzer = _ANALYZERS.get(name)
-    if analyzer is None:
-        raise MappingError(f"analyzer [{name}] has not been configured in mappings")
-    return analyzer
+def _lowers_first(filters: Sequence[TokenFilter]) -> bool:
+    """Return whether letters may be made small before all filters."""
+    for each in filters:
+        if each is lowercase:
+            return True
+        if not each.caseless:
+            break
+    return False
