@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.kernels.chains import set_bits
+from index.kernels.append import set_bits
 from index.lengths import encode_lengths
 from index.reader import I64, U8, U32, U64, Column, FieldStats
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from index.analysis.analyzer import Analyzer, get_analyzer
+from index.analysis.analyzer import Analyzer
 from index.extract import ParsedDocument
 from index.live_columns import DTYPES, ColumnSnapshot, LiveColumn, LiveText, TextSnapshot, flattened
 from index.memtable_draft import MemtableDraft
@@ -134,7 +134,7 @@ class Memtable:
         for field, group in fields:
             of_analyzer.setdefault(field.analyzer, []).append((field, group))
         for name, members in of_analyzer.items():
-            self._append_analyzed(get_analyzer(name), members)
+            self._append_analyzed(self._ref.current.analyzer(name), members)
 
     def _append_analyzed(self, analyzer: Analyzer, fields: list[tuple[Field, _Group]]) -> None:
         flat = [_flatten(group) for _, group in fields]
@@ -158,12 +158,13 @@ class Memtable:
         flat = [_flatten(group) for _, group in fields]
         sizes = [len(values) for values, _, _ in flat]
         numbers = np.repeat(np.array([field.no for field, _ in fields], np.uint32), sizes)
-        values = list(chain.from_iterable(values for values, _, _ in flat))
+        words = list(chain.from_iterable(values for values, _, _ in flat))
         docs = np.concatenate([docs for _, docs, _ in flat])
-        ids = self._vocabulary.add_keywords(values, docs, numbers)
+        ids = self._vocabulary.add_keywords(words, docs, numbers)
         begin = 0
         for (field, group), size, (_, _, counts) in zip(fields, sizes, flat, strict=True):
-            self._append_column(field, group, ids[begin : begin + size], counts)
+            values = ids[begin : begin + size].view(np.uint32)
+            self._append_column(field, group, values, counts)
             begin += size
 
     def _append_numbers(self, field: Field, group: _Group) -> None:

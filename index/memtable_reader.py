@@ -25,6 +25,7 @@ class MemtableReader:
         "_older",
         "_ordinals",
         "_sources",
+        "_table_row",
         "_versions",
         "fields",
         "n_docs",
@@ -53,6 +54,7 @@ class MemtableReader:
         self._doc_of_key = doc_of_key
         self._older = older
         self._ordinals: dict[int, tuple[Column, I64]] = {}
+        self._table_row: I64 | None = None
 
     @property
     def field_nos(self) -> frozenset[int]:
@@ -61,6 +63,12 @@ class MemtableReader:
     # --- terms -------------------------------------------------------------------------
     def find_term(self, field_no: int, term: bytes) -> int:
         return self.terms.find(field_no, term)
+
+    def table_row(self) -> I64:
+        """Return the TABLE row (kernels/term_table.py) by which kernels look terms up here."""
+        if self._table_row is None:
+            self._table_row = self.terms.table_row(self.n_docs)
+        return self._table_row
 
     def term_bytes(self, term_id: int) -> bytes:
         return self.terms.bytes_of(term_id)

@@ -13,30 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from index.analysis.analyzer import PADDING, Analyzer
-from index.kernels.chains import (
-    LAST_SIZE,
-    append_documents,
-    append_positions,
-    copy_living,
-    count_documents,
-    count_living,
-)
+from index.analysis.terms import Expansion, Mapped
+from index.kernels import intern, term_table
+from index.kernels.append import append_documents, append_positions
+from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
+from index.kernels.living import copy_living, count_living
 from index.kernels.tokenize import scan_whole
-from index.kernels.vocabulary import (
-    PENDING,
-    REMOVED,
-    copy_terms,
-    fill_slots,
-    find_term,
-    intern_tokens,
-)
+from index.kernels.vocabulary import copy_terms
 from index.reader import I64, U8, U32, U64
 
+I32 = npt.NDArray[np.int32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Terms(NamedTuple):
-    """The terms as of one moment; see kernels/vocabulary.py and kernels/chains.py. Thread rule:
+    """The terms as of one moment; see kernels/term_table.py and kernels/chains.py. Thread rule:
     any thread."""
 
     n: int
@@ -47,13 +38,24 @@ class Terms(NamedTuple):
     pool: U32
     pool_address: int
 
+    def table_row(self, n_docs: int) -> I64:
+        """Return the TABLE row by which kernels look terms up for a reader of `n_docs` documents;
+        it names arrays that live as long as this object."""
+        row = np.empty(term_table.TABLE_WIDTH, np.int64)
+        row[:] = (
+            self.slots.ctypes.data, len(self.slots), self.records.ctypes.data, self.n,
+            self.blob.ctypes.data, len(self.blob), self.chains.ctypes.data,
+            self.pool_address, len(self.pool), n_docs,
+        )  # fmt: skip
+        return row
+
     def find(self, field_no: int, term: bytes) -> int:
         """Return the id of a term that has postings, or -1."""
         if len(term) > 0xFFFF or field_no > 0xFFFF:
             return -1
-        text = np.frombuffer(bytearray(term + PADDING), np.uint8)
-        found = find_term(text, len(term), field_no, self.slots, self.records, self.blob, self.n)
-        return int(found) if found >= 0 and self.chains[found, 0] else -1
+        text = np.frombuffer(bytearray(term), np.uint8)
+        row = self.table_row(0)
+        return int(term_table.find_table_term(row, text, 0, len(term), field_no))
 
     def field_no(self, term_id: int) -> int:
         return int(self.records[term_id, 2]) & 0xFFFF
@@ -137,9 +139,11 @@ class Vocabulary:
         self._slots = np.zeros(256, np.uint64)
         self._records = np.zeros((64, 4), np.uint64)
         self._blob = np.zeros(1024, np.uint8)
-        self._targets = np.zeros(64, np.int32)
-        self._counts = np.zeros(2, np.int64)
-        self._chains = np.zeros((64, 3), np.uint64)
+        self._counts = np.zeros(3, np.int64)
+        self._expansions: I32 = np.zeros((16, 2), np.int32)
+        self._n_expansions = 0
+        """Rows in use."""
+        self._chains = np.zeros((64, CHAIN_WIDTH), np.uint64)
         self._pool = np.zeros(4 * LAST_SIZE, np.uint32)
         self._pool_address = self._pool.ctypes.data
         self._pool_counts = np.ones(1, np.int64)
@@ -147,8 +151,9 @@ class Vocabulary:
     @property
     def n_bytes(self) -> int:
         """Bytes in use, which is at least a third of what is allocated."""
-        n_terms, n_blob = self._counts.tolist()
-        return n_terms * 60 + n_blob + self._slots.nbytes + int(self._pool_counts[0]) * 4
+        n_terms, n_blob, _ = self._counts.tolist()
+        n_words = int(self._pool_counts[0])
+        return n_terms * 64 + n_blob + self._slots.nbytes + 8 * self._n_expansions + 4 * n_words
 
     def terms(self) -> Terms:
         return Terms(
@@ -161,6 +166,7 @@ class Vocabulary:
             self._pool_address,
         )
 
+    # --- append ------------------------------------------------------------------------
     def add_texts(
         self, analyzer: Analyzer, texts: Sequence[bytes], continues: U8, docs: U32, fields: U32
     ) -> U32:
@@ -169,21 +175,19 @@ class Vocabulary:
         Requires: within a field, documents rise, and are above those of earlier calls.
         """
         text, tokens = analyzer.scan(texts, continues)
-        n_before = int(self._counts[0])
-        ids = self._intern(text, tokens, fields)
-        self._resolve(analyzer, ids, n_before)
+        ids, terms, n_open = self._intern(text, tokens, fields)
         lengths = np.zeros(len(texts), np.uint32)
-        done, n = 0, len(tokens)
-        while True:
-            done = append_positions(
-                tokens, done, n, ids, self._targets, docs,
-                self._chains, self._pool, self._pool_counts, lengths,
-            )  # fmt: skip
-            if done == n:
+        if n_open:
+            self._resolve(analyzer, ids, terms, n_open)
+            n = intern.settle(ids, terms, self._records, self._expansions)
+            if n >= 0:
+                tokens, terms = self._expand(tokens, ids, terms, continues, n, lengths)
+                self._append(tokens, terms, docs, np.zeros_like(lengths))
                 return lengths
-            self._grow_pool()
+        self._append(tokens, terms, docs, lengths)
+        return lengths
 
-    def add_keywords(self, values: Sequence[bytes], docs: U32, fields: U32) -> U32:
+    def add_keywords(self, values: Sequence[bytes], docs: U32, fields: U32) -> I32:
         """Append the values, each a term of its document; return their term ids."""
         ids = self._intern_whole(values, fields, 0)
         done, n = 0, len(values)
@@ -193,70 +197,138 @@ class Vocabulary:
                 return ids
             self._grow_pool()
 
-    def _intern_whole(self, values: Sequence[bytes], fields: U32, mark: int) -> U32:
+    def _append(self, tokens: U32, terms: I32, docs: U32, lengths: U32) -> None:
+        done, n = 0, len(tokens)
+        while True:
+            done = append_positions(
+                tokens, done, n, terms, docs, self._chains, self._pool, self._pool_counts, lengths
+            )
+            if done == n:
+                return
+            self._grow_pool()
+
+    def _intern_whole(self, values: Sequence[bytes], fields: U32, mark: int) -> I32:
+        """Return the ids of values as spellings, one token each."""
         starts = np.zeros(len(values) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=starts[1:])
         text = np.frombuffer(bytearray().join((*values, PADDING)), np.uint8)
         tokens = np.empty((len(values), 4), np.uint32)
         scan_whole(starts, np.zeros(len(values), np.uint8), np.uint32(mark), tokens)
-        return self._intern(text, tokens, fields)
+        return self._intern(text, tokens, fields)[0]
 
-    def _intern(self, text: U8, tokens: U32, fields: U32) -> U32:
-        ids = np.empty(len(tokens), np.uint32)
+    def _intern(self, text: U8, tokens: U32, fields: U32) -> tuple[I32, I32, int]:
+        """Return (spellings, terms or -1, how many are -1) of tokens."""
+        ids, terms = np.empty(len(tokens), np.int32), np.empty(len(tokens), np.int32)
+        self._counts[2] = 0
         done, n = 0, len(tokens)
         while True:
-            done = intern_tokens(
+            done = intern.intern_tokens(
                 text, tokens, done, n, fields, self._slots, self._records,
-                self._blob, self._targets, self._counts, ids,
+                self._blob, self._counts, ids, terms,
             )  # fmt: skip
             if done == n:
-                return ids
+                return ids, terms, int(self._counts[2])
             self._grow_terms(int(tokens[done, 1]) >> 1)
 
-    def _resolve(self, analyzer: Analyzer, ids: U32, n_before: int) -> None:
-        """Find out which terms the new spellings stand for."""
-        if analyzer.terms is None:
-            return
-        if analyzer.maps_targets:
-            pending = np.unique(ids[self._targets[ids] == PENDING]).astype(np.int64)
-        else:
-            new = self._targets[n_before : int(self._counts[0])]
-            pending = n_before + np.flatnonzero(new == PENDING)
+    # --- what spellings stand for --------------------------------------------------------
+    def _resolve(self, analyzer: Analyzer, ids: I32, terms: I32, n_open: int) -> None:
+        """Find out what the new spellings stand for."""
+        pending = np.empty(n_open, np.int64)
+        pending = pending[: intern.ask_pending(ids, terms, self._records, pending)]
         if not len(pending):
             return
-        infos = self._records[pending, 2]
+        fields = (self._records[pending, 2] & np.uint64(0xFFFF)).astype(np.uint32)
+        mapped = analyzer.lookup(self._spellings(pending))
+        opened = [_opened(one) for one in mapped]
+        sizes = np.fromiter((len(one.terms) for one in opened), np.int64, len(opened))
+        targets = self._intern_whole(
+            [term for one in opened for term, _ in one.terms],
+            np.repeat(fields, sizes),
+            int(analyzer.maps_targets),
+        )
+        kinds = np.where(sizes == 0, intern.REMOVED, intern.ONE)
+        numbers = np.zeros(len(opened), np.int64)
+        begins = np.cumsum(sizes) - sizes
+        numbers[sizes > 0] = targets[begins[sizes > 0]]
+        for i, one in enumerate(opened):
+            if not _is_plain(one):
+                kinds[i] = intern.SEVERAL
+                numbers[i] = self._add_expansion(one, targets[begins[i] : begins[i] + sizes[i]])
+        self._records[pending, 3] = (kinds << 32 | numbers).astype(np.uint64)
+
+    def _spellings(self, ids: I64) -> list[bytes]:
+        infos = self._records[ids, 2]
         begins, lengths = infos >> np.uint64(32), infos >> np.uint64(16) & np.uint64(0xFFFF)
         blob = self._blob.data
-        spellings = [
+        return [
             bytes(blob[begin:end])
             for begin, end in zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
         ]
-        mapped = analyzer.terms.lookup(spellings)
-        kept = np.fromiter((term is not None for term in mapped), np.bool_, len(mapped))
-        self._targets[pending[~kept]] = REMOVED
-        fields = (infos[kept] & np.uint64(0xFFFF)).astype(np.uint32)
-        targets = self._intern_whole(
-            [term for term in mapped if term is not None], fields, int(analyzer.maps_targets)
-        )
-        self._targets[pending[kept]] = targets.astype(np.int32)
+
+    def _add_expansion(self, expansion: Expansion, targets: I32) -> int:
+        row, n = self._n_expansions, len(targets)
+        while row + 1 + n > len(self._expansions):
+            self._expansions = _doubled(self._expansions)
+        self._expansions[row] = n, expansion.advance
+        self._expansions[row + 1 : row + 1 + n, 0] = targets
+        self._expansions[row + 1 : row + 1 + n, 1] = [offset for _, offset in expansion.terms]
+        self._n_expansions += 1 + n
+        return row
+
+    def _expand(
+        self, tokens: U32, ids: I32, terms: I32, continues: U8, n: int, lengths: U32
+    ) -> tuple[U32, I32]:
+        """Return the `n` tokens that these stand for, and their terms; count them in `lengths`."""
+        out_tokens, out_terms = np.zeros((n, 4), np.uint32), np.empty(n, np.int32)
+        meets = intern.expand_tokens(
+            tokens, ids, terms, continues, self._records, self._expansions,
+            out_tokens, out_terms, lengths,
+        )  # fmt: skip
+        if not meets:
+            return out_tokens, out_terms
+        # Within a document a term's positions rise: a token may reach into the ones after it.
+        runs = np.cumsum(continues == 0, dtype=np.int64)[out_tokens[:, 2]]
+        order = np.lexsort((out_terms, out_tokens[:, 3], runs))
+        keys = np.column_stack((runs, out_tokens[:, 3], out_terms))[order]
+        is_first = np.ones(n, np.bool_)
+        is_first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
+        order = order[is_first]
+        return out_tokens[order], out_terms[order]
 
     # --- growth: always by doubling, always into new arrays --------------------------------
     def _grow_terms(self, n_more_bytes: int) -> None:
-        n_terms, n_blob = self._counts.tolist()
+        n_terms, n_blob, _ = self._counts.tolist()
         if n_terms == len(self._records):
             self._records = _doubled(self._records)
             self._chains = _doubled(self._chains)
-            self._targets = _doubled(self._targets)
         while n_blob + n_more_bytes > len(self._blob):
             self._blob = _doubled(self._blob)
         if 2 * (n_terms + 1) > len(self._slots):
             slots = np.zeros(2 * len(self._slots), np.uint64)
-            fill_slots(self._records, n_terms, slots)
+            intern.fill_slots(self._records, self._blob, n_terms, slots)
             self._slots = slots
 
     def _grow_pool(self) -> None:
         self._pool = _doubled(self._pool)
         self._pool_address = self._pool.ctypes.data
+
+
+_REMOVED = Expansion(())
+
+
+def _opened(mapped: Mapped) -> Expansion:
+    if mapped is None:
+        return _REMOVED
+    if isinstance(mapped, bytes):
+        return Expansion(((mapped, 0),))
+    return mapped._replace(terms=tuple(dict.fromkeys(mapped.terms)))
+
+
+def _is_plain(expansion: Expansion) -> bool:
+    """Return whether the token is one term or none, and takes one position."""
+    return expansion.advance == 1 and (
+        not expansion.terms or (len(expansion.terms) == 1 and expansion.terms[0][1] == 0)
+    )
 
 
 def _doubled(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

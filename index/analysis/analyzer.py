@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from index.analysis.char_filters import CharFilter, unfiltered
 from index.analysis.filters import TokenFilter, lowercase
-from index.analysis.terms import TermMap
+from index.analysis.terms import Expansion, Mapped, TermMap
 from index.analysis.tokenizers import PADDING as PADDING
 from index.analysis.tokenizers import Scan, Tokenizer, spans
 from index.analysis.word import Word, n_positions, present
@@ -43,7 +43,7 @@ class Token(NamedTuple):
     """Positions that it covers: more than 1 for the short side of a synonym."""
 
 
-MapSpellings = Callable[[Sequence[bytes]], Sequence[bytes | None]]
+MapSpellings = Callable[[Sequence[bytes]], Sequence[Mapped]]
 
 
 class Analyzer:
@@ -51,6 +51,7 @@ class Analyzer:
 
     __slots__ = (
         "_ascii_mark",
+        "_n_words",
         "_prepare",
         "_scan",
         "char_filters",
@@ -81,12 +82,15 @@ class Analyzer:
         self.char_filters = tuple(char_filters)
         self.tokenizer = tokenizer
         self.filters = tuple(filters)
-        is_scanned = not char_filters and (
-            scan is not None or all(each.reach == "word" for each in filters)
-        )
+        is_local = all(each.reach != "stream" for each in filters)
+        is_scanned = not char_filters and (scan is not None or is_local)
         self._scan = (scan or tokenizer.scan) if is_scanned else None
         """None: texts are walked through word by word."""
         is_scanned = self._scan is not None
+        self._n_words = next(
+            (i for i, each in enumerate(self.filters) if each.reach != "word"), len(self.filters)
+        )
+        """So many filters from the first on give one word, or none, for each."""
         self.folds_ascii = is_scanned and _lowers_first(self.filters)
         """The scan wants ASCII letters in lower case."""
         keeps_ascii = self.folds_ascii and all(each.keeps_ascii for each in filters)
@@ -121,35 +125,50 @@ class Analyzer:
         text = np.frombuffer(joined, np.uint8)
         return text, self._scan(text, starts, continues, self._ascii_mark, self._wide_mark)
 
+    def lookup(self, spellings: Sequence[bytes]) -> Sequence[Mapped]:
+        """Return what each spelling of a marked token stands for."""
+        return spellings if self.terms is None else self.terms.lookup(spellings)
+
     @property
     def _wide_mark(self) -> np.uint32:
         return _PLAIN if self.terms is None else _MARKED
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of one text; removed ones leave a gap in the positions."""
-        if self._scan is None or self._must_prepare(text):
-            found = [(word, place, _term(word)) for word, place in present(self.words(text))]
+        if self._scan is None or self._must_walk(text):
             return [
-                Token(term, place, word.start, word.end, word.span)
-                for word, place, term in found
-                if term is not None
+                Token(term, position, word.start, word.end, word.span)
+                for word, term, position in _settled(self.words(text))
             ]
         rows = spans(self._scan, text)
         data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
         if self.folds_ascii:
             data = [each.lower() for each in data]
-        terms = data if self.terms is None else self.terms.lookup(data)
         return [
-            Token(term, place, start, end)
-            for term, (start, end, place) in zip(terms, rows, strict=True)
-            if term is not None
+            Token(term, position, start, end)
+            for term, (start, end, position) in zip(self.lookup(data), rows, strict=True)
+            if isinstance(term, bytes)
         ]
 
-    def _must_prepare(self, text: str) -> bool:
+    def _must_walk(self, text: str) -> bool:
         if self._prepare is None:
-            return False
+            return self._n_words < len(self.filters)
         data = text.encode("utf-8", "replace")
         return self._prepare(data) != data
+
+    def normalized(self, text: str) -> bytes:
+        """Return the one term that a normalizer makes of a text."""
+        words = self.words(text)
+        return "".join(word.text or "" for word in words).encode()
+
+    def normalized_part(self, text: str) -> str:
+        """Return a part of a term, such as a prefix or a pattern, as terms are written: in their
+        case and without accents where they have none."""
+        words = [Word(text, 0, len(text))]
+        for each in self.filters:
+            if each.is_letterwise:
+                words = each.apply(words)
+        return words[0].text or ""
 
     def words(self, text: str) -> list[Word]:
         """Return the words of a text, those that were taken out among them, without kernels'
@@ -162,10 +181,14 @@ class Analyzer:
             word.start, word.end = source.span(word.start, word.end)
         return words
 
-    def _map(self, spellings: Sequence[bytes]) -> list[bytes | None]:
+    def _map(self, spellings: Sequence[bytes]) -> list[Mapped]:
         texts = [spelling.decode() for spelling in spellings]
         words = [Word(text, 0, len(text)) for text in texts]
-        return list(map(_term, reduce(_applied, self.filters, words)))
+        words = reduce(_applied, self.filters[: self._n_words], words)
+        others = self.filters[self._n_words :]
+        if not others:
+            return list(map(_term, words))
+        return [_expansion(reduce(_applied, others, [word])) for word in words]
 
     def _walk(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
         terms: list[bytes] = []
@@ -174,15 +197,31 @@ class Analyzer:
         for no, text in enumerate(texts):
             base = base + POSITION_GAP if continues[no] else 0
             words = self.words(text.decode("utf-8", "replace"))
-            for word, position in present(words):
-                term = _term(word)
-                if term is not None:
-                    rows.append((at, len(term) << 1, no, base + position))
-                    terms.append(term)
-                    at += len(term)
+            for _, term, position in _settled(words):
+                rows.append((at, len(term) << 1, no, base + position))
+                terms.append(term)
+                at += len(term)
             base += n_positions(words)
         joined = bytearray().join((*terms, PADDING))
         return np.frombuffer(joined, np.uint8), np.array(rows, np.uint32).reshape(-1, 4)
+
+
+def _settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:
+    """Return the words that stay, their terms and positions, each term once at a position."""
+    found: dict[tuple[bytes, int], Word] = {}
+    for word, position in present(words):
+        term = _term(word)
+        if term is not None:
+            found.setdefault((term, position), word)
+    return [(word, term, position) for (term, position), word in found.items()]
+
+
+def _expansion(words: list[Word]) -> Mapped:
+    terms = tuple((term, position) for _, term, position in _settled(words))
+    advance = n_positions(words)
+    if advance == 1 and len(terms) <= 1:
+        return terms[0][0] if terms else None
+    return Expansion(terms, advance)
 
 
 def _applied(words: list[Word], each: TokenFilter) -> list[Word]:

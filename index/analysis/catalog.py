@@ -30,7 +30,7 @@ Analyze = Callable[[str], list[Word]]
 
 
 # --- tokenizers ----------------------------------------------------------------------------
-def _max_length(p: Parameters) -> int:
+def max_token_length(p: Parameters) -> int:
     return p.number("max_token_length", MAX_TOKEN_CHARS, 1, MAX_TOKEN_LENGTH)
 
 
@@ -80,10 +80,10 @@ def _keyword(p: Parameters) -> Tokenizer:
 
 
 TOKENIZERS: dict[str, Callable[[Parameters], Tokenizer]] = {
-    "standard": lambda p: tokenizers.standard(_max_length(p)),
+    "standard": lambda p: tokenizers.standard(max_token_length(p)),
     "letter": lambda p: tokenizers.letters(),
     "lowercase": lambda p: tokenizers.lowercased(tokenizers.letters()),
-    "whitespace": lambda p: tokenizers.whitespace(_max_length(p)),
+    "whitespace": lambda p: tokenizers.whitespace(max_token_length(p)),
     "keyword": _keyword,
     "pattern": _pattern_tokenizer,
     "ngram": _gram_tokenizer(False),
@@ -91,7 +91,7 @@ TOKENIZERS: dict[str, Callable[[Parameters], Tokenizer]] = {
     "edge_ngram": _gram_tokenizer(True),
     "edgeNGram": _gram_tokenizer(True),
     "path_hierarchy": _path_hierarchy,
-    "uax_url_email": lambda p: tokenizers.uax_url_email(_max_length(p)),
+    "uax_url_email": lambda p: tokenizers.uax_url_email(max_token_length(p)),
     "chinese": lambda p: tokenizers.chinese(),
     "smartcn_tokenizer": lambda p: tokenizers.chinese(),
 }
@@ -342,3 +342,5 @@ NORMALIZING = frozenset(
     }
 )  # fmt: skip
 """Filters that a normalizer may have: they work letter by letter."""
+NORMALIZING_CHARS = frozenset({"mapping", "pattern_replace"})
+"""Character filters that it may have."""

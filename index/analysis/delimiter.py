@@ -95,9 +95,7 @@ def _pieces(text: str, options: Delimiting) -> tuple[list[_Piece], int]:
     runs: list[list[tuple[_Part, int, bool]]] = []
     """Neighbouring parts of one sort: the part, its position, whether it is given by itself."""
     for part in _parts(text, options):
-        is_given = (
-            options.generate_number_parts if part.is_number else options.generate_word_parts
-        )
+        is_given = options.generate_number_parts if part.is_number else options.generate_word_parts
         if not runs or runs[-1][-1][0].is_number != part.is_number:
             runs.append([])
         runs[-1].append((part, n, is_given))

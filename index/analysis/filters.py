@@ -28,10 +28,16 @@ class TokenFilter(NamedTuple):
     caseless: bool = False
     """Treats capitals and small letters of ASCII alike, so that letters may be made small before
     it as well as after."""
+    is_letterwise: bool = False
+    """Does to a part of a word what it does to the whole, so that prefixes can go through it."""
 
 
 def each(
-    change: Callable[[str], str | None], *, keeps_ascii: bool = False, caseless: bool = False
+    change: Callable[[str], str | None],
+    *,
+    keeps_ascii: bool = False,
+    caseless: bool = False,
+    is_letterwise: bool = False,
 ) -> TokenFilter:
     """Return the filter that puts `change(text)` for each text; None takes the word out."""
 
@@ -41,11 +47,13 @@ def each(
                 word.text = change(word.text)
         return words
 
-    return TokenFilter(apply, keeps_ascii=keeps_ascii, caseless=caseless)
+    return TokenFilter(
+        apply, keeps_ascii=keeps_ascii, caseless=caseless, is_letterwise=is_letterwise
+    )
 
 
-lowercase = each(str.lower, keeps_ascii=True, caseless=True)
-uppercase = each(str.upper)
+lowercase = each(str.lower, keeps_ascii=True, caseless=True, is_letterwise=True)
+uppercase = each(str.upper, is_letterwise=True)
 trim = each(str.strip, caseless=True)
 reverse = each(lambda text: text[::-1], caseless=True)
 

@@ -93,6 +93,6 @@ def fold_width_of(data: bytes) -> bytes:
     return fold_width(data.decode("utf-8", "replace")).encode("utf-8")
 
 
-asciifolding = each(fold_ascii, keeps_ascii=True, caseless=True)
-icu_folding = each(fold_unicode, keeps_ascii=True, caseless=True)
-cjk_width = each(fold_width, keeps_ascii=True, caseless=True)
+asciifolding = each(fold_ascii, keeps_ascii=True, caseless=True, is_letterwise=True)
+icu_folding = each(fold_unicode, keeps_ascii=True, caseless=True, is_letterwise=True)
+cjk_width = each(fold_width, keeps_ascii=True, caseless=True, is_letterwise=True)

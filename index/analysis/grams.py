@@ -11,6 +11,7 @@ SHINGLE = "shingle"
 SINGLE = "<SINGLE>"
 DOUBLE = "<DOUBLE>"
 
+
 def edge_spans(size: int, least: int, most: int) -> Iterator[tuple[int, int]]:
     """Return [begin, end) of the beginnings of `size` characters."""
     return ((0, n) for n in range(least, min(most, size) + 1))

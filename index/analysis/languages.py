@@ -5,6 +5,7 @@ Chains are Lucene's, but that the stemmers are Snowball's where Lucene has light
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from functools import cache
 from typing import NamedTuple
@@ -23,8 +24,8 @@ from index.analysis.filters import (
     protect,
     stop,
 )
-from index.analysis.folding import cjk_width, fold_width_of
-from index.analysis.grams import CJK_KINDS, cjk_bigrams
+from index.analysis.folding import asciifolding, cjk_width, fold_width_of
+from index.analysis.grams import CJK_KINDS, cjk_bigrams, fingerprint
 from index.analysis.normalization import FILTERS, lower_greek, lower_irish, lower_turkish
 from index.analysis.stemming import stem
 from index.analysis.stop_words import stop_words
@@ -42,10 +43,13 @@ ARTICLES: dict[str, tuple[str, ...]] = {
 """What elision cuts off."""
 DUTCH_STEMS = {"fiets": "fiets", "bromfiets": "bromfiets", "ei": "eier", "kind": "kinder"}
 
-decimal_digit = each(decimal_digits, keeps_ascii=True, caseless=True)
-turkish_lowercase = each(lower_turkish)
-greek_lowercase = each(lower_greek, keeps_ascii=True, caseless=True)
-irish_lowercase = each(lower_irish)
+_NO_WORD = re.compile(r"\W+", re.ASCII)
+"""What the pattern analyzer separates words by."""
+
+decimal_digit = each(decimal_digits, keeps_ascii=True, caseless=True, is_letterwise=True)
+turkish_lowercase = each(lower_turkish, is_letterwise=True)
+greek_lowercase = each(lower_greek, keeps_ascii=True, caseless=True, is_letterwise=True)
+irish_lowercase = each(lower_irish, is_letterwise=True)
 
 
 class Language(NamedTuple):
@@ -70,9 +74,7 @@ _PLAIN = (
 )  # fmt: skip
 LANGUAGES: dict[str, Language] = {
     **{name: Language(name) for name in _PLAIN},
-    "arabic": Language(
-        "arabic", (lowercase, decimal_digit), (FILTERS["arabic_normalization"],)
-    ),
+    "arabic": Language("arabic", (lowercase, decimal_digit), (FILTERS["arabic_normalization"],)),
     "brazilian": Language("portuguese"),
     "catalan": Language("catalan", _elided("catalan")),
     "dutch": Language("dutch_porter", after=(override(DUTCH_STEMS),)),
@@ -109,7 +111,6 @@ LANGUAGES: dict[str, Language] = {
 
 
 def language_analyzer(
-    name: str,
     language: str,
     stops: Collection[str] | None = None,
     exclusions: Collection[str] = (),
@@ -130,7 +131,7 @@ def language_analyzer(
     tokenizer = tokenizers.standard()
     if parts.separator is not None:
         tokenizer = tokenizers.separated_also_by(tokenizer, parts.separator)
-    return Analyzer(name, tokenizer, filters)
+    return Analyzer(language, tokenizer, filters)
 
 
 def standard_analyzer(
@@ -180,6 +181,13 @@ _MAKERS: dict[str, Callable[[], Analyzer]] = {
     "standard": lambda: standard_analyzer("standard"),
     "simple": lambda: Analyzer("simple", tokenizers.letters(), [lowercase]),
     "whitespace": lambda: Analyzer("whitespace", tokenizers.whitespace()),
+    "pattern": lambda: Analyzer("pattern", tokenizers.pattern(_NO_WORD), [lowercase]),
+    "smartcn": lambda: built_in("chinese"),
+    "fingerprint": lambda: Analyzer(
+        "fingerprint",
+        tokenizers.standard(),
+        [lowercase, asciifolding, fingerprint(255, " ")],
+    ),
     "keyword": lambda: Analyzer("keyword", tokenizers.keyword),
     "stop": lambda: stop_analyzer("stop"),
     "english": lambda: english_analyzer("english"),
@@ -189,7 +197,7 @@ _MAKERS: dict[str, Callable[[], Analyzer]] = {
 
 
 def _maker(language: str) -> Callable[[], Analyzer]:
-    return lambda: language_analyzer(language, language)
+    return lambda: language_analyzer(language)
 
 
 _MAKERS.update({language: _maker(language) for language in LANGUAGES})

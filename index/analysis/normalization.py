@@ -110,10 +110,10 @@ def fold_scandinavian(text: str) -> str:
 
 FILTERS: dict[str, TokenFilter] = {
     "arabic_normalization": each(
-        lambda text: text.translate(_ARABIC), keeps_ascii=True, caseless=True
+        lambda text: text.translate(_ARABIC), keeps_ascii=True, caseless=True, is_letterwise=True
     ),
     "persian_normalization": each(
-        lambda text: text.translate(_PERSIAN), keeps_ascii=True, caseless=True
+        lambda text: text.translate(_PERSIAN), keeps_ascii=True, caseless=True, is_letterwise=True
     ),
     "hindi_normalization": each(normalize_hindi, keeps_ascii=True, caseless=True),
     "indic_normalization": each(normalize_indic, keeps_ascii=True, caseless=True),

@@ -8,6 +8,7 @@ from typing import Any
 from index.analysis.java_regex import FLAGS, as_python
 from index.errors import InvalidRequestError
 
+
 class Parameters:
     """Each is to be read once; `finish` refuses those that nobody read."""
 
@@ -106,6 +107,25 @@ class Parameters:
             raise self.refuse(f"[{name}] must be a list of strings")
         return [str(each) for each in value]
 
+    def part(self, name: str) -> str | dict[str, Any]:
+        """Return the definition of a part of a chain."""
+        value = self._take(name)
+        if not isinstance(value, str | dict):
+            raise self.refuse(f"[{name}] must be set" if value is None else f"[{name}] is no name")
+        return value
+
+    def parts(self, name: str) -> list[str | dict[str, Any]]:
+        """Return the definitions of parts of a chain; one string names those between its commas."""
+        value = self._take(name)
+        if value is None:
+            return []
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | dict) for each in values):
+            raise self.refuse(f"[{name}] must be a list of names")
+        return values
+
     def pattern(self, name: str, default: str | None = None) -> re.Pattern[str]:
         """Return a regular expression in Java's notation, with [flags]."""
         source = self.text(name, default)
@@ -139,5 +159,3 @@ class Parameters:
 
 def _escaped(char: str) -> str:
     return "\\\\" if char == "\\" else char
-
-

@@ -80,7 +80,9 @@ def parse_rules(lines: Sequence[str], analyze: Analyze, *, expand: bool, lenient
             _add_line(rules, text, analyze, expand=expand)
         except InvalidRequestError as error:
             if not lenient:
-                raise InvalidRequestError(f"invalid synonym rule at line {number}: {error}") from error
+                raise InvalidRequestError(
+                    f"invalid synonym rule at line {number}: {error}"
+                ) from error
     return rules
 
 
@@ -114,7 +116,9 @@ def _phrase(entry: str, analyze: Analyze) -> Phrase:
         raise InvalidRequestError(f"term: [{entry}] was completely eliminated by analyzer")
     phrase = tuple(word.text for word in words if word.text is not None and word.increment)
     if len(phrase) < len(words) or any(word.increment != 1 for word in words):
-        raise InvalidRequestError(f"term: [{entry}] analyzed to words that do not follow each other")
+        raise InvalidRequestError(
+            f"term: [{entry}] analyzed to words that do not follow each other"
+        )
     return phrase
 
 

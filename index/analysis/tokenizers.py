@@ -82,9 +82,7 @@ def _room(text: U8, starts: I64) -> U32:
 
 
 def _words(max_chars: int) -> Scan:
-    def scan(
-        text: U8, starts: I64, continues: U8, ascii_mark: np.uint32, mark: np.uint32
-    ) -> U32:
+    def scan(text: U8, starts: I64, continues: U8, ascii_mark: np.uint32, mark: np.uint32) -> U32:
         tokens = _room(text, starts)
         n = scan_words(
             text, starts, continues, _TABLE.pages, _TABLE.classes,
@@ -97,9 +95,7 @@ def _words(max_chars: int) -> Scan:
 
 
 def _runs(flag: int, wanted: int, max_chars: int) -> Scan:
-    def scan(
-        text: U8, starts: I64, continues: U8, ascii_mark: np.uint32, mark: np.uint32
-    ) -> U32:
+    def scan(text: U8, starts: I64, continues: U8, ascii_mark: np.uint32, mark: np.uint32) -> U32:
         tokens = _room(text, starts)
         n = scan_runs(
             text, starts, continues, _TABLE.pages, _TABLE.classes,
@@ -125,9 +121,7 @@ def scan_bigrams(
     """Words, and pairs of characters for runs of CJK, which are not marked."""
     words = _words(MAX_TOKEN_CHARS)(text, starts, continues, ascii_mark, mark)
     tokens = _room(text, starts)
-    n = pair_characters(
-        text, words, continues, _TABLE.pages, _TABLE.classes, np.uint32(0), tokens
-    )
+    n = pair_characters(text, words, continues, _TABLE.pages, _TABLE.classes, np.uint32(0), tokens)
     return tokens[:n]
 
 
@@ -204,9 +198,7 @@ def separated_also_by(tokenizer: Tokenizer, separator: str) -> Tokenizer:
     found = separator.encode()
     blank = b" " * len(found)
 
-    def scan(
-        text: U8, starts: I64, continues: U8, ascii_mark: np.uint32, mark: np.uint32
-    ) -> U32:
+    def scan(text: U8, starts: I64, continues: U8, ascii_mark: np.uint32, mark: np.uint32) -> U32:
         data = bytearray(text.data)
         if found in data:
             text = np.frombuffer(data.replace(found, blank), np.uint8)
@@ -293,9 +285,7 @@ def grams(
     return Tokenizer(split)
 
 
-def path_hierarchy(
-    delimiter: str, replacement: str, *, skip: int, is_reversed: bool
-) -> Tokenizer:
+def path_hierarchy(delimiter: str, replacement: str, *, skip: int, is_reversed: bool) -> Tokenizer:
     """A path and the paths above it, all at one position."""
 
     def split(text: str) -> list[Word]:

@@ -5,11 +5,13 @@ An entry is a document (doc id << 1 | 1) or, after it, a position in it ((positi
 blocks have 4, 8, 16 .. 256, 256 .. words; the last word of a block is the index of the next
 block, 0 while there is none. Word 0 of the pool belongs to no block.
 
-  chains  u64[c, 3]   of each term: first block << 32 | next entry to write;
+  chains  u64[c, 4]   of each term: first block << 32 | next entry to write;
                       word of the last block's link << 32 | its size;
-                      last document << 32 | number of documents (one word: read at once)
+                      last document << 32 | number of documents (one word: read at once);
+                      number of positions
 
-The writer only adds. A reader of fewer documents stops at the first one it does not know, and
+They are appended to in append.py, walked here and copied into a segment in living.py. The writer
+only adds. A reader of fewer documents stops at the first one it does not know, and
 may walk a chain while a batch goes in.
 """
 
@@ -20,6 +22,7 @@ import numpy as np
 
 from index.kernels.memory import u32_at
 
+CHAIN_WIDTH = 4
 FIRST_SIZE = 4
 LAST_SIZE = 256
 
@@ -32,115 +35,7 @@ N_DOCS = 5
 """Column: documents that the reader knows."""
 
 _BLOCK = 128
-_LOW = np.uint64(0xFFFFFFFF)
-_U32 = np.uint64(32)
-_ZERO = np.uint64(0)
 
-
-@numba.njit(inline="always")
-def _add_entry(pool, write, link, size, n_pool, entry):
-    """Write one entry. Return the chain's (next write, link, size) and the pool's use."""
-    if write == link:
-        size = min(size * 2, np.int64(LAST_SIZE))
-        pool[link] = np.uint32(n_pool)
-        write = n_pool
-        link = n_pool + size - 1
-        n_pool += size
-    pool[write] = entry
-    return write + 1, link, size, n_pool
-
-
-@numba.njit(
-    "int64(uint32[:, ::1], int64, int64, uint32[::1], int32[::1], uint32[::1], uint64[:, ::1],"
-    " uint32[::1], int64[::1], uint32[::1])",
-    nogil=True,
-    cache=True,
-)
-def append_positions(tokens, first, n, ids, targets, text_docs, chains, pool, counts, text_lengths):
-    """Append tokens first .. n - 1 to the chains of the terms they stand for, and count them in
-    `text_lengths`; removed tokens are passed over.
-
-    Returns the first token not done, because fewer than LAST_SIZE words of `pool` (used:
-    counts[0]) are left; n when all are done.
-
-    Requires: no target is PENDING; the documents of a term never fall, from call to call.
-    """
-    n_pool = counts[0]
-    for i in range(first, n):
-        term = np.int64(targets[ids[i]])
-        if term < 0:
-            continue
-        if n_pool + LAST_SIZE > len(pool):
-            counts[0] = n_pool
-            return np.int64(i)
-        text = tokens[i, 2]
-        doc = np.int64(text_docs[text])
-        text_lengths[text] += np.uint32(1)
-        head = np.int64(chains[term, 0] >> _U32)
-        write = np.int64(chains[term, 0] & _LOW)
-        link = np.int64(chains[term, 1] >> _U32)
-        size = np.int64(chains[term, 1] & _LOW)
-        df = np.int64(chains[term, 2] & _LOW)
-        is_new = df == 0 or np.int64(chains[term, 2] >> _U32) != doc
-        if head == 0:
-            head = n_pool
-            write = n_pool
-            size = np.int64(FIRST_SIZE)
-            link = n_pool + size - 1
-            n_pool += size
-        if is_new:
-            entry = np.uint32((doc << 1) | 1)
-            write, link, size, n_pool = _add_entry(pool, write, link, size, n_pool, entry)
-        entry = np.uint32((np.int64(tokens[i, 3]) + 1) << 1)
-        write, link, size, n_pool = _add_entry(pool, write, link, size, n_pool, entry)
-        chains[term, 0] = (np.uint64(head) << _U32) | np.uint64(write)
-        chains[term, 1] = (np.uint64(link) << _U32) | np.uint64(size)
-        if is_new:
-            chains[term, 2] = (np.uint64(doc) << _U32) | np.uint64(df + 1)
-    counts[0] = n_pool
-    return n
-
-
-@numba.njit(
-    "int64(int64, int64, uint32[::1], uint32[::1], uint64[:, ::1], uint32[::1], int64[::1])",
-    nogil=True,
-    cache=True,
-)
-def append_documents(first, n, ids, docs, chains, pool, counts):
-    """Append document docs[i] to the chain of term ids[i], i = first .. n - 1, once each.
-
-    Returns as `append_positions` does, and requires the same.
-    """
-    n_pool = counts[0]
-    for i in range(first, n):
-        if n_pool + LAST_SIZE > len(pool):
-            counts[0] = n_pool
-            return np.int64(i)
-        term = np.int64(ids[i])
-        doc = np.int64(docs[i])
-        df = np.int64(chains[term, 2] & _LOW)
-        if df > 0 and np.int64(chains[term, 2] >> _U32) == doc:
-            continue
-        head = np.int64(chains[term, 0] >> _U32)
-        write = np.int64(chains[term, 0] & _LOW)
-        link = np.int64(chains[term, 1] >> _U32)
-        size = np.int64(chains[term, 1] & _LOW)
-        if head == 0:
-            head = n_pool
-            write = n_pool
-            size = np.int64(FIRST_SIZE)
-            link = n_pool + size - 1
-            n_pool += size
-        entry = np.uint32((doc << 1) | 1)
-        write, link, size, n_pool = _add_entry(pool, write, link, size, n_pool, entry)
-        chains[term, 0] = (np.uint64(head) << _U32) | np.uint64(write)
-        chains[term, 1] = (np.uint64(link) << _U32) | np.uint64(size)
-        chains[term, 2] = (np.uint64(doc) << _U32) | np.uint64(df + 1)
-    counts[0] = n_pool
-    return n
-
-
-# --- walking -------------------------------------------------------------------------------
 # A cursor is (next entry, the block's link, the block's size); next entry 0 = not begun,
 # -1 = exhausted. Between calls it rests on a document's entry.
 
@@ -305,98 +200,3 @@ def find_positions(row, doc_ids, starts, out):
         cursor[2] = size
     starts[len(doc_ids)] = n
     return np.int64(n)
-
-
-# --- flush ---------------------------------------------------------------------------------
-@numba.njit(
-    "void(uint64[:, ::1], uint32[::1], int64[::1], int64[::1], int64[::1], int64[::1])",
-    nogil=True,
-    cache=True,
-)
-def count_living(chains, pool, terms, doc_map, n_postings, n_positions):
-    """Count, for each of `terms`, its documents that have a new id (doc_map[doc] >= 0) and their
-    positions. Documents from len(doc_map) on do not count."""
-    for i in range(len(terms)):
-        n_docs = 0
-        n_entries = 0
-        at = np.int64(chains[terms[i], 0] >> _U32)
-        size = np.int64(FIRST_SIZE)
-        link = at + size - 1
-        is_alive = False
-        while at != 0:
-            if at == link:
-                at = np.int64(pool[link])
-                if at == 0:
-                    break
-                size = min(size * 2, np.int64(LAST_SIZE))
-                link = at + size - 1
-            entry = pool[at]
-            if entry == np.uint32(0):
-                break
-            if entry & np.uint32(1):
-                doc = np.int64(entry >> np.uint32(1))
-                if doc >= len(doc_map):
-                    break
-                is_alive = doc_map[doc] >= 0
-                n_docs += is_alive
-            else:
-                n_entries += is_alive
-            at += 1
-        n_postings[i] = n_docs
-        n_positions[i] = n_entries
-
-
-@numba.njit(
-    "void(uint64[:, ::1], uint32[::1], int64[::1], int64[::1], uint32[::1], uint32[::1],"
-    " uint32[::1])",
-    nogil=True,
-    cache=True,
-)
-def copy_living(chains, pool, terms, doc_map, docs, tfs, positions):
-    """Write the postings that `count_living` counted, term after term, with their new doc ids.
-
-    Requires: the outputs as long as the counts of `terms` add up to.
-    """
-    n = 0
-    n_positions = 0
-    for i in range(len(terms)):
-        at = np.int64(chains[terms[i], 0] >> _U32)
-        size = np.int64(FIRST_SIZE)
-        link = at + size - 1
-        is_alive = False
-        first = n
-        while at != 0:
-            if at == link:
-                at = np.int64(pool[link])
-                if at == 0:
-                    break
-                size = min(size * 2, np.int64(LAST_SIZE))
-                link = at + size - 1
-            entry = pool[at]
-            if entry == np.uint32(0):
-                break
-            if entry & np.uint32(1):
-                doc = np.int64(entry >> np.uint32(1))
-                if doc >= len(doc_map):
-                    break
-                is_alive = doc_map[doc] >= 0
-                if is_alive:
-                    docs[n] = np.uint32(doc_map[doc])
-                    tfs[n] = np.uint32(0)
-                    n += 1
-            elif is_alive:
-                tfs[n - 1] += np.uint32(1)
-                positions[n_positions] = (entry >> np.uint32(1)) - np.uint32(1)
-                n_positions += 1
-            at += 1
-        for k in range(first, n):
-            if tfs[k] == np.uint32(0):
-                tfs[k] = np.uint32(1)
-
-
-# --- bitsets -------------------------------------------------------------------------------
-@numba.njit("void(uint64[::1], uint32[::1])", nogil=True, cache=True)
-def set_bits(words, docs):
-    """Set the bits of `docs`. Requires: all of them below 64 * len(words)."""
-    for i in range(len(docs)):
-        words[docs[i] >> np.uint32(6)] |= np.uint64(1) << np.uint64(docs[i] & np.uint32(63))

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from index.kernels.chains import (
-    HEAD,
-    N_DOCS,
-    POOL,
-    POOL_SIZE,
-    append_positions,
-    fill_chain,
-)
+from index.kernels.append import append_positions
+from index.kernels.chains import CHAIN_WIDTH, HEAD, N_DOCS, POOL, POOL_SIZE, fill_chain
 from index.kernels.rows import BLOCK, CHAIN, CURSOR_WIDTH, KIND, ROW_WIDTH, SIZE
 
 Postings = dict[int, list[int]]
@@ -20,7 +14,7 @@ Chain = tuple[np.ndarray, np.ndarray]
 
 def chain_of(postings: Postings) -> Chain:
     """Return (chains, pool) of one term with these postings, the pool grown on the way."""
-    chains, pool = np.zeros((1, 3), np.uint64), np.zeros(512, np.uint32)
+    chains, pool = np.zeros((1, CHAIN_WIDTH), np.uint64), np.zeros(512, np.uint32)
     counts = np.ones(1, np.int64)
     pairs = [(text, position) for text, doc in enumerate(postings) for position in postings[doc]]
     tokens = np.zeros((len(pairs), 4), np.uint32)
@@ -31,7 +25,7 @@ def chain_of(postings: Postings) -> Chain:
     done = 0
     while True:
         done = append_positions(
-            tokens, done, len(tokens), np.zeros(len(tokens), np.uint32), np.zeros(1, np.int32),
+            tokens, done, len(tokens), np.zeros(len(tokens), np.int32),
             docs, chains, pool, counts, lengths,
         )  # fmt: skip
         if done == len(tokens):
