@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.corpus import MAPPING, Item
+from bench.queries import Query
 from index.directory import FsDirectory
 from index.document import DocumentEvent, Op
 from index.engine import Engine
@@ -15,45 +18,62 @@ from index.jobs import Job
 from index.options import IndexOptions
 from index.query.parse_json import parse_search
 from index.schema import Schema, SchemaRef
-from index.searcher import Searcher
+from index.searcher import Searcher, SearchResult
 
 BATCH_DOCS = 2_000
 TOP = 10
+FIELD = "text"
+NUMBER = "size"
+
+UNBOUNDED = IndexOptions(memtable_bytes=16 << 30, memtable_docs=1 << 30)
+"""Flush only when told."""
 
 
 class TailraceEngine:
     """Tailrace's core, driven as a shard drives it: batches in one thread, flushes and merges in
     another."""
 
-    def __init__(self, path: Path) -> None:
-        path.mkdir(parents=True)
-        self._engine = Engine.open(
-            FsDirectory(path), SchemaRef(Schema.from_mapping(MAPPING)), IndexOptions()
+    def __init__(
+        self,
+        path: Path,
+        mapping: dict[str, Any] = MAPPING,
+        options: IndexOptions | None = None,
+    ) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.engine = Engine.open(
+            FsDirectory(path), SchemaRef(Schema.from_mapping(mapping)), options or IndexOptions()
         )
         self._pool = ThreadPoolExecutor(1)
         self._job: tuple[Job, Future[None]] | None = None
-        self._offset = 0
+        self._offset = max(self.engine.next_offset, 0)
 
-    def take(self, items: list[Item]) -> None:
-        for first in range(0, len(items), BATCH_DOCS):
-            self._apply(items[first : first + BATCH_DOCS])
-            self._maintain()
+    def take(
+        self,
+        items: list[Item],
+        batch_docs: int = BATCH_DOCS,
+        merges: Literal["due", "never"] = "due",
+    ) -> None:
+        for first in range(0, len(items), batch_docs):
+            self.apply(items[first : first + batch_docs])
+            self.maintain(merges)
 
-    def _apply(self, items: list[Item]) -> None:
+    def apply(self, items: list[Item]) -> None:
+        """Make some documents searchable."""
         events = [
             DocumentEvent(self._offset + n, Op.UPSERT, item.key, item.source, item.fields)
             for n, item in enumerate(items)
         ]
         self._offset += len(items)
-        applied = self._engine.apply(events, self._offset)
+        applied = self.engine.apply(events, self._offset)
         assert not applied.rejected, applied.rejected[0]
 
-    def _maintain(self) -> None:
+    def maintain(self, merges: Literal["due", "never"] = "due") -> None:
+        """Begin a flush or a merge that is due, unless one is running."""
         if self._job is not None and not self._job[1].done():
             return
         self._install()
-        job = self._engine.plan_flush() if self._engine.is_memtable_full() else None
-        self._start(job or self._engine.plan_merge())
+        job = self.engine.plan_flush() if self.engine.is_memtable_full() else None
+        self._start(job or (self.engine.plan_merge() if merges == "due" else None))
 
     def _start(self, job: Job | None) -> None:
         if job is not None:
@@ -63,88 +83,227 @@ class TailraceEngine:
         if self._job is not None:
             job, done = self._job
             done.result()
-            self._engine.install(job)
+            self.engine.install(job)
             self._job = None
+
+    def wait(self) -> None:
+        """Wait for what runs."""
+        self._install()
+
+    def flush(self) -> None:
+        self._install()
+        self._start(self.engine.plan_flush())
+        self._install()
 
     def settle(self) -> None:
         """Flush what is in memory and merge what is due."""
-        self._install()
-        self._start(self._engine.plan_flush())
-        self._install()
-        while (job := self._engine.plan_merge()) is not None:
+        self.flush()
+        while (job := self.engine.plan_merge()) is not None:
             self._start(job)
             self._install()
 
-    def search(self, text: str) -> tuple[int, int]:
-        """Return the number of hits on the page and in total."""
-        return self._search({"query": {"match": {"text": text}}, "size": TOP})
+    def merge_all(self) -> None:
+        """Flush, and merge all into one segment."""
+        self.flush()
+        self._start(self.engine.plan_full_merge())
+        self._install()
 
-    def search_uncounted(self, text: str) -> int:
-        body = {"query": {"match": {"text": text}}, "size": TOP, "track_total_hits": False}
-        return self._search(body)[0]
+    # --- search ------------------------------------------------------------------------
+    def prepared(self, query: Query, counted: bool) -> Callable[[], SearchResult]:
+        """Return what answers a query: from the parsed body, as the server does it."""
+        body = body_of(query)
+        body["track_total_hits"] = counted
+        engine = self.engine
 
-    def _search(self, body: dict[str, Any]) -> tuple[int, int]:
-        searcher = Searcher(self._engine.views(), self._engine.schema.current, 0)
-        result = searcher.search(parse_search(body))
-        return len(result.hits), result.total
+        def search() -> SearchResult:
+            searcher = Searcher(engine.views(), engine.schema.current, 0)
+            return searcher.search(parse_search(body))
+
+        return search
 
     @property
     def n_segments(self) -> int:
-        return len(self._engine.stats().segments)
+        return len(self.engine.stats().segments)
+
+    @property
+    def n_unflushed(self) -> int:
+        """Return how many documents are in the memtable."""
+        return self.engine.stats().memtable_docs
 
     def close(self) -> None:
+        self._install()
         self._pool.shutdown()
 
 
-class TantivyEngine:
-    """tantivy-py with the same fields, one indexing thread, the source stored as Tailrace does."""
+def body_of(query: Query) -> dict[str, Any]:
+    """Return the JSON body of a search for it."""
+    return {"query": _clause(query), "size": TOP}
 
-    def __init__(self, path: Path, heap_bytes: int = 64 << 20) -> None:
+
+def _clause(query: Query) -> dict[str, Any]:
+    first = query.words[0]
+    if query.kind == "match_all":
+        return {"match_all": {}}
+    if query.kind == "term":
+        return {"term": {FIELD: first}}
+    if query.kind in ("or", "text"):
+        return {"match": {FIELD: " ".join(query.words)}}
+    if query.kind == "and":
+        return {"match": {FIELD: {"query": " ".join(query.words), "operator": "and"}}}
+    if query.kind == "phrase":
+        return {"match_phrase": {FIELD: " ".join(query.words)}}
+    if query.kind == "fuzzy":
+        return {"fuzzy": {FIELD: {"value": first, "fuzziness": query.edits}}}
+    if query.kind == "range":
+        low, high = query.bounds
+        within = {"range": {NUMBER: {"gte": low, "lte": high}}}
+        return {"bool": {"must": [{"term": {FIELD: first}}], "filter": [within]}}
+    return {query.kind: {FIELD: first}}
+
+
+class TantivyEngine:
+    """tantivy-py with the same fields, the source stored as Tailrace does.
+
+    `ids` "indexed": the id can be looked up, as in Tailrace; "stored": it is only kept.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        mapping: dict[str, Any] = MAPPING,
+        *,
+        heap_bytes: int = 64 << 20,
+        n_threads: int = 1,
+        ids: str = "indexed",
+        stored: bool = True,
+    ) -> None:
         import tantivy
 
-        path.mkdir(parents=True)
-        builder = tantivy.SchemaBuilder()
-        builder.add_text_field("id", stored=True, tokenizer_name="raw")
-        builder.add_text_field("title", tokenizer_name="default")
-        builder.add_text_field("text", tokenizer_name="default")
-        builder.add_text_field("section", tokenizer_name="raw", fast=True)
-        builder.add_text_field("tags", tokenizer_name="raw", fast=True)
-        builder.add_integer_field("size", indexed=True, fast=True)
-        builder.add_bytes_field("source", stored=True)
+        path.mkdir(parents=True, exist_ok=True)
         self._tantivy = tantivy
-        self._index = tantivy.Index(builder.build(), path=str(path))
-        self._writer = self._index.writer(heap_bytes, 1)
+        schema = _tantivy_schema(mapping, ids, stored)
+        self._is_text_id = ids == "indexed"
+        self._is_stored = stored
+        self.index = tantivy.Index(schema, path=str(path))
+        self.schema = self.index.schema
+        self._heap_bytes, self._n_threads = heap_bytes, n_threads
+        self.writer = self.index.writer(heap_bytes, n_threads)
+        self.searcher: Any = None
 
     def take(self, items: list[Item]) -> None:
         document = self._tantivy.Document
-        add = self._writer.add_document
+        add = self.writer.add_document
         for item in items:
-            add(document(id=item.key.decode(), source=item.source, **_lists(item.fields)))
+            id_ = item.key.decode() if self._is_text_id else item.key
+            if self._is_stored:
+                add(document(id=id_, source=item.source, **_lists(item.fields)))
+            else:
+                add(document(id=id_, **_lists(item.fields)))
+
+    def commit(self) -> None:
+        """Make durable and searchable what was taken."""
+        self.writer.commit()
+        self.index.reload()
 
     def settle(self) -> None:
-        self._writer.commit()
-        self._writer.wait_merging_threads()
-        self._index.reload()
+        """Commit, and wait for merges. Nothing can be taken afterwards."""
+        self.writer.commit()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for merges. Nothing can be taken afterwards."""
+        self.writer.wait_merging_threads()
+        self.index.reload()
 
     def prepare(self) -> None:
-        """Open what `search_*` use; part of neither side's times."""
-        self._searcher = self._index.searcher()
+        """Open what searches use; part of neither side's times."""
+        self.searcher = self.index.searcher()
 
-    def search(self, text: str) -> tuple[int, int | None]:
-        """Search with an exact total, as Tailrace always gives one."""
-        result = self._searcher.search(self._index.parse_query(text, ["text"]), TOP)
-        return len(result.hits), result.count
+    @property
+    def n_segments(self) -> int:
+        return int(self.index.searcher().num_segments)
 
-    def search_uncounted(self, text: str) -> int:
-        query = self._index.parse_query(text, ["text"])
-        return len(self._searcher.search(query, TOP, count=False).hits)
+    def doc_freq(self, word: str) -> int:
+        return int(self.searcher.doc_freq(FIELD, word))
+
+    # --- search ------------------------------------------------------------------------
+    def prepared(self, query: Query, counted: bool) -> Callable[[], Any]:
+        """Return what answers a query, building its Query object included."""
+        build = self._builder(query)
+        search = self.searcher.search
+        return lambda: search(build(), TOP, counted)
+
+    def _builder(self, query: Query) -> Callable[[], Any]:
+        make = self._tantivy.Query
+        occur = self._tantivy.Occur
+        schema, words = self.schema, query.words
+        first = words[0]
+        if query.kind == "match_all":
+            return make.all_query
+        if query.kind == "term":
+            return lambda: make.term_query(schema, FIELD, first)
+        if query.kind in ("or", "and"):
+            each = occur.Should if query.kind == "or" else occur.Must
+            return lambda: make.boolean_query(
+                [(each, make.term_query(schema, FIELD, word)) for word in words]
+            )
+        if query.kind == "text":
+            return lambda: make.boolean_query(
+                [
+                    (occur.Should, make.term_query(schema, FIELD, word))
+                    for word in first.lower().split()
+                ]
+            )
+        if query.kind == "phrase":
+            return lambda: make.phrase_query(schema, FIELD, list(words))
+        if query.kind == "prefix":
+            # Of its two ways to all terms with a prefix this one is faster than a regexp.
+            return lambda: make.fuzzy_term_query(schema, FIELD, first, 0, True, True)
+        if query.kind == "fuzzy":
+            return lambda: make.fuzzy_term_query(schema, FIELD, first, query.edits, True, False)
+        if query.kind == "range":
+            low, high = query.bounds
+            integer = self._tantivy.FieldType.Integer
+            return lambda: make.boolean_query(
+                [
+                    (occur.Must, make.term_query(schema, FIELD, first)),
+                    (occur.Must, make.range_query(schema, NUMBER, integer, low, high)),
+                ]
+            )
+        pattern = first if query.kind == "regexp" else first.replace("*", ".*")
+        return lambda: make.regex_query(schema, FIELD, pattern)
+
+
+def _tantivy_schema(mapping: dict[str, Any], ids: str, stored: bool) -> Any:
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    if ids == "indexed":
+        builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+    else:
+        builder.add_bytes_field("id", stored=True)
+    for name, field in mapping["properties"].items():
+        if field["type"] == "text":
+            builder.add_text_field(name, tokenizer_name="default")
+        elif field["type"] == "keyword":
+            builder.add_text_field(name, tokenizer_name="raw", fast=True, index_option="basic")
+        else:
+            builder.add_integer_field(name, fast=True)
+    if stored:
+        builder.add_bytes_field("source", stored=True)
+    return builder.build()
 
 
 def _lists(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
 
 
-def timed(work: Any, argument: str) -> float:
+def plain(text: str) -> str:
+    """Return a text without punctuation, which the engines' analysers cut in different ways."""
+    return re.sub(r"\W+", " ", text).strip()
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
-    work(argument)
+    work()
     return time.perf_counter() - began

@@ -17,7 +17,9 @@ import orjson
 
 from bench.corpus import Item
 from bench.engines import TailraceEngine
-from bench.tables import Table, verdict
+from bench.goals import Scores
+from bench.tables import Table
+from bench.workspace import Workspace
 
 CHUNK_DOCS = 2_000
 MB = 1e6
@@ -67,7 +69,17 @@ def measure(n_docs: int, target: Path, folder: Path | None) -> dict[str, int]:
     }
 
 
-def memory_table(sizes: dict[str, int], n_docs: int) -> Table:
+def run_memory(space: Workspace) -> list[Table]:
+    """Return the table of memory, measured in a process of its own."""
+    folder = space.corpus.folder
+    rest = [str(folder)] if folder is not None else []
+    command = [sys.executable, "-m", "bench.memory", str(space.corpus.n_docs)]
+    command += [str(space.folder / "memory"), *rest]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [memory_table(json.loads(done.stdout), space.corpus.n_docs, space.scores)]
+
+
+def memory_table(sizes: dict[str, int], n_docs: int, scores: Scores) -> Table:
     table = Table(
         "Memory and disk",
         f"A process of its own indexes {n_docs:,} documents, flushes and rests. Resident is all of "
@@ -76,7 +88,7 @@ def memory_table(sizes: dict[str, int], n_docs: int) -> Table:
     )
     raw = sizes["raw"]
     table.add("raw documents (JSON)", f"{raw / MB:.0f} MB", "1")
-    ratio = verdict(sizes["resident"] / raw, 1.5, at_least=False)
+    ratio = scores.judge("memory", sizes["resident"] / raw)
     table.add("resident at rest", f"{sizes['resident'] / MB:.0f} MB", ratio)
     share = f"{sizes['anonymous'] / raw:.2f}"
     table.add("of it not mapped from files", f"{sizes['anonymous'] / MB:.0f} MB", share)

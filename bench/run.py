@@ -2,18 +2,15 @@
 
     python -m bench.run [--docs N] [--data FOLDER] [--only PART] [--out FILE]
 
-Prints the tables and keeps them in docs/benchmarks.md. Figures of different runs or machines
-compare badly; the ratios within one run are what counts.
+Prints the tables and keeps them in docs/benchmarks.md, or with --only in no file unless told.
+Figures of different runs or machines compare badly; the ratios within one run are what counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +18,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.corpus import Corpus
+from bench.indexing import run_indexing
+from bench.memory import run_memory
+from bench.merging import run_merging
+from bench.searching import run_queries
+from bench.sizes import run_sizes
+from bench.streaming import run_streaming
 from bench.tables import Table
+from bench.visible import run_visible
+from bench.workspace import Workspace
 
 DEFAULT_DOCS = 500_000
 DEFAULT_OUT = Path("docs/benchmarks.md")
@@ -29,9 +34,11 @@ PACKAGES = ("numba", "numpy", "tantivy", "aiokafka", "confluent-kafka", "orjson"
 HEADING = """# Benchmarks
 
 The last run of `make bench`. Ratios within one run are what counts: rates swing with the machine
-and with what else it does.
+and with what else it does. A ratio above 1 is Tailrace ahead.
 
 """
+
+Part = Callable[[Workspace], list[Table]]
 
 
 def main() -> int:
@@ -39,56 +46,46 @@ def main() -> int:
     parser.add_argument("--docs", type=int, default=DEFAULT_DOCS, metavar="N")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="holds debian-en.ndjson.zst")
     parser.add_argument("--only", choices=PARTS, action="append", metavar="PART")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, metavar="FILE")
+    parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    corpus = Corpus(arguments.data, arguments.docs)
     began = time.monotonic()
     tables: list[Table] = []
-    for name in arguments.only or PARTS:
-        with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as target:
-            for table in PARTS[name](corpus, Path(target), arguments.data):
+    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as folder:
+        space = Workspace.of(arguments.data, arguments.docs, Path(folder))
+        for name in arguments.only or DEFAULT_PARTS:
+            for table in PARTS[name](space):
                 print(table.to_markdown(), flush=True)
                 tables.append(table)
-    page = HEADING + _describe_run(arguments, corpus, time.monotonic() - began)
-    page += "\n" + "\n".join(table.to_markdown() for table in tables)
-    arguments.out.write_text(page, encoding="utf-8")
-    print(f"kept in {arguments.out}")
+    scores = space.scores.to_markdown()
+    print(scores)
+    page = HEADING + _describe_run(space.corpus, time.monotonic() - began)
+    page += f"\n## Goals\n\n{scores}\n"
+    page += "\n".join(table.to_markdown() for table in tables)
+    out = arguments.out or (None if arguments.only else DEFAULT_OUT)
+    if out is not None:
+        out.write_text(page, encoding="utf-8")
+        print(f"kept in {out}")
     return 0
 
 
-def _run_embedded(corpus: Corpus, target: Path, _folder: Path | None) -> list[Table]:
-    from bench.embedded import run_embedded
-
-    return run_embedded(corpus, target)
-
-
-def _run_streaming(corpus: Corpus, target: Path, folder: Path | None) -> list[Table]:
-    from bench.streaming import run_streaming
-
-    return run_streaming(corpus, target, folder)
-
-
-def _run_memory(corpus: Corpus, target: Path, folder: Path | None) -> list[Table]:
-    from bench.memory import memory_table
-
-    rest = [str(folder)] if folder is not None else []
-    command = [sys.executable, "-m", "bench.memory", str(corpus.n_docs), str(target / "index")]
-    done = subprocess.run([*command, *rest], stdout=subprocess.PIPE, text=True, check=True)
-    return [memory_table(json.loads(done.stdout), corpus.n_docs)]
-
-
-PARTS: dict[str, Callable[[Corpus, Path, Path | None], list[Table]]] = {
-    "embedded": _run_embedded,
-    "streaming": _run_streaming,
-    "memory": _run_memory,
+PARTS: dict[str, Part] = {
+    "queries": run_queries,
+    "sizes": run_sizes,
+    "indexing": run_indexing,
+    "visible": run_visible,
+    "merge": run_merging,
+    "streaming": run_streaming,
+    "memory": run_memory,
 }
+BY_HAND = ("growth",)
+DEFAULT_PARTS = [name for name in PARTS if name not in BY_HAND]
 
 
-def _describe_run(arguments: argparse.Namespace, corpus: Corpus, seconds: float) -> str:
+def _describe_run(corpus: Corpus, seconds: float) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
         f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds / 60:.0f} minutes",
-        f"- {corpus.n_docs:,} documents made of {corpus.name}: changed ids, shuffled words",
+        f"- {corpus.n_docs:,} documents made of {corpus.name}: changed ids, sentences mixed",
         f"- {_processor()}, {len(os.sched_getaffinity(0))} cores, {_memory_gb():.0f} GB; "
         f"{platform.system()} {platform.release().split('-')[0]}; "
         f"Python {platform.python_version()}",

@@ -51,12 +51,18 @@ def in_ms(seconds: float) -> str:
     return f"{seconds * 1000:.2f} ms"
 
 
-def per_second(count: int, seconds: float) -> str:
+def per_second(count: float, seconds: float) -> str:
     return f"{count / seconds:,.0f}/s"
 
 
-def verdict(value: float, goal: float, *, at_least: bool) -> str:
-    """Return a ratio or figure with its goal and whether it is reached."""
-    is_met = value >= goal if at_least else value <= goal
-    sign = ">=" if at_least else "<="
-    return f"{value:.2f} (goal {sign} {goal:g}: {'met' if is_met else 'missed'})"
+def median(values: Sequence[float]) -> float:
+    return float(np.median(np.array(values)))
+
+
+def in_us(seconds: float) -> str:
+    micros = seconds * 1e6
+    return f"{micros:,.0f} us" if micros >= 100 else f"{micros:.1f} us"
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(np.array(values)))))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.format import Kind, Section, Sections, section
+from index.kernels.zones import ZONE_DOCS, find_zones_f64, find_zones_i64
 from index.reader import U64, Column, bitset
 
 ColumnKind: TypeAlias = Literal["i64", "f64", "ord"]
@@ -62,13 +63,29 @@ def canonical(column: Column, n_docs: int) -> Column:
     return Column(column.kind, dense, bits_of(has), None)
 
 
-def encode_column(field_no: int, column: Column) -> Iterator[Section]:
+def encode_column(field_no: int, column: Column, n_docs: int) -> Iterator[Section]:
     """Yield the sections of a column. Requires: it is `canonical`."""
     assert column.present is not None, "not canonical"
     yield section(Kind.PRESENT, column.present, field_no)
     yield section(Kind.VALUES, column.values, field_no)
     if column.starts is not None:
         yield section(Kind.VALUE_STARTS, column.starts, field_no)
+    if column.kind != "ord":
+        yield section(Kind.ZONES, zones_of(column, n_docs), field_no)
+
+
+def zones_of(column: Column, n_docs: int) -> npt.NDArray[Any]:
+    """Return the zone map of a column of numbers. Requires: it is `canonical`."""
+    assert column.present is not None, "not canonical"
+    starts = column.starts if column.starts is not None else np.empty(0, np.uint32)
+    zones = np.empty(2 * n_zones(n_docs), column.values.dtype)
+    find = find_zones_i64 if column.kind == "i64" else find_zones_f64
+    find(column.values, column.present, starts, n_docs, zones)
+    return zones
+
+
+def n_zones(n_docs: int) -> int:
+    return -(-n_docs // ZONE_DOCS)
 
 
 def open_present(sections: Sections, field_no: int, n_docs: int) -> U64:
@@ -86,4 +103,7 @@ def open_column(
     n = n_docs if starts is None else n_values
     values = sections.array(Kind.VALUES, DTYPES[kind], field_no, n=n)
     present = open_present(sections, field_no, n_docs)
-    return Column(kind, values, None if n_present == n_docs else present, starts)
+    zones: npt.NDArray[Any] | None = None
+    if kind != "ord":
+        zones = sections.array(Kind.ZONES, DTYPES[kind], field_no, n=2 * n_zones(n_docs))
+    return Column(kind, values, None if n_present == n_docs else present, starts, zones)

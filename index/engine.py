@@ -24,7 +24,7 @@ from index.memtable import Memtable
 from index.merge import plan_merge
 from index.options import IndexOptions
 from index.part import Part, carry_over
-from index.reader import U64, View
+from index.reader import U64, View, Views
 from index.schema import SchemaRef
 from index.segment import Segment
 
@@ -265,7 +265,7 @@ class Engine:
         frozen = [self._frozen] if self._frozen is not None else []
         parts = [*self._segments, *frozen, self._active]
         self._view_of = {id(part): part.view for part in parts}
-        self._views = tuple(part.view for part in parts)
+        self._views = Views(part.view for part in parts)
 
     # --- flush and merge ---------------------------------------------------------------
     def plan_flush(self, fence: dict[str, int] | None = None) -> FlushJob | None:

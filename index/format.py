@@ -28,7 +28,7 @@ from index.reader import U8
 
 SUFFIX = ".seg"
 MAGIC = b"TAILSEG\x01"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 HEADER = MAGIC + struct.pack("<I", VERSION) + bytes(52)
 _ENTRY = struct.Struct("<IIQQII")
@@ -59,7 +59,7 @@ class Kind(IntEnum):
     POSTINGS = 9
     POSITIONS = 10
     LENGTHS = 11
-    """Per text field, u32[docs]: tokens of each document."""
+    """Per text field, packed (packed.py): tokens of each document."""
     NORMS = 12
     """Per text field, u8[docs]: the lengths in one byte (lengths.py)."""
     PRESENT = 13
@@ -69,14 +69,14 @@ class Kind(IntEnum):
     VALUE_STARTS = 15
     """Per field with several values in some document, u32[docs + 1]."""
     KEY_SLOTS = 16
-    """u64 (kernels/keys.py)."""
+    """u32 (kernels/keys.py)."""
     KEY_STARTS = 17
-    """i64[docs + 1]."""
+    """Packed, docs + 1."""
     KEYS = 18
     OFFSETS = 19
-    """i64[docs]: place of each document in the log."""
+    """Packed: place of each document in the log."""
     VERSIONS = 20
-    """i64[docs]; left out where each version is the offset."""
+    """Packed; left out where each version is the offset."""
     SOURCES = 21
     """zstandard frames, one a block of sources (stored.py)."""
     SOURCE_BLOCKS = 22
@@ -86,6 +86,8 @@ class Kind(IntEnum):
     TOMBSTONE_STARTS = 24
     TOMBSTONES = 25
     TOMBSTONE_VERSIONS = 26
+    ZONES = 27
+    """Per field of numbers, i64 or f64 [2, (docs + 1023) / 1024]: least and greatest values."""
 
 
 class Section(NamedTuple):

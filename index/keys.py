@@ -9,20 +9,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from index.errors import CorruptionError
 from index.format import Kind, Section, Sections, section
 from index.kernels import keys as kernels
+from index.packed import Packed, encode_packed
 from index.reader import I64, U8
 
 
 def encode_keys(blob: U8, starts: I64) -> Iterator[Section]:
     """Yield the sections for keys blob[starts[d]:starts[d + 1]]; of equal ones the last wins."""
-    n_docs = len(starts) - 1
-    # at most 3/4 full
-    n_slots = 1 << max(2, (n_docs * 4 // 3).bit_length())
-    slots = np.full(n_slots, kernels.EMPTY, np.uint64)
+    # two thirds full
+    slots = np.full((len(starts) - 1) * 3 // 2 + 2, kernels.EMPTY, np.uint32)
     kernels.build_keys(blob, starts, slots)
     yield section(Kind.KEY_SLOTS, slots)
-    yield section(Kind.KEY_STARTS, starts)
+    yield encode_packed(Kind.KEY_STARTS, starts)
     yield section(Kind.KEYS, blob[: starts[-1]])
 
 
@@ -38,17 +38,17 @@ class Keys:
 
     def __init__(self, sections: Sections, n_docs: int) -> None:
         """Raises: CorruptionError where the sections do not fit together."""
-        self._starts = sections.array(Kind.KEY_STARTS, np.int64, n=n_docs + 1)
+        self._starts = Packed(sections, Kind.KEY_STARTS, n_docs + 1)
         self._blob = sections.array(Kind.KEYS, np.uint8)
-        self._slots = sections.array(Kind.KEY_SLOTS, np.uint64)
-        n_slots = len(self._slots)
+        self._slots = sections.array(Kind.KEY_SLOTS, np.uint32)
         self._n_docs = n_docs
+        self._name = sections.name
+        self._offset = sections.offset(Kind.KEY_STARTS)
         self._row = np.zeros(kernels.KEYS_WIDTH, np.int64)
-        if n_slots & (n_slots - 1) == 0:
-            self._row[:] = [
-                self._slots.ctypes.data, n_slots, self._blob.ctypes.data, len(self._blob),
-                self._starts.ctypes.data, n_docs,
-            ]  # fmt: skip
+        self._row[:] = [
+            self._slots.ctypes.data, len(self._slots), self._blob.ctypes.data, len(self._blob),
+            *self._starts.row[:2], n_docs,
+        ]  # fmt: skip
 
     def find(self, keys: Sequence[bytes]) -> I64:
         """Return the newest doc id of each key, or -1."""
@@ -66,5 +66,9 @@ class Keys:
         return self._blob[self._starts[doc_id] : self._starts[doc_id + 1]].tobytes()
 
     def all(self) -> tuple[U8, I64]:
-        """Return (blob, starts) of all keys, mapped."""
-        return self._blob, self._starts
+        """Return (blob, starts) of all keys. Raises: CorruptionError where they do not follow
+        each other."""
+        starts = self._starts.all()
+        if starts[0] != 0 or starts[-1] != len(self._blob) or np.any(np.diff(starts) < 0):
+            raise CorruptionError(self._name, self._offset, "keys do not follow each other")
+        return self._blob, starts

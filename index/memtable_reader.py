@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
+from index.kernels import lookup
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
 from index.kernels.vocabulary import scan_fuzzy, scan_prefix, scan_wildcard
@@ -121,6 +122,15 @@ class MemtableReader:
         return starts, out
 
     # --- fields ------------------------------------------------------------------------
+    def describe(self, field_no: int, row: I64) -> None:
+        state = self.fields.get(field_no)
+        if state is None:
+            return
+        norms = state.norms.ctypes.data if isinstance(state, TextSnapshot) else 0
+        row[: lookup.TABLE + 1] = (
+            lookup.MEMTABLE, self.n_docs, 0, norms, 0, field_no, self.table_row().ctypes.data
+        )  # fmt: skip
+
     def field_stats(self, field_no: int) -> FieldStats:
         state = self.fields.get(field_no)
         return state.stats if state is not None else _NOTHING
@@ -132,6 +142,10 @@ class MemtableReader:
     def lengths(self, field_no: int) -> U32 | None:
         state = self.fields.get(field_no)
         return state.lengths[: self.n_docs] if isinstance(state, TextSnapshot) else None
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        lengths = self.lengths(field_no)
+        return lengths[doc_ids] if lengths is not None else None
 
     def present(self, field_no: int) -> U64 | None:
         state = self.fields.get(field_no)

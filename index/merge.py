@@ -206,10 +206,10 @@ class MergeDraft:
         return np.concatenate(blobs), starts
 
     def versions(self) -> I64:
-        return self._joined([segment.versions for segment in self._segments])
+        return self._joined([segment.versions.all() for segment in self._segments])
 
     def offsets(self) -> I64:
-        return self._joined([segment.offsets for segment in self._segments])
+        return self._joined([segment.offsets.all() for segment in self._segments])
 
     def _joined(self, arrays: list[I64]) -> I64:
         kept = [array[mask] for array, mask in zip(arrays, self._kept, strict=True)]

@@ -115,7 +115,7 @@ class Part:
         self._text = {
             field_no: live_stats(reader, alive, field_no)
             for field_no in reader.field_nos
-            if reader.lengths(field_no) is not None
+            if reader.norms(field_no) is not None
         }
         self._make_view()
 
@@ -135,10 +135,9 @@ class Part:
         docs = np.fromiter(doc_ids, np.uint32)
         self.alive = clear_docs(self.alive, self.reader.n_docs, docs)
         for field_no, stats in self._text.items():
-            lengths = self.reader.lengths(field_no)
-            if lengths is None:
+            counts = self.reader.lengths_of(field_no, docs)
+            if counts is None:
                 continue
-            counts = lengths[docs]
             self._text[field_no] = FieldStats(
                 stats.n_docs - int(np.count_nonzero(counts)),
                 stats.total_length - int(counts.sum(dtype=np.int64)),
@@ -151,7 +150,7 @@ class Part:
         if self.alive is not None:
             self.alive = grow_bitset(self.alive, before.n_docs, reader.n_docs)
         for field_no in reader.field_nos:
-            if reader.lengths(field_no) is None:
+            if reader.norms(field_no) is None:
                 continue
             gained, had = reader.field_stats(field_no), before.field_stats(field_no)
             stats = self._text.get(field_no, FieldStats(0, 0))

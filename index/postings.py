@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from index.bm25 import length_table
 from index.draft import TermChunk
 from index.errors import StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.kernels import postings as kernels
 from index.kernels.packing import encode_postings
-from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH
+from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH, SINGLE_POSITION
 from index.reader import I64, U8, U32
 
 _KINDS = (
@@ -28,13 +29,21 @@ _NO_POSITIONS = np.empty(0, np.uint32)
 class PostingsWriter:
     """Takes the chunks of a draft in order. Thread rule: one thread."""
 
-    def __init__(self, n_docs: int, norms: dict[int, U8], scratch: Callable[[], BinaryIO]) -> None:
-        """`norms`: of each text field, each document's norm byte."""
+    def __init__(
+        self,
+        n_docs: int,
+        norms: dict[int, U8],
+        averages: dict[int, float],
+        scratch: Callable[[], BinaryIO],
+    ) -> None:
+        """`norms`: of each text field, each document's norm byte; `averages`: its mean length in
+        tokens over the documents that have any."""
         self._n_docs = n_docs
         self._norms = norms
-        self._norm_addresses = np.zeros(max(norms, default=-1) + 1, np.int64)
+        self._tables = {field_no: length_table(averages[field_no]) for field_no in norms}
+        self._addresses = np.zeros((2, max(norms, default=-1) + 1), np.int64)
         for field_no, norm in norms.items():
-            self._norm_addresses[field_no] = norm.ctypes.data
+            self._addresses[:, field_no] = norm.ctypes.data, self._tables[field_no].ctypes.data
         self._state = np.zeros(3, np.int64)
         self._spools = {kind: Spool(scratch) for kind in _KINDS}
 
@@ -49,9 +58,10 @@ class PostingsWriter:
         data = np.empty(8 * n + 8 * n_terms + 16, np.uint8)
         positions = np.empty(4 * n_positions + n + 16, np.uint8)
         before = self._state.copy()
+        norms, tables = self._norms_of(chunk.field_nos)
         bad = encode_postings(
             chunk.posting_starts, chunk.position_starts, chunk.docs, chunk.tfs, chunk.positions,
-            self._norms_of(chunk.field_nos), self._n_docs,
+            norms, tables, self._n_docs,
             np.empty(max(n_positions, BLOCK), np.uint32),
             self._state, records, last_docs, metas[0], metas[1], data, positions,
         )  # fmt: skip
@@ -66,12 +76,13 @@ class PostingsWriter:
             self._spools[kind].write(part)
 
     def _norms_of(self, field_nos: U32) -> I64:
-        known = len(self._norm_addresses)
+        """Return for each term the address of its field's norms and of its table, or zeros."""
+        known = self._addresses.shape[1]
         if known == 0:
-            return np.zeros(len(field_nos), np.int64)
-        addresses = self._norm_addresses[np.minimum(field_nos, known - 1)]
-        addresses[field_nos >= known] = 0
-        return addresses
+            return np.zeros((2, len(field_nos)), np.int64)
+        addresses = self._addresses[:, np.minimum(field_nos, known - 1)]
+        addresses[:, field_nos >= known] = 0
+        return np.ascontiguousarray(addresses)
 
     def sections(self) -> Iterator[Section]:
         """Yield what was written; at most once."""
@@ -111,11 +122,11 @@ class Postings:
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` so that kernels can walk the term's postings."""
         self._check(term_id)
-        if kernels.term_row(self.row, term_id, row) >= 0:
-            row[0] = LIST
-            row[1] = 1
-            row[2] = self._records_at + 8 * term_id
-            row[3] = 0
+        single = kernels.term_row(self.row, term_id, row)
+        if single >= 0:
+            row[: SINGLE_POSITION + 1] = (
+                LIST, 1, self._records_at + 8 * term_id, 0, single >> 32
+            )  # fmt: skip
 
     def doc_freq(self, term_id: int) -> int:
         self._check(term_id)

@@ -7,13 +7,15 @@ alive is not the reader's business but the `View`'s, because deletes come after.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from index.fuzzy import FuzzyPattern, FuzzyTerms
+from index.kernels import lookup
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -46,6 +48,9 @@ class Column:
     present: U64 | None
     """Bitset of the documents with a value, u64[(n_docs + 63) // 64]; None: all have one."""
     starts: U32 | None
+    zones: np.ndarray | None = None
+    """Of numbers in a segment: the least values of each 1024 documents, then the greatest ones
+    (kernels/zones.py)."""
 
 
 @runtime_checkable
@@ -75,6 +80,10 @@ class Reader(Protocol):
     def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
         """Return at most `limit` of the field's terms that are near enough, in any order."""
 
+    def describe(self, field_no: int, row: I64) -> None:
+        """Fill `row` (i64[FIELD_WIDTH], zeros; kernels/lookup.py) so that kernels find the field's
+        terms, all but ALIVE and SLACK. A field that no document has: `row` stays as it is."""
+
     # --- postings ----------------------------------------------------------------------
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` (i64[ROW_WIDTH]) so that kernels can walk the term's postings. The memory
@@ -97,6 +106,9 @@ class Reader(Protocol):
 
     def lengths(self, field_no: int) -> U32 | None:
         """Return each document's exact length in tokens; None for a field that is not text here."""
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        """Return the exact lengths of some documents only."""
 
     def column(self, field_no: int) -> Column | None:
         """Return the field's values; None for text, or where no document has a value."""
@@ -134,6 +146,30 @@ class View:
     shard: int = 0
     segment: str = "memtable"
     """The segment's file name."""
+    described: dict[int, I64] = field(default_factory=dict)
+    """Rows that describe fields to kernels (kernels/lookup.py), kept from search to search."""
+
+    def describe(self, field_no: int) -> I64:
+        """Return the row of one field, i64[FIELD_WIDTH], all but SLACK."""
+        row = self.described.get(field_no)
+        if row is None:
+            row = np.zeros(lookup.FIELD_WIDTH, np.int64)
+            self.reader.describe(field_no, row)
+            if self.alive is not None:
+                row[lookup.ALIVE] = self.alive.ctypes.data
+            self.described[field_no] = row
+        return row
+
+
+class Views(tuple[View, ...]):
+    """The views of one moment. `memo` keeps what searches worked out about all of them."""
+
+    memo: dict[str, Any]
+
+    def __new__(cls, views: Iterable[View]) -> Views:
+        made = super().__new__(cls, views)
+        made.memo = {}
+        return made
 
 
 def bitset(n_docs: int) -> U64:

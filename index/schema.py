@@ -143,6 +143,16 @@ class Schema(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
 
     def search_analyzer(self, field: Field) -> Analyzer:
         """Return what query texts for a field go through where the query names no analyzer."""
+        known = self._search_analyzers.get(field.no)
+        if known is None:
+            known = self._search_analyzers[field.no] = self._search_analyzer(field)
+        return known
+
+    @cached_property
+    def _search_analyzers(self) -> dict[int, Analyzer]:
+        return {}
+
+    def _search_analyzer(self, field: Field) -> Analyzer:
         if not field.is_text:
             return self.index_analyzer(field)
         name = field.search_analyzer

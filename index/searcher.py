@@ -5,7 +5,7 @@ Thread rule: any thread. A searcher is immutable; it is cheap to make, so make o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,18 +14,24 @@ import numpy.typing as npt
 from index.kernels.bits import count_bits, list_bits
 from index.query import ast
 from index.query.ast import Scalar
-from index.query.disjunction import NEVER, any_of_terms, best_of_terms
+from index.query.describe import describe_plan, describe_query
+from index.query.disjunction import any_of_terms, best_of_terms
+from index.query.early import run_until
+from index.query.explain import Explainer, Explanation
 from index.query.highlight import highlight_source
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
+from index.query.profile import Clock, Profile, profile_plan
 from index.query.program import Program
 from index.query.request import SearchRequest, SortKey
-from index.query.rewrite import Rewriter
+from index.query.rewrite import Notes, Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
+from index.query.stop import NEVER, Stop, StoppedError
+from index.query.terms_search import NO_LIMIT, Question, ask, question_of
 from index.reader import U32, View
-from index.schema import Schema
+from index.schema import Field, Schema
 
 _SCORE_FALLING = SortKey("_score", "desc")
 
@@ -45,6 +51,10 @@ class SearchResult:
     """gte: there are more than `total`, counting stopped at `track_total_hits`."""
     max_score: float | None
     hits: list[Hit]
+    timed_out: bool = False
+    """The search was told to stop: this is what it had found."""
+    terminated_early: bool = False
+    """It ended because it had found `terminate_after` documents."""
 
 
 class Searcher:
@@ -54,17 +64,29 @@ class Searcher:
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
-        self._statistics = Statistics(views)
+        self._statistics = Statistics.of(views)
 
     # --- search --------------------------------------------------------------------------
-    def search(self, request: SearchRequest) -> SearchResult:
-        """Return the total, and the hits `from_` .. `from_ + size`.
+    def search(self, request: SearchRequest, stop: Stop = NEVER) -> SearchResult:
+        """Return the total, and the hits `from_` .. `from_ + size`; once `stop` is set, what was
+        found by then.
 
         Raises: InvalidQueryError, InvalidRequestError.
         """
-        plan = self._plan(request.query)
+        try:
+            result = self._search(request, stop)
+        except StoppedError:
+            return SearchResult(0, "gte", None, [], timed_out=True)
+        return replace(result, timed_out=True) if stop[0] else result
+
+    def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
+        if request.is_plain:
+            found = question_of(request.query, self.schema)
+            if found is not None:
+                return self._best_of_terms(*found, request, stop)
+        plan = self._plan(request.query, stop=stop)
         if request.post_filter is not None:
-            only = self._plan(request.post_filter)
+            only = self._plan(request.post_filter, stop=stop)
             is_empty = plan is NOTHING or only is NOTHING
             plan = NOTHING if is_empty else Every(((plan, True), (only, False)))
         is_by_score = request.search_after is None and (
@@ -72,28 +94,55 @@ class Searcher:
         )
         return self._by_score(plan, request) if is_by_score else self._by_keys(plan, request)
 
-    def _plan(self, query: ast.Query, within: DocsLeaf | None = None) -> Plan:
-        return Rewriter(self.schema, self._statistics, self.now_ms, within).plan(query)
+    def _best_of_terms(
+        self, field: Field, question: Question, request: SearchRequest, stop: Stop
+    ) -> SearchResult:
+        wanted = request.track_total_hits
+        limit = (NO_LIMIT if wanted else -1) if isinstance(wanted, bool) else wanted
+        k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
+        boost = request.query.boost
+        total, scores, docs = ask(field, question, self._statistics, boost, k, limit, stop)
+        hits = [
+            Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
+            for doc, score in zip(docs, scores, strict=True)
+        ]
+        best = scores[0] if scores else None
+        if limit >= 0 and total > limit:
+            return SearchResult(limit, "gte", best, hits[request.from_ :])
+        return SearchResult(max(total, 0), "eq", best, hits[request.from_ :])
+
+    def _plan(self, query: ast.Query, within: DocsLeaf | None = None, stop: Stop = NEVER) -> Plan:
+        rewriter = Rewriter(self.schema, self._statistics, self.now_ms, within, stop=stop)
+        return rewriter.plan(query)
 
     def _by_score(self, plan: Plan, request: SearchRequest) -> SearchResult:
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
         min_score = -np.inf if request.min_score is None else request.min_score
-        terms = any_of_terms(plan) if k > 0 and request.min_score is None else None
+        limit = request.terminate_after
+        is_plain = k > 0 and request.min_score is None and not limit
+        terms = any_of_terms(plan) if is_plain else None
+        is_early = False
         if terms is not None:
-            limit = request.track_total_hits
-            total_limit = (NEVER if limit else -1) if isinstance(limit, bool) else limit
+            tracked = request.track_total_hits
+            total_limit = (NO_LIMIT if tracked else -1) if isinstance(tracked, bool) else tracked
             matches = best_of_terms(terms, self._statistics, k=k, total_limit=total_limit)
         else:
             program = Program(plan, scored=k > 0 or request.min_score is not None)
-            every_view = range(len(self.views))
-            matches = program.run(self._statistics, every_view, k=k, min_score=min_score)
+            if limit:
+                matches, is_early = run_until(
+                    program, self._statistics, limit, k=k, min_score=min_score
+                )
+            else:
+                every_view = range(len(self.views))
+                matches = program.run(self._statistics, every_view, k=k, min_score=min_score)
         ranked = matches.ranked()
         has_sort = bool(request.sort)
         hits = [
             Hit(view_no, doc_id, score, (score,) if has_sort else None)
             for view_no, doc_id, score in ranked[request.from_ :]
         ]
-        return _result(matches.total, ranked[0][2] if ranked else None, hits, request)
+        result = _result(matches.total, ranked[0][2] if ranked else None, hits, request)
+        return replace(result, terminated_early=True) if is_early else result
 
     def _by_keys(self, plan: Plan, request: SearchRequest) -> SearchResult:
         keys = [make_key(key, self.schema) for key in request.sort]
@@ -169,6 +218,26 @@ class Searcher:
         is_match[at] = True
         scores[at] = matches.scores
         return is_match, scores
+
+    def explain(self, query: ast.Query, view_no: int, doc_id: int) -> Explanation:
+        """Return why a live document has its score, or does not match."""
+        explainer = Explainer(self.schema, self._statistics, self.now_ms, view_no, doc_id)
+        return explainer.explain(query)
+
+    def rewritten(self, query: ast.Query) -> str:
+        """Return what is left of a query here, as text. Raises: InvalidQueryError."""
+        notes: Notes = {}
+        plan = Rewriter(self.schema, self._statistics, self.now_ms, notes=notes).plan(query)
+        return describe_plan(plan, self.schema, notes)
+
+    def profile(self, query: ast.Query, clock: Clock, stop: Stop = NEVER) -> Profile:
+        """Return what the query becomes here, and what each part of that costs."""
+        notes: Notes = {}
+        began = clock()
+        plan = Rewriter(self.schema, self._statistics, self.now_ms, notes=notes).plan(query)
+        rewrite_ns = clock() - began
+        part = profile_plan(plan, self.schema, notes, self._statistics, clock, stop)
+        return Profile(describe_query(query, self.schema), part.description, rewrite_ns, part)
 
     # --- documents -----------------------------------------------------------------------
     def get(self, key: bytes) -> tuple[View, int] | None:

@@ -22,9 +22,11 @@ from index.directory import Directory
 from index.draft import SegmentDraft
 from index.errors import CorruptionError, StorageError
 from index.format import Kind, Sections, SegmentFile
+from index.kernels import lookup
 from index.keys import Keys
 from index.manifest import SegmentMeta as SegmentMeta
 from index.options import IndexOptions
+from index.packed import Packed
 from index.postings import Postings
 from index.reader import I64, U8, U32, U64, Column, FieldStats
 from index.segment_writer import FieldInfo, NamedField, SegmentInfo, SegmentWriter
@@ -89,13 +91,13 @@ class Segment:
         self.postings = Postings(sections, self.terms.n_terms)
         self.keys = Keys(sections, n_docs)
         self.stored = Stored(sections, n_docs)
-        self.offsets: I64 = sections.array(Kind.OFFSETS, np.int64, n=n_docs)
-        self.versions: I64 = self.offsets
+        self.offsets = Packed(sections, Kind.OFFSETS, n_docs)
+        self.versions = self.offsets
         if sections.has(Kind.VERSIONS):
-            self.versions = sections.array(Kind.VERSIONS, np.int64, n=n_docs)
+            self.versions = Packed(sections, Kind.VERSIONS, n_docs)
         self._stats: dict[int, FieldStats] = {}
         self._present: dict[int, U64] = {}
-        self._lengths: dict[int, U32] = {}
+        self._lengths: dict[int, Packed] = {}
         self._norms: dict[int, U8] = {}
         self._columns: dict[int, Column] = {}
         for field in info.fields:
@@ -115,7 +117,7 @@ class Segment:
         self._stats[no] = FieldStats(field.n_docs, field.total_length)
         self._present[no] = open_present(sections, no, n_docs)
         if field.kind == "text":
-            self._lengths[no] = sections.array(Kind.LENGTHS, np.uint32, no, n=n_docs)
+            self._lengths[no] = Packed(sections, Kind.LENGTHS, n_docs, no)
             self._norms[no] = sections.array(Kind.NORMS, np.uint8, no, n=n_docs)
         else:
             self._columns[no] = open_column(
@@ -145,6 +147,17 @@ class Segment:
         return self._field_nos
 
     # --- fields ------------------------------------------------------------------------
+    def describe(self, field_no: int, row: I64) -> None:
+        place = self.terms.fields.get(field_no)
+        if place is None:
+            return
+        norms = self._norms.get(field_no)
+        row[: lookup.POSTINGS + 1] = (
+            lookup.SEGMENT, self._n_docs, 0, 0 if norms is None else norms.ctypes.data, 0, field_no,
+            self.terms.row.ctypes.data, place.first_block, place.n_terms, place.first,
+            self.postings.row.ctypes.data,
+        )  # fmt: skip
+
     def field_stats(self, field_no: int) -> FieldStats:
         return self._stats.get(field_no, FieldStats(0, 0))
 
@@ -152,7 +165,14 @@ class Segment:
         return self._norms.get(field_no)
 
     def lengths(self, field_no: int) -> U32 | None:
-        return self._lengths.get(field_no)
+        lengths = self._lengths.get(field_no)
+        return lengths.all().astype(np.uint32) if lengths is not None else None
+
+    def lengths_of(self, field_no: int, doc_ids: U32) -> U32 | None:
+        lengths = self._lengths.get(field_no)
+        if lengths is None:
+            return None
+        return lengths.at(doc_ids.astype(np.int64)).astype(np.uint32)
 
     def column(self, field_no: int) -> Column | None:
         return self._columns.get(field_no)
@@ -169,10 +189,10 @@ class Segment:
         return self.keys.find(keys)
 
     def version(self, doc_id: int) -> int:
-        return int(self.versions[doc_id])
+        return self.versions[doc_id]
 
     def offset(self, doc_id: int) -> int:
-        return int(self.offsets[doc_id])
+        return self.offsets[doc_id]
 
     def tombstones(self) -> dict[bytes, int]:
         """Return key -> version of the deletes that are remembered here."""

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import msgspec
 import numpy as np
 
+from index.bm25 import average_length
 from index.columns import canonical, counts_of, encode_column
 from index.directory import Directory
 from index.draft import SegmentDraft
@@ -15,8 +16,9 @@ from index.format import Kind, Section, section
 from index.keys import encode_keys, join_bytes
 from index.lengths import encode_lengths
 from index.options import IndexOptions
+from index.packed import encode_packed
 from index.postings import PostingsWriter
-from index.reader import U8, U32, Column
+from index.reader import U8, U32, Column, FieldStats
 from index.stored import PackedSources, encode_sources
 from index.terms import TermsWriter
 
@@ -89,10 +91,15 @@ class SegmentWriter:
         present = draft.text_present()
         self._text = {no: bits for no, bits in sorted(present.items()) if bits.any()}
         self._lengths = {} if isinstance(draft, StreamedDraft) else draft.lengths()
-        self._norms: dict[int, U8] = {no: encode_lengths(self._lengths_of(no)) for no in self._text}
+        self._norms: dict[int, U8] = {}
+        averages: dict[int, float] = {}
+        for no in self._text:
+            lengths = self._lengths_of(no)
+            self._norms[no] = encode_lengths(lengths)
+            averages[no] = average_length(_stats_of(lengths))
         self._infos: list[FieldInfo] = []
         self._terms = TermsWriter(directory.scratch)
-        self._postings = PostingsWriter(self._n_docs, self._norms, directory.scratch)
+        self._postings = PostingsWriter(self._n_docs, self._norms, averages, directory.scratch)
 
     def sections(self) -> Iterator[Section]:
         """Yield all sections; at most once. `info` is there afterwards."""
@@ -106,10 +113,10 @@ class SegmentWriter:
         yield from self._column_sections()
         yield from encode_keys(*draft.keys())
         offsets = np.ascontiguousarray(draft.offsets(), np.int64)
-        yield section(Kind.OFFSETS, offsets)
+        yield encode_packed(Kind.OFFSETS, offsets)
         versions = np.ascontiguousarray(draft.versions(), np.int64)
         if not np.array_equal(versions, offsets):
-            yield section(Kind.VERSIONS, versions)
+            yield encode_packed(Kind.VERSIONS, versions)
         tombstones = sorted(draft.tombstones().items())
         if tombstones:
             yield from _encode_tombstones(tombstones)
@@ -138,9 +145,8 @@ class SegmentWriter:
         for no, present in self._text.items():
             lengths = self._lengths_of(no)
             n_present = int(np.bitwise_count(present).sum())
-            n_docs = int(np.count_nonzero(lengths))
-            self._note(no, "text", n_present, n_docs, int(lengths.sum(dtype=np.int64)))
-            yield section(Kind.LENGTHS, lengths, no)
+            self._note(no, "text", n_present, *_stats_of(lengths))
+            yield encode_packed(Kind.LENGTHS, lengths.astype(np.int64), no)
             yield section(Kind.NORMS, self._norms[no], no)
             yield section(Kind.PRESENT, present, no)
 
@@ -156,7 +162,7 @@ class SegmentWriter:
             n_docs = int(np.count_nonzero(counts))
             if n_docs:
                 self._note(no, column.kind, n_docs, n_docs, int(counts.sum()))
-                yield from encode_column(no, column)
+                yield from encode_column(no, column, self._n_docs)
 
     def _note(
         self,
@@ -183,3 +189,7 @@ def _encode_tombstones(tombstones: list[tuple[bytes, int]]) -> Iterator[Section]
     yield section(Kind.TOMBSTONE_STARTS, starts)
     yield section(Kind.TOMBSTONES, blob)
     yield section(Kind.TOMBSTONE_VERSIONS, np.array([v for _, v in tombstones], np.int64))
+
+
+def _stats_of(lengths: U32) -> FieldStats:
+    return FieldStats(int(np.count_nonzero(lengths)), int(lengths.sum(dtype=np.int64)))

@@ -17,6 +17,7 @@ from index.errors import InvalidRequestError, TailraceError, TimedOutError
 from index.options import IndexOptions
 from index.query.ast import Query
 from index.query.request import SearchRequest
+from index.reader import Views
 from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 from pipeline.applied import Visible
@@ -71,6 +72,7 @@ class Index:
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
         self._was_ready = False
+        self._views = Views(())
         self._ready_at: dict[int, int] = {}
         """Shard -> how much of its log had been delivered when the source had caught up."""
         self._is_dropping = False
@@ -304,8 +306,11 @@ class Index:
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""
         visible = self._visible()
-        views = tuple(view for number in sorted(visible) for view in visible[number].views)
-        return Searcher(views, self.schema_ref.current, int(time.time() * 1000))
+        views = [view for number in sorted(visible) for view in visible[number].views]
+        known = self._views
+        if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
+            known = self._views = Views(views)
+        return Searcher(known, self.schema_ref.current, int(time.time() * 1000))
 
     async def search(self, request: SearchRequest) -> tuple[Searcher, SearchResult]:
         """Search in the query pool; the searcher answers for sources and highlights.

@@ -23,6 +23,7 @@ import msgspec
 from index.directory import make_folder
 from index.errors import IndexExistsError, IndexNotFoundError, StorageError
 from index.options import IndexOptions
+from index.query.stop import Stop
 from index.schema import Schema
 from pipeline.documents import Document
 from pipeline.feed import Feed, FeedRequest, OpenFeed
@@ -133,6 +134,10 @@ class Node:
     async def query(self, work: Callable[[], T]) -> T:
         """Run something short that only reads in the query pool."""
         return await self._threads.query(work)
+
+    async def query_for(self, work: Callable[[Stop], T], timeout_s: float) -> T:
+        """Run a search in the query pool that is told to stop after `timeout_s`."""
+        return await self._threads.query_for(work, timeout_s)
 
     async def _tick(self) -> None:
         while True:

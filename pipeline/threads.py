@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from index.query.stop import Stop, new_stop
+
 T = TypeVar("T")
 
 
@@ -26,6 +28,19 @@ class Threads:
     async def query(self, work: Callable[[], T]) -> T:
         """Run something short that only reads."""
         return await asyncio.get_running_loop().run_in_executor(self._query, work)
+
+    async def query_for(self, work: Callable[[Stop], T], timeout_s: float) -> T:
+        """Run a search that is told to stop after `timeout_s`, the wait for its turn counted, or
+        once nobody waits for it any more."""
+        stop = new_stop()
+        if timeout_s <= 0:
+            stop.fill(1)
+        timer = asyncio.get_running_loop().call_later(timeout_s, stop.fill, 1)
+        try:
+            return await self.query(lambda: work(stop))
+        finally:
+            timer.cancel()
+            stop.fill(1)
 
     async def maintain(self, work: Callable[[], T]) -> T:
         """Run a flush or merge: slow, disk-bound."""

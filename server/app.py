@@ -10,6 +10,7 @@ from pipeline.node import Node
 from server.cat import CatEndpoints
 from server.delete_by_query import DeleteByQueryEndpoints
 from server.documents import DocumentEndpoints
+from server.explanations import ExplainEndpoints
 from server.freshness import FreshnessEndpoints
 from server.health import HealthEndpoints
 from server.indexes import IndexEndpoints
@@ -40,6 +41,7 @@ def create_app(node: Node, limits: Limits | None = None) -> web.Application:
     routes: list[Route] = [
         *SearchEndpoints(node, limits, scrolls).routes(),
         *DocumentEndpoints(node, limits).routes(),
+        *ExplainEndpoints(node, limits).routes(),
         *DeleteByQueryEndpoints(node, limits).routes(),
         *live.routes(),
         *HealthEndpoints(node, limits).routes(),

@@ -8,6 +8,7 @@ from functools import cmp_to_key, partial
 from typing import Any, NamedTuple
 
 from index.query.request import SearchRequest, SortKey
+from index.query.stop import NEVER, Stop
 from index.searcher import Hit, Searcher, SearchResult
 from server.hits import hit_body
 
@@ -31,27 +32,30 @@ class Page(NamedTuple):
     relation: str
     max_score: float | None
     hits: list[Found]
+    timed_out: bool = False
+    """It is what was found until the search was stopped."""
+    terminated_early: bool = False
 
 
 After = tuple[Any, ...] | None
 """Where to go on in one target: the sort values of its last hit that went out; None: its start."""
 
 
-def search_targets(targets: Sequence[Target], request: SearchRequest) -> Page:
+def search_targets(targets: Sequence[Target], request: SearchRequest, stop: Stop = NEVER) -> Page:
     """Search all targets and merge what they find. Blocks: call it in the query pool."""
     if len(targets) == 1:
-        [target] = targets
-        result = target.searcher.search(request)
-        hits = [Found(target, hit) for hit in result.hits]
-        return Page(result.total, result.relation, result.max_score, hits)
+        return _merge([(targets[0], targets[0].searcher.search(request, stop))], request)
     wider = replace(request, from_=0, size=request.from_ + request.size)
-    results = [(target, target.searcher.search(wider)) for target in targets]
+    results = [(target, target.searcher.search(wider, stop)) for target in targets]
     page = _merge(results, request)
     return page._replace(hits=page.hits[request.from_ : request.from_ + request.size])
 
 
 def search_next(
-    targets: Sequence[Target], request: SearchRequest, afters: Sequence[After]
+    targets: Sequence[Target],
+    request: SearchRequest,
+    afters: Sequence[After],
+    stop: Stop = NEVER,
 ) -> tuple[Page, list[After]]:
     """Return the page behind `afters` and where the page after it begins. Blocks.
 
@@ -59,7 +63,7 @@ def search_next(
     Requires: `request` is in a total order.
     """
     results = [
-        (target, target.searcher.search(replace(request, search_after=after)))
+        (target, target.searcher.search(replace(request, search_after=after), stop))
         for target, after in zip(targets, afters, strict=True)
     ]
     page = _merge(results, request)
@@ -81,6 +85,8 @@ def _merge(results: Sequence[tuple[Target, SearchResult]], request: SearchReques
         relation="gte" if any(result.relation == "gte" for _, result in results) else "eq",
         max_score=max(scores, default=None),
         hits=found,
+        timed_out=any(result.timed_out for _, result in results),
+        terminated_early=any(result.terminated_early for _, result in results),
     )
 
 

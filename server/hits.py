@@ -11,6 +11,9 @@ import orjson
 from index.query.request import FieldRequest, SearchRequest, SourceFilter
 from index.searcher import Hit, Searcher
 
+NODE = "tailrace"
+"""The one node that answers, where OpenSearch names one of many."""
+
 
 def hit_body(index: str, searcher: Searcher, hit: Hit, request: SearchRequest) -> dict[str, Any]:
     """Return one hit in OpenSearch's shape. Fetches the source: any thread but the loop's is
@@ -33,6 +36,10 @@ def hit_body(index: str, searcher: Searcher, hit: Hit, request: SearchRequest) -
             body["fields"] = field_values(orjson.loads(source), request.fields)
     if request.highlight is not None and (marked := searcher.highlight(request, hit)):
         body["highlight"] = marked
+    if request.explain:
+        shard = searcher.views[hit.view_no].shard
+        explanation = searcher.explain(request.query, hit.view_no, hit.doc_id)
+        body |= {"_shard": f"[{index}][{shard}]", "_node": NODE, "_explanation": explanation.body()}
     if hit.sort is not None:
         body["sort"] = list(hit.sort)
     return body

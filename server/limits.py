@@ -39,6 +39,12 @@ class Limits:
     wait_s: float = 30.0
     """How long a write with `refresh` or a search with `after` waits for the watermark."""
 
+    search_s: float = 10.0
+    """A search that names no `timeout` ends after this, with what it has found by then."""
+
+    max_search_s: float = 60.0
+    """Longest `timeout` of a search; one that asks for more gets this."""
+
     scrolls: int = 500
     """Most scrolls open at once; each keeps a snapshot of the index."""
 

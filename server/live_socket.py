@@ -27,7 +27,7 @@ from server.bodies import parse_json, require_str
 from server.faults import MalformedBodyError, UnavailableError
 from server.gather import Target
 from server.limits import Limits
-from server.search import search_hits
+from server.search import run_search, search_timeout_s
 
 log = logging.getLogger(__name__)
 
@@ -179,13 +179,14 @@ class LiveSocket:
         began = time.perf_counter()
         targets = [Target(self._index.name, self._index.searcher())]
         try:
-            hits = await self._node.query(partial(search_hits, targets, request))
+            work = partial(run_search, targets, request)
+            found = await self._node.query_for(work, search_timeout_s(request, self._limits))
         except TailraceError as error:
             await self._send_error(name, error)
             return
         took = round((time.perf_counter() - began) * 1000)
         shards = shards_body(len(self._index.shards))
-        answer = {"took": took, "timed_out": False, "_shards": shards, "hits": hits}
+        answer = {"took": took, "_shards": shards, **found}
         await self._send({"id": name, "type": "result", **answer})
 
     async def _send(self, frame: Frame) -> None:

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from index.errors import InvalidRequestError, TailraceError
+from index.errors import InvalidRequestError, TailraceError, TimedOutError
 from index.query.parse_json import parse_search
 from index.query.request import SearchRequest
+from index.query.stop import Stop
 from pipeline.node import Index, Node
 from server.answers import json_answer, shards_body
 from server.bodies import parse_object, read_bytes, read_object
+from server.explanations import profile_body
 from server.faults import MalformedBodyError, UnsupportedError, error_body
 from server.gather import Target, hits_body, search_next, search_targets
 from server.indexes import resolve
 from server.limits import Limits
 from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
+from server.query_parameters import CHOICE, QUERY, put_source, query_of
 from server.routes import INDEX, Route
 from server.scrolls import Scroll, ScrollTable
 from server.writes import wait_after
 
-QUERY = frozenset({"q", "df", "default_operator", "analyze_wildcard", "lenient", "analyzer"})
-CHOICE = INDEX_CHOICE | {"preference", "routing", "after", "timeout", "ignore_throttled"}
 SEARCH = QUERY | CHOICE
 SEARCH |= {"from", "size", "sort", "_source", "_source_includes", "_source_excludes", "scroll"}
 SEARCH |= {"track_total_hits", "track_scores", "version", "seq_no_primary_term", "explain"}
 SEARCH |= {"rest_total_hits_as_int", "typed_keys", "request_cache", "search_type"}
 SEARCH |= {"batched_reduce_size", "ccs_minimize_roundtrips", "max_concurrent_shard_requests"}
+SEARCH |= {"terminate_after", "min_score", "stored_fields", "docvalue_fields", "stats"}
 SEARCH |= {"pre_filter_shard_size", "allow_partial_search_results"}
 COUNT = QUERY | CHOICE | {"min_score", "terminate_after"}
 MSEARCH = INDEX_CHOICE | {"rest_total_hits_as_int", "typed_keys", "max_concurrent_searches"}
@@ -39,7 +42,6 @@ MSEARCH |= {"ccs_minimize_roundtrips"}
 MSEARCH_HEADER = INDEX_CHOICE | {"index", "preference", "routing", "search_type", "request_cache"}
 MSEARCH_HEADER |= {"allow_partial_search_results", "ignore_throttled", "ccs_minimize_roundtrips"}
 SCROLL = frozenset({"scroll", "scroll_id", "rest_total_hits_as_int"})
-VALIDATE = QUERY | CHOICE | {"explain", "rewrite", "all_shards"}
 
 
 FLAGS = ("track_scores", "version", "seq_no_primary_term", "explain")
@@ -65,8 +67,6 @@ class SearchEndpoints:
             Route("GET POST", "/_count", self._count, COUNT),
             Route("GET POST", f"/{INDEX}/_msearch", self._msearch, MSEARCH),
             Route("GET POST", "/_msearch", self._msearch, MSEARCH),
-            Route("GET POST", f"/{INDEX}/_validate/query", self._validate, VALIDATE),
-            Route("GET POST", "/_validate/query", self._validate, VALIDATE),
         ]
 
     # --- _search -----------------------------------------------------------------------
@@ -88,9 +88,11 @@ class SearchEndpoints:
     async def _answer(
         self, indexes: list[Index], search: SearchRequest, began: float
     ) -> dict[str, Any]:
-        targets = targets_of(indexes)
-        hits = await self._node.query(partial(search_hits, targets, search))
-        return {"took": _took(began), "timed_out": False, "_shards": _shards(indexes), "hits": hits}
+        work = partial(run_search, targets_of(indexes), search)
+        found = await self._node.query_for(work, search_timeout_s(search, self._limits))
+        timed_out = found.pop("timed_out")
+        about = {"took": _took(began), "timed_out": timed_out, "_shards": _shards(indexes)}
+        return about | found
 
     # --- scrolling ---------------------------------------------------------------------
     async def _open_scroll(
@@ -102,17 +104,11 @@ class SearchEndpoints:
             raise InvalidRequestError("[size] cannot be [0] in a scroll context")
         name, scroll = self._scrolls.open(targets_of(indexes), search, keep_s)
         try:
-            hits = await self._next_page(scroll)
+            page = await self._next_page(scroll)
         except TailraceError:
             self._scrolls.close(name)
             raise
-        return {
-            "_scroll_id": name,
-            "took": _took(began),
-            "timed_out": False,
-            "_shards": _shards(indexes),
-            "hits": hits,
-        }
+        return {"_scroll_id": name, "took": _took(began), "_shards": _shards(indexes), **page}
 
     async def _scroll(self, request: web.Request, parameters: Parameters) -> web.Response:
         began = time.perf_counter()
@@ -121,13 +117,9 @@ class SearchEndpoints:
         keep = parameters.text("scroll", body.get("scroll"))
         keep_s = None if keep is None else parse_time_s(str(keep), "scroll")
         scroll = self._scrolls.find(name, keep_s)
-        answer = {
-            "_scroll_id": name,
-            "hits": await self._next_page(scroll),
-            "took": _took(began),
-            "timed_out": False,
-            "_shards": shards_body(len(scroll.targets)),
-        }
+        page = await self._next_page(scroll)
+        shards = shards_body(len(scroll.targets))
+        answer = {"_scroll_id": name, "took": _took(began), "_shards": shards, **page}
         if parameters.flag("rest_total_hits_as_int"):
             flatten_total(answer)
         return json_answer(request, answer)
@@ -136,11 +128,14 @@ class SearchEndpoints:
         if scroll.is_busy:
             raise InvalidRequestError("another request is reading this scroll")
         scroll.is_busy = True
+        timeout_s = search_timeout_s(scroll.request, self._limits)
         try:
-            hits, scroll.afters = await self._node.query(partial(scroll_hits, scroll))
+            page, scroll.afters = await self._node.query_for(
+                partial(scroll_hits, scroll), timeout_s
+            )
         finally:
             scroll.is_busy = False
-        return hits
+        return page
 
     async def _clear_scroll(self, request: web.Request, parameters: Parameters) -> web.Response:
         body = await read_object(request, self._limits)
@@ -158,30 +153,16 @@ class SearchEndpoints:
         unknown = set(body) - {"query"}
         if unknown:
             raise InvalidRequestError(f"request does not support [{min(unknown)}]")
-        query = parse_search(with_parameters(body, parameters)).query
+        search = replace(parse_search(with_parameters(body, parameters)), size=0)
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
-        targets = targets_of(indexes)
-        count = await self._node.query(
-            lambda: sum(target.searcher.count(query) for target in targets)
-        )
-        return json_answer(request, {"count": count, "_shards": _shards(indexes)})
-
-    async def _validate(self, request: web.Request, parameters: Parameters) -> web.Response:
-        body = await read_object(request, self._limits)
-        indexes = resolve(self._node, request, parameters)
-        explanation: dict[str, Any] = {"valid": True}
-        try:
-            if set(body) - {"query"}:
-                raise InvalidRequestError("request does not support anything but [query]")
-            asked = with_parameters(body, parameters)
-            query = parse_search({"query": asked.get("query")}).query
-            explanation["explanation"] = str(query)
-        except TailraceError as error:
-            explanation = {"valid": False, "error": str(error)}
-        answer = {"_shards": _shards(indexes), "valid": explanation["valid"]}
-        if parameters.flag("explain"):
-            answer["explanations"] = [{"index": index.name, **explanation} for index in indexes]
+        work = partial(search_targets, targets_of(indexes), search)
+        page = await self._node.query_for(work, search_timeout_s(search, self._limits))
+        if page.timed_out:
+            raise TimedOutError(f"counting took longer than {self._limits.max_search_s:g} s")
+        answer: dict[str, Any] = {"count": page.total, "_shards": _shards(indexes)}
+        if page.terminated_early:
+            answer["terminated_early"] = True
         return json_answer(request, answer)
 
     async def _msearch(self, request: web.Request, parameters: Parameters) -> web.Response:
@@ -206,21 +187,42 @@ class SearchEndpoints:
 
 
 # --- in the query pool -----------------------------------------------------------------
-def search_hits(targets: list[Target], search: SearchRequest) -> dict[str, Any]:
-    """Search, and fetch what the answer shows. Blocks."""
-    return hits_body(search_targets(targets, search), search)
+def run_search(targets: list[Target], search: SearchRequest, stop: Stop) -> dict[str, Any]:
+    """Search, and fetch what the answer shows. Blocks.
+
+    Once `stop` is set the search ends with what it has; hits that it has are shown in full.
+    """
+    page = search_targets(targets, search, stop)
+    began = time.perf_counter_ns()
+    body: dict[str, Any] = {"timed_out": page.timed_out, "hits": hits_body(page, search)}
+    fetch_ns = time.perf_counter_ns() - began
+    if page.terminated_early:
+        body["terminated_early"] = True
+    if search.profile or search.explain:
+        shards = [profile_body(target, search, time.perf_counter_ns, stop) for target in targets]
+        body["profile"] = {"shards": shards, "fetch": {"time_in_nanos": fetch_ns}}
+    return body
 
 
-def scroll_hits(scroll: Scroll) -> tuple[dict[str, Any], list[tuple[Any, ...] | None]]:
+def scroll_hits(scroll: Scroll, stop: Stop) -> tuple[dict[str, Any], list[tuple[Any, ...] | None]]:
     """Return the next page of a scroll, and where the one after it begins. Blocks."""
-    page, afters = search_next(scroll.targets, scroll.request, scroll.afters)
+    page, afters = search_next(scroll.targets, scroll.request, scroll.afters, stop)
+    if page.timed_out:
+        # Hits may be missing between those it has: the same page can be asked for again.
+        page, afters = page._replace(hits=[]), scroll.afters
     body = hits_body(page, scroll.request)
     if scroll.n_added_keys:
         for hit in body["hits"]:
             hit["sort"] = hit["sort"][: -scroll.n_added_keys]
             if not hit["sort"]:
                 del hit["sort"]
-    return body, afters
+    return {"timed_out": page.timed_out, "hits": body}, afters
+
+
+def search_timeout_s(search: SearchRequest, limits: Limits) -> float:
+    """Return how long a search may run."""
+    asked = limits.search_s if search.timeout_s is None else search.timeout_s
+    return min(asked, limits.max_search_s)
 
 
 def targets_of(indexes: list[Index]) -> list[Target]:
@@ -232,9 +234,9 @@ def targets_of(indexes: list[Index]) -> list[Target]:
 def with_parameters(body: dict[str, Any], parameters: Parameters) -> dict[str, Any]:
     """Return a search body in which the URL's parameters have taken their places."""
     body = dict(body)
-    text = parameters.text("q")
-    if text is not None:
-        body["query"] = {"query_string": _query_string(text, parameters)}
+    query = query_of(body, parameters)
+    if query is not None:
+        body["query"] = query
     for name in ("from", "size"):
         if name in parameters:
             body[name] = parameters.integer(name)
@@ -252,37 +254,12 @@ def with_parameters(body: dict[str, Any], parameters: Parameters) -> dict[str, A
         )
     if "timeout" in parameters:
         body["timeout"] = parameters.text("timeout")
+    if "terminate_after" in parameters:
+        body["terminate_after"] = parameters.integer("terminate_after")
     if "min_score" in parameters:
         body["min_score"] = _number(parameters, "min_score")
-    _put_source(body, parameters)
+    put_source(body, parameters)
     return body
-
-
-def _query_string(text: str, parameters: Parameters) -> dict[str, Any]:
-    query: dict[str, Any] = {"query": text}
-    if "df" in parameters:
-        query["default_field"] = parameters.text("df")
-    if "default_operator" in parameters:
-        query["default_operator"] = (parameters.text("default_operator") or "").lower()
-    if "lenient" in parameters:
-        query["lenient"] = parameters.flag("lenient")
-    if "analyze_wildcard" in parameters:
-        query["analyze_wildcard"] = parameters.flag("analyze_wildcard")
-    if "analyzer" in parameters:
-        query["analyzer"] = parameters.text("analyzer")
-    return query
-
-
-def _put_source(body: dict[str, Any], parameters: Parameters) -> None:
-    value = parameters.text("_source")
-    includes = parameters.names("_source_includes") or []
-    excludes = parameters.names("_source_excludes") or []
-    if value in {"true", "false"}:
-        body["_source"] = value == "true"
-    elif value:
-        includes = [*includes, *value.split(",")]
-    if includes or excludes:
-        body["_source"] = {"includes": includes, "excludes": excludes}
 
 
 def _number(parameters: Parameters, name: str) -> float:

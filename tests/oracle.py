@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cmp_to_key
+from functools import cmp_to_key, lru_cache
 from typing import Any, NamedTuple
 
 from index.analysis.analyzer import get_analyzer
@@ -24,6 +24,7 @@ from index.schema import Field, Schema, SchemaRef
 
 K1, B = 1.2, 0.75
 FLOATS = {"double", "float", "half_float"}
+NO_TERMS: Counter[str] = Counter()
 
 
 class OracleHit(NamedTuple):
@@ -48,6 +49,9 @@ class Document:
     """Of text fields: (term, position)."""
     values: dict[str, list[Any]] = field(default_factory=dict)
     """Of other fields: keywords as str, numbers, dates as milliseconds."""
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    """Of text and keyword fields: term -> frequency."""
+    read_with: Schema | None = None
 
 
 def norm_length(length: int) -> int:
@@ -85,6 +89,10 @@ class Oracle:
         self.tombstones: dict[bytes, int] = {}
         self._count = 0
         self._stats: dict[Any, Any] = {}
+        self._counted: tuple[Any, ...] = ()
+        """What `_stats` was counted over."""
+        self._asked: dict[int, list[tuple[ast.Query, float]]] = {}
+        """Of the search under way, each `OverFields` field by field."""
 
     @property
     def schema(self) -> Schema:
@@ -126,7 +134,9 @@ class Oracle:
     # --- what a document holds -----------------------------------------------------------
     def _read(self, document: Document) -> None:
         """Read all fields the schema has by now."""
-        document.tokens, document.values = {}, {}
+        if document.read_with is self.schema:
+            return
+        document.tokens, document.values, document.read_with = {}, {}, self.schema
         for each in self.schema.fields:
             found = list(values_at(document.source, each.parent or each.name))
             if not found:
@@ -139,6 +149,8 @@ class Oracle:
                 ]
                 if values:
                     document.values[each.name] = values
+            if each.is_text or each.is_keyword:
+                document.counts[each.name] = self._count_terms(document, each)
 
     def _tokens(self, each: Field, found: list[Any]) -> list[tuple[str, int]]:
         tokens: list[tuple[str, int]] = []
@@ -159,17 +171,27 @@ class Oracle:
             return truth(value)
         return number(value) if each.type in FLOATS else int(number(value))
 
+    def _read_all(self) -> None:
+        for document in self.live.values():
+            self._read(document)
+        documents = (self._count, len(self.live), self.schema)
+        if documents != self._counted:
+            self._stats, self._counted = {}, documents
+
     # --- statistics ----------------------------------------------------------------------
     def _has(self, document: Document, each: Field) -> bool:
         if each.is_text:
             return each.name in document.tokens
         return each.name in document.values
 
-    def _frequencies(self, document: Document, each: Field) -> Counter[str]:
-        """Return the terms of a text or keyword field with their frequencies."""
+    def _count_terms(self, document: Document, each: Field) -> Counter[str]:
         if each.is_text:
             return Counter(term for term, _ in document.tokens.get(each.name, ()))
         return Counter(set(document.values.get(each.name, ())))
+
+    def _frequencies(self, document: Document, each: Field) -> Counter[str]:
+        """Return the terms of a text or keyword field with their frequencies."""
+        return document.counts.get(each.name, NO_TERMS)
 
     def _length(self, document: Document, each: Field) -> int:
         if each.is_text:
@@ -259,8 +281,7 @@ class Oracle:
             if each.is_keyword and query.fuzziness is not None:
                 return self._near(query, document, each, as_text(query.text))
             return self._lenient(query, lambda: self._exact(document, each, query.text))
-        analyzer = get_analyzer(query.analyzer or each.search_analyzer or each.analyzer)
-        terms = [token.term.decode() for token in analyzer.tokens(as_text(query.text))]
+        terms = [token.term.decode() for token in asked_tokens(query, each)]
         if not terms:
             return 1.0 if query.zero_terms == "all" else None
         if query.fuzziness is None:
@@ -278,8 +299,7 @@ class Oracle:
             return None
         if not each.is_text:
             return self._lenient(query, lambda: self._exact(document, each, query.text))
-        analyzer = get_analyzer(query.analyzer or each.search_analyzer or each.analyzer)
-        tokens = analyzer.tokens(as_text(query.text))
+        tokens = asked_tokens(query, each)
         if not tokens:
             return 1.0 if query.zero_terms == "all" else None
         terms = [token.term.decode() for token in tokens]
@@ -296,7 +316,35 @@ class Oracle:
         return self._bm25(document, each, sum(self._idf(each, t) for t in terms), frequency)
 
     def _matchphraseprefix(self, query: ast.MatchPhrasePrefix, document: Document) -> float | None:
-        raise NotImplementedError("the oracle knows no match_phrase_prefix")
+        each = self._field(query)
+        if each is None or (query.lenient and not each.is_text):
+            return None
+        tokens = asked_tokens(query, each)
+        if not tokens:
+            return None
+        terms = [token.term.decode() for token in tokens]
+        if len(terms) == 1:
+            own = self._frequencies(document, each)
+            return 1.0 if any(term.startswith(terms[0]) for term in own) else None
+        last = self._first_terms(each, terms.pop(), query.max_expansions)
+        offsets = [token.position - tokens[0].position for token in tokens]
+        own_tokens = document.tokens.get(each.name, ())
+        places = [[p for term, p in own_tokens if term == wanted] for wanted in terms]
+        places.append([p for term, p in own_tokens if term in last])
+        names = [*terms, "\0".join(last)]
+        frequency = phrase_frequency(names, offsets, places, query.slop)
+        if frequency == 0:
+            return None
+        idf = sum(self._idf(each, term) for term in [*terms, *last])
+        return self._bm25(document, each, idf, frequency)
+
+    def _first_terms(self, each: Field, prefix: str, most: int) -> list[str]:
+        """Return the first live terms in byte order that begin so."""
+        at = ("terms", each.name)
+        if at not in self._stats:
+            terms = {t for d in self.live.values() for t in self._frequencies(d, each)}
+            self._stats[at] = sorted(terms, key=str.encode)
+        return [term for term in self._stats[at] if term.startswith(prefix)][:most]
 
     def _range(self, query: ast.Range, document: Document) -> float | None:
         each = self._field(query)
@@ -335,6 +383,9 @@ class Oracle:
     def _exists(self, query: ast.Exists, document: Document) -> float | None:
         each = self.schema.field(query.field)
         under = [f for f in self.schema.fields if f.name.startswith(query.field + ".")]
+        if "*" in query.field:
+            regex = re.compile(".*".join(map(re.escape, query.field.split("*"))))
+            under = [f for f in self.schema.fields if regex.fullmatch(f.name)]
         found = [each] if each is not None else under
         return 1.0 if any(self._has(document, f) for f in found) else None
 
@@ -434,30 +485,32 @@ class Oracle:
         return best([self.score(part, document) for part in query.queries], query.tie_breaker)
 
     def _overfields(self, query: ast.OverFields, document: Document) -> float | None:
-        found = []
+        if id(query) not in self._asked:
+            self._asked[id(query)] = list(self._over_each(query))
+        found = [
+            None if (score := self.score(leaf, document)) is None else score * boost
+            for leaf, boost in self._asked[id(query)]
+        ]
+        if query.combine == "sum":
+            return total(found, 1)
+        return best(found, query.tie_breaker)
+
+    def _over_each(self, query: ast.OverFields) -> Iterator[tuple[ast.Query, float]]:
         for pattern in query.fields:
             is_pattern = "*" in pattern.pattern
             regex = re.compile(".*".join(map(re.escape, pattern.pattern.split("*"))))
             for each in self.schema.fields:
-                if not regex.fullmatch(each.name):
-                    continue
-                leaf = replace(query.query, field=each.name)
-                if is_pattern:
-                    leaf = replace(leaf, lenient=True)
-                score = self.score(leaf, document)
-                found.append(None if score is None else score * pattern.boost)
-        if query.combine == "sum":
-            return total(found, 1)
-        return best(found, query.tie_breaker)
+                if regex.fullmatch(each.name):
+                    more = {"lenient": True} if is_pattern else {}
+                    yield replace(query.query, field=each.name, **more), pattern.boost
 
     # --- search --------------------------------------------------------------------------
     def search(self, request: SearchRequest, now_ms: int = 0) -> OracleResult:
         """Return the hits that the request asks for, and how many documents match."""
         self.now_ms = now_ms
+        self._asked = {}
         found: list[tuple[Document, float]] = []
-        for document in self.live.values():
-            self._read(document)
-        self._stats = {}
+        self._read_all()
         for document in self.live.values():
             score = self.score(request.query, document)
             if score is None or (request.min_score is not None and score < request.min_score):
@@ -511,6 +564,16 @@ class Oracle:
             return sum(values) / len(values)
         values = sorted(values)
         return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+
+
+def asked_tokens(query: Any, each: Field) -> tuple[Any, ...]:
+    analyzer = query.analyzer or each.search_analyzer or each.analyzer
+    return analyzed(analyzer, as_text(query.text))
+
+
+@lru_cache(maxsize=4096)
+def analyzed(analyzer: str, text: str) -> tuple[Any, ...]:
+    return tuple(get_analyzer(analyzer).tokens(text))
 
 
 def rarity(n: int, df: int) -> float:
@@ -580,7 +643,14 @@ def best(scores: list[float | None], tie_breaker: float) -> float | None:
 
 
 def needed(spec: str, n: int) -> int:
-    """Return what a minimum_should_match without conditions asks of `n` clauses."""
+    """Return what a minimum_should_match asks of `n` clauses."""
+    if "<" in spec:
+        chosen = None
+        for part in spec.split():
+            above, rest = part.split("<")
+            if n > int(above):
+                chosen = rest
+        return n if chosen is None else needed(chosen, n)
     number = int(spec.rstrip("%"))
     if spec.endswith("%"):
         share = int(n * abs(number) / 100)
@@ -609,7 +679,7 @@ def phrase_frequency(
         starts = [place - offsets[0] for place in places[0]]
         return float(sum(all(start + o in s for o, s in rest) for start in starts))
     if len(set(terms)) < len(terms):
-        raise NotImplementedError("the oracle knows no sloppy phrase with a repeated term")
+        return repeated_frequency(terms, offsets, places, slop)
     if not all(places):
         return 0.0
     # sweep all (place minus offset) in order: at each point the window is the latest of each
@@ -631,6 +701,49 @@ def phrase_frequency(
             width = min(width, max(now) - now[lowest])
         if width <= slop:
             frequency += 1 / (1 + width)
+
+
+def repeated_frequency(
+    terms: list[str], offsets: list[int], places: list[list[int]], slop: int
+) -> float:
+    """Return the frequency of a phrase with a word twice: equal words never share a position.
+
+    The one that stands first moves on, as above; where it lands on its twin's position, the
+    lesser of the two moves on again.
+    """
+    heads = [terms[:t].count(term) for t, term in enumerate(terms)]
+    if any(head >= len(own) for head, own in zip(heads, places, strict=True)):
+        return 0.0
+
+    def at(t: int) -> int:
+        return places[t][heads[t]] - offsets[t]
+
+    every = range(len(terms))
+    frequency = 0.0
+    end = max(map(at, every))
+    moving = min(every, key=at)
+    after = min(at(t) for t in every if t != moving)
+    width = end - at(moving)
+    while True:
+        last = moving
+        while True:
+            heads[last] += 1
+            if heads[last] == len(places[last]):
+                return frequency + (1 / (1 + width) if width <= slop else 0.0)
+            end = max(end, at(last))
+            here = places[last][heads[last]]
+            twins = [t for t in every if t != last and terms[t] == terms[last]]
+            hit = next((t for t in twins if places[t][heads[t]] == here), None)
+            if hit is None:
+                break
+            last = min(last, hit, key=lambda t: (at(t), t))
+        if at(moving) > after or last != moving:
+            frequency += 1 / (1 + width) if width <= slop else 0.0
+            moving = min(every, key=at)
+            after = min(at(t) for t in every if t != moving)
+            width = end - at(moving)
+        else:
+            width = min(width, end - at(moving))
 
 
 def differences(

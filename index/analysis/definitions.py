@@ -36,6 +36,7 @@ class Analysis:
             "lowercase": _LOWERCASE,
             **settings.get("normalizer", {}),
         }
+        self._known: dict[tuple[str, str], Analyzer] = {}
 
     def has_analyzer(self, name: str) -> bool:
         return name in self._analyzers or name in BUILT_IN
@@ -46,7 +47,7 @@ class Analysis:
     def analyzer(self, name: str) -> Analyzer:
         """Raises: MappingError if there is none of this name."""
         if name in self._analyzers:
-            return self._made("analyzer", name, self._analyzers[name])
+            return self._own("analyzer", name, self._analyzers[name])
         if name not in BUILT_IN:
             raise MappingError(f"analyzer [{name}] has not been configured in mappings")
         return built_in(name)
@@ -55,7 +56,7 @@ class Analysis:
         """Return what makes one term of a text. Raises: MappingError if there is none."""
         if name not in self._normalizers:
             raise MappingError(f"normalizer [{name}] not found")
-        return self._made("normalizer", name, self._normalizers[name])
+        return self._own("normalizer", name, self._normalizers[name])
 
     def inline(self, sort: str, definition: Mapping[str, Any]) -> Analyzer:
         """Return the analyzer, or normalizer, of a chain that stands in a request.
@@ -63,6 +64,12 @@ class Analysis:
         Raises: InvalidRequestError.
         """
         return self._made(sort, "_anonymous_", definition)
+
+    def _own(self, sort: str, name: str, definition: Mapping[str, Any]) -> Analyzer:
+        known = self._known.get((sort, name))
+        if known is None:
+            known = self._known[sort, name] = self._made(sort, name, definition)
+        return known
 
     def _made(self, sort: str, name: str, definition: Mapping[str, Any]) -> Analyzer:
         put_in = {

@@ -102,7 +102,7 @@ def mark_complete(module: str) -> None:
         (folder / _COMPLETE).write_text(_target())
 
 
-class KernelLocator(caching._CacheLocator):  # type: ignore[misc]
+class KernelLocator(caching._CacheLocator):
     """Tells numba the folder of a kernel."""
 
     def __init__(self, module: str, line: int) -> None:

@@ -200,3 +200,48 @@ def find_positions(row, doc_ids, starts, out):
         cursor[2] = size
     starts[len(doc_ids)] = n
     return np.int64(n)
+
+
+@numba.njit("int64(int64[::1], int64[::1], int64, uint32[::1])", nogil=True, cache=True)
+def chain_positions(row, cursor, doc, out):
+    """Write the positions of the term in one document; return how many, at most len(out). The
+    cursor is one of its own, for documents that rise from call to call."""
+    if cursor[0] < 0 or row[HEAD] == 0 or doc >= row[N_DOCS]:
+        return np.int64(0)
+    pool = u32_at(row[POOL], row[POOL_SIZE])
+    seek_chain(row, cursor, doc)
+    at = cursor[0]
+    link = cursor[1]
+    size = cursor[2]
+    if at == 0:
+        at = row[HEAD]
+        size = np.int64(FIRST_SIZE)
+        link = at + size - 1
+    is_wanted = False
+    n = 0
+    while True:
+        if at == link:
+            following = np.int64(pool[link])
+            if following == 0:
+                at = np.int64(-1)
+                break
+            at = following
+            size = min(size * 2, np.int64(LAST_SIZE))
+            link = at + size - 1
+        entry = pool[at]
+        if entry == np.uint32(0):
+            at = np.int64(-1)
+            break
+        if entry & np.uint32(1):
+            found = np.int64(entry >> np.uint32(1))
+            if found > doc:
+                break
+            is_wanted = found == doc
+        elif is_wanted and n < len(out):
+            out[n] = (entry >> np.uint32(1)) - np.uint32(1)
+            n += 1
+        at += 1
+    cursor[0] = at
+    cursor[1] = link
+    cursor[2] = size
+    return np.int64(n)

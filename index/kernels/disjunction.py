@@ -12,7 +12,8 @@ import numba
 import numpy as np
 
 from index.kernels.bits import lowest_bit, popcount
-from index.kernels.evaluate import push_hit, unite_postings
+from index.kernels.evaluate import unite_postings
+from index.kernels.heap import push_hit
 from index.kernels.leaves import advance, lower_bound
 from index.kernels.memory import f32_at, u8_at, u64_at
 from index.kernels.operations import ALIVE, ARG, BM25, MODE, N_DOCS, WINDOW, WINDOW_WORDS

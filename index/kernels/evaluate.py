@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from index.kernels.bits import highest_bit, lowest_bit, popcount
+from index.kernels.heap import push_hit
 from index.kernels.leaves import advance, dense_next, dense_word, lower_bound
 from index.kernels.memory import f32_at, u8_at, u64_at
 from index.kernels.operations import (
@@ -221,47 +222,6 @@ def _next_in(mask, first, end):
             return end
         bits = mask[word]
     return word * 64 + lowest_bit(bits)
-
-
-@numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
-def push_hit(heap_scores, heap_docs, n, score, doc):
-    """Add a hit to a heap of `n` hits whose root is the worst; full: the root goes.
-
-    Worse = lower score, then higher doc. Requires: full: the hit is better than the root.
-    """
-    size = len(heap_scores)
-    if n < size:
-        i = n
-        while i > 0:
-            parent = (i - 1) >> 1
-            if heap_scores[parent] < score or (
-                heap_scores[parent] == score and heap_docs[parent] > doc
-            ):
-                break
-            heap_scores[i] = heap_scores[parent]
-            heap_docs[i] = heap_docs[parent]
-            i = parent
-        heap_scores[i] = score
-        heap_docs[i] = doc
-        return
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        other = child + 1
-        if other < size and (
-            heap_scores[other] < heap_scores[child]
-            or (heap_scores[other] == heap_scores[child] and heap_docs[other] > heap_docs[child])
-        ):
-            child = other
-        if heap_scores[child] > score or (heap_scores[child] == score and heap_docs[child] < doc):
-            break
-        heap_scores[i] = heap_scores[child]
-        heap_docs[i] = heap_docs[child]
-        i = child
-    heap_scores[i] = score
-    heap_docs[i] = doc
 
 
 _EVALUATE = (

@@ -1,7 +1,11 @@
 """From a document's key to its newest doc id: a hash table of open addressing.
 
-A slot is u64: upper half of the key's hash << 32 | doc id; all ones = empty. There are a power
-of two of them, at most 3/4 full; a key's first slot is given by the lower half of its hash.
+A slot is u32: some bits of the key's hash above a doc id, which takes as many bits as the
+number of documents does; all ones = empty. A key's first slot is upper half of its hash *
+slots >> 32. Keys lie one after the other, their starts are packed (packed.py).
+
+Keys are looked up in groups: what one lookup waits for in memory, the others of its group
+wait for at the same time.
 """
 
 from __future__ import annotations
@@ -9,13 +13,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.memory import i64_at, u8_at, u64_at
+from index.kernels.addresses import load_word, prefetch
+from index.kernels.memory import u8_at, u32_at
+from index.kernels.packed import N_ADDRESS, N_COUNT, N_SIZE, PACKED_WIDTH, read_number
 
-K_SLOTS, K_N_SLOTS, K_BLOB, K_SIZE, K_STARTS, K_N_DOCS = range(6)
-KEYS_WIDTH = 6
+K_SLOTS, K_N_SLOTS, K_BLOB, K_SIZE, K_STARTS, K_STARTS_SIZE, K_N_DOCS = range(7)
+KEYS_WIDTH = 7
 
-EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
-_LOW = np.uint64(0xFFFFFFFF)
+EMPTY = np.uint32(0xFFFFFFFF)
+GROUP = 32
 _U29 = np.uint64(29)
 _U32 = np.uint64(32)
 _U8 = np.uint64(8)
@@ -27,12 +33,17 @@ _C2 = np.uint64(0xC2B2AE3D27D4EB4F)
 def _hash(blob, start, end):
     """Return a 64-bit hash of blob[start:end], eight little-endian bytes at a time."""
     h = np.uint64(end - start) * _C2
+    address = blob.ctypes.data
     at = start
     while at < end:
-        word = np.uint64(0)
-        stop = min(at + 8, end)
-        for i in range(stop - 1, at - 1, -1):
-            word = (word << _U8) | np.uint64(blob[i])
+        if at + 8 <= len(blob):
+            word = load_word(np.int64(address + at))
+            if at + 8 > end:
+                word &= (np.uint64(1) << np.uint64(8 * (end - at))) - np.uint64(1)
+        else:
+            word = np.uint64(0)
+            for i in range(end - 1, at - 1, -1):
+                word = (word << _U8) | np.uint64(blob[i])
         h = (h ^ word) * _C1
         h ^= h >> _U29
         at += 8
@@ -50,26 +61,53 @@ def _same(a, start, end, b, other, other_end):
     return True
 
 
-@numba.njit("void(uint8[::1], int64[::1], uint64[::1])", nogil=True, cache=True)
+@numba.njit(inline="always")
+def _doc_bits(n_docs):
+    """Return how many bits a doc id has; all ones is never one."""
+    bits = np.int64(0)
+    while n_docs >> bits:
+        bits += 1
+    return bits
+
+
+@numba.njit(inline="always")
+def _first_slot(h, n_slots):
+    return np.int64(((h >> _U32) * np.uint64(n_slots)) >> _U32)
+
+
+@numba.njit("void(uint8[::1], int64[::1], uint32[::1])", nogil=True, cache=True)
 def build_keys(blob, starts, slots):
     """Fill `slots` with the documents blob[starts[d]:starts[d + 1]]; of equal keys the last wins.
 
-    Requires: slots all EMPTY, a power of two of them, more than documents.
+    Requires: slots all EMPTY, more than documents, fewer than 2**32; documents below 2**32 - 1.
     """
-    mask = np.uint64(len(slots) - 1)
-    for doc in range(len(starts) - 1):
-        h = _hash(blob, starts[doc], starts[doc + 1])
-        upper = h & ~_LOW
-        at = h & mask
-        while slots[at] != EMPTY:
-            if slots[at] & ~_LOW == upper:
-                other = np.int64(slots[at] & _LOW)
-                if _same(
-                    blob, starts[doc], starts[doc + 1], blob, starts[other], starts[other + 1]
-                ):
-                    break
-            at = (at + np.uint64(1)) & mask
-        slots[at] = upper | np.uint64(doc)
+    n_docs = len(starts) - 1
+    n_slots = len(slots)
+    doc_bits = _doc_bits(n_docs)
+    of_doc = np.uint32((np.uint64(1) << np.uint64(doc_bits)) - np.uint64(1))
+    firsts = np.empty(GROUP, np.int64)
+    tags = np.empty(GROUP, np.uint32)
+    for group in range(0, n_docs, GROUP):
+        n = min(GROUP, n_docs - group)
+        for k in range(n):
+            h = _hash(blob, starts[group + k], starts[group + k + 1])
+            firsts[k] = _first_slot(h, n_slots)
+            tags[k] = np.uint32((h << np.uint64(doc_bits)) & np.uint64(0xFFFFFFFF))
+            prefetch(np.int64(slots.ctypes.data + 4 * firsts[k]))
+        for k in range(n):
+            doc = group + k
+            at = firsts[k]
+            while slots[at] != EMPTY:
+                if (slots[at] & ~of_doc) == tags[k]:
+                    other = np.int64(slots[at] & of_doc)
+                    if _same(
+                        blob, starts[doc], starts[doc + 1], blob, starts[other], starts[other + 1]
+                    ):
+                        break
+                at += 1
+                if at == n_slots:
+                    at = 0
+            slots[at] = tags[k] | np.uint32(doc)
 
 
 @numba.njit("void(int64[::1], uint8[::1], int64[::1], int64[::1])", nogil=True, cache=True)
@@ -77,27 +115,67 @@ def find_keys(row, blob, starts, out):
     """Write the newest doc id of each key blob[starts[i]:starts[i + 1]], or -1."""
     n_slots = row[K_N_SLOTS]
     n_docs = row[K_N_DOCS]
-    slots = u64_at(row[K_SLOTS], n_slots)
+    out[:] = -1
+    if n_slots <= n_docs:
+        return
+    slots = u32_at(row[K_SLOTS], n_slots)
     keys = u8_at(row[K_BLOB], row[K_SIZE])
-    key_starts = i64_at(row[K_STARTS], n_docs + 1)
-    mask = np.uint64(n_slots - 1)
-    for i in range(len(out)):
-        out[i] = -1
-        h = _hash(blob, starts[i], starts[i + 1])
-        upper = h & ~_LOW
-        at = h & mask
-        for _ in range(n_slots):
-            slot = slots[at]
-            if slot == EMPTY:
-                break
-            if slot & ~_LOW == upper:
-                doc = np.int64(slot & _LOW)
-                if doc >= n_docs:
+    key_starts = np.zeros(PACKED_WIDTH, np.int64)
+    key_starts[N_ADDRESS] = row[K_STARTS]
+    key_starts[N_SIZE] = row[K_STARTS_SIZE]
+    key_starts[N_COUNT] = n_docs + 1
+    doc_bits = _doc_bits(n_docs)
+    of_doc = np.uint32((np.uint64(1) << np.uint64(doc_bits)) - np.uint64(1))
+    places = np.empty(GROUP, np.int64)
+    tags = np.empty(GROUP, np.uint32)
+    begins = np.empty(GROUP, np.int64)
+    ends = np.empty(GROUP, np.int64)
+    for group in range(0, len(out), GROUP):
+        n = min(GROUP, len(out) - group)
+        for k in range(n):
+            h = _hash(blob, starts[group + k], starts[group + k + 1])
+            places[k] = _first_slot(h, n_slots)
+            tags[k] = np.uint32((h << np.uint64(doc_bits)) & np.uint64(0xFFFFFFFF))
+            prefetch(np.int64(row[K_SLOTS] + 4 * places[k]))
+        # the first slot that may be the key's
+        for k in range(n):
+            at = places[k]
+            for _ in range(n_slots):
+                if slots[at] == EMPTY or (slots[at] & ~of_doc) == tags[k]:
                     break
-                start, end = key_starts[doc], key_starts[doc + 1]
-                if start < 0 or end < start or end > row[K_SIZE]:
+                at += 1
+                if at == n_slots:
+                    at = 0
+            places[k] = at
+        for k in range(n):
+            doc = np.int64(slots[places[k]] & of_doc)
+            begins[k] = 0
+            ends[k] = -1
+            if slots[places[k]] != EMPTY and doc < n_docs:
+                begins[k] = read_number(key_starts, doc)
+                ends[k] = read_number(key_starts, doc + 1)
+                prefetch(np.int64(row[K_BLOB] + begins[k]))
+        for k in range(n):
+            start, end = starts[group + k], starts[group + k + 1]
+            at = places[k]
+            begin, stop = begins[k], ends[k]
+            for _ in range(n_slots):
+                if begin < 0 or stop < begin or stop > row[K_SIZE]:
                     break
-                if _same(blob, starts[i], starts[i + 1], keys, start, end):
-                    out[i] = doc
+                if _same(blob, start, end, keys, begin, stop):
+                    out[group + k] = np.int64(slots[at] & of_doc)
                     break
-            at = (at + np.uint64(1)) & mask
+                # another key: on to the next slot that may be this one's
+                stop = np.int64(-1)
+                for _ in range(n_slots):
+                    at += 1
+                    if at == n_slots:
+                        at = 0
+                    if slots[at] == EMPTY:
+                        break
+                    if (slots[at] & ~of_doc) == tags[k]:
+                        doc = np.int64(slots[at] & of_doc)
+                        if doc < n_docs:
+                            begin = read_number(key_starts, doc)
+                            stop = read_number(key_starts, doc + 1)
+                        break

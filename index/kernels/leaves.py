@@ -14,7 +14,7 @@ from index.kernels.bits import lowest_bit
 from index.kernels.chains import fill_chain, seek_chain
 from index.kernels.memory import u32_at, u64_at
 from index.kernels.postings import fill_blocks, seek_blocks
-from index.kernels.ranges import RANGE_I64, range_word
+from index.kernels.ranges import RANGE_I64, next_range_word, range_word
 from index.kernels.rows import ALL, BITS, BLOCK, BLOCKS, CHAIN
 
 _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -155,6 +155,8 @@ def dense_next(row, target, n_docs):
     last = (n_docs - 1) >> 6
     while bits == np.uint64(0):
         word += 1
+        if row[0] >= RANGE_I64:
+            word = next_range_word(row, word)
         if word > last:
             return n_docs
         bits = dense_word(row, word, n_docs)

@@ -8,7 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from index.kernels.bits import highest_bit
-from index.kernels.memory import u8_at
+from index.kernels.memory import f32_at, u8_at
 from index.kernels.postings import NO_POSITIONS
 from index.kernels.rows import BLOCK
 
@@ -20,8 +20,9 @@ _U8 = np.uint64(8)
 _U32 = np.uint64(32)
 _U40 = np.uint64(40)
 _U46 = np.uint64(46)
-_U52 = np.uint64(52)
+_U54 = np.uint64(54)
 _U255 = np.uint64(255)
+_DOMINATES = np.uint64(1 << 62)
 
 
 @intrinsic
@@ -77,21 +78,49 @@ def _width(values, first, n):
     return highest_bit(np.uint64(union)) + 1
 
 
+@numba.njit(inline="always")
+def _impact(docs, tfs, start, n, norms, table):
+    """Return the bits of POS_METAS that bound the scores of a block: the frequency and norm byte
+    of its document with the greatest BM25 part, and whether no other has more or is shorter."""
+    greatest_tf = np.uint32(0)
+    least_norm = np.uint8(255)
+    best = np.float32(-1.0)
+    best_tf = np.uint32(0)
+    best_norm = np.uint8(0)
+    for i in range(start, start + n):
+        tf = tfs[i]
+        norm = norms[docs[i]]
+        greatest_tf = max(greatest_tf, tf)
+        least_norm = min(least_norm, norm)
+        part = np.float32(tf) / (np.float32(tf) + table[norm])
+        # Of equal parts the one that dominates, if any does, is the most frequent and shortest.
+        is_ahead = tf > best_tf or (tf == best_tf and norm < best_norm)
+        if part > best or (part == best and is_ahead):
+            best = part
+            best_tf = tf
+            best_norm = norm
+    bits = (np.uint64(best_norm) << _U46) | (min(np.uint64(best_tf), _U255) << _U54)
+    if best_tf == greatest_tf and best_norm == least_norm:
+        bits |= _DOMINATES
+    return bits
+
+
 @numba.njit(
-    "int64(int64[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1], int64[::1], int64,"
-    " uint32[::1], int64[::1], uint64[::1], uint32[::1], uint64[::1], uint64[::1], uint8[::1],"
-    " uint8[::1])",
+    "int64(int64[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1], int64[::1], int64[::1],"
+    " int64, uint32[::1], int64[::1], uint64[::1], uint32[::1], uint64[::1], uint64[::1],"
+    " uint8[::1], uint8[::1])",
     nogil=True,
     cache=True,
 )
 def encode_postings(
-    posting_starts, position_starts, docs, tfs, positions, norms, n_docs, gaps, state,
+    posting_starts, position_starts, docs, tfs, positions, norms, tables, n_docs, gaps, state,
     records, last_docs, doc_metas, pos_metas, data, position_data,
 ):  # fmt: skip
     """Encode the terms of one chunk (`draft.TermChunk`); return -1, or the first term that is not
     sound: doc ids rising and below `n_docs`, frequencies >= 1 and as many as positions.
 
-    `norms`: for each term the address of its field's norm bytes, or 0. `state`: blocks, bytes of
+    `norms`: for each term the address of its field's norm bytes, or 0; `tables`: of its field's
+    f32[256] of `bm25.length_table` for this segment alone. `state`: blocks, bytes of
     data and of positions written by earlier chunks; raised by what this one wrote.
 
     Requires: `gaps` as long as positions, at least 128; records: one a term;
@@ -137,25 +166,21 @@ def encode_postings(
             meta = np.uint64(state[1] + at) | (np.uint64(doc_bits) << _U40)
             at = _pack(gaps, 0, n - 1, doc_bits, data, at)
             # frequencies
-            greatest = np.uint32(0)
             in_block = np.int64(0)
             for i in range(n):
                 gaps[i] = tfs[start + i] - np.uint32(1)
-                greatest = max(greatest, tfs[start + i])
                 in_block += np.int64(tfs[start + i])
             tf_bits = _width(gaps, 0, n)
             at = _pack(gaps, 0, n, tf_bits, data, at)
             meta |= np.uint64(tf_bits) << _U46
-            doc_metas[block] = meta | (min(np.uint64(greatest), _U255) << _U52)
+            doc_metas[block] = meta
             last_docs[block] = np.uint32(previous)
             # positions
-            least = np.uint8(0)
+            meta = _ONE << _U54 | _DOMINATES
             if norms[term] != 0:
-                bytes_ = u8_at(norms[term], n_docs)
-                least = bytes_[docs[start]]
-                for i in range(1, n):
-                    least = min(least, bytes_[docs[start + i]])
-            meta = np.uint64(least) << _U46
+                meta = _impact(
+                    docs, tfs, start, n, u8_at(norms[term], n_docs), f32_at(tables[term], 256)
+                )
             if n_positions == 0:
                 pos_metas[block] = meta | (np.uint64(NO_POSITIONS) << _U40)
             else:

@@ -5,9 +5,11 @@ record). Any other term has ceil(df / 128) blocks. Of each block, in flat arrays
 
   last_docs  u32   its last doc id
   doc_metas  u64   bits 0..39 where it begins in the data; 40..45 bits of a doc id gap;
-                   46..51 bits of a frequency; 52..59 greatest frequency, 255 = that or more
+                   46..51 bits of a frequency
   pos_metas  u64   bits 0..39 where its positions begin; 40..45 bits of a position, 63 = the
-                   term has none; 46..53 least norm byte of its documents, 0 = unknown
+                   term has none; of its document with the greatest BM25 part by the averages of
+                   this segment: 46..53 norm byte, 54..61 frequency, 255 = that or more; 62 set =
+                   no document of the block has a greater frequency or is shorter
 
 Data of a block of n documents: n - 1 gaps (doc id - the one before - 1; before the first
 block is -1; the last document is `last_docs`), then n frequencies - 1. Positions: of each
@@ -56,6 +58,9 @@ _ONE = np.uint64(1)
 _U32 = np.uint64(32)
 _U40 = np.uint64(40)
 _U46 = np.uint64(46)
+_U54 = np.uint64(54)
+_U255 = np.uint64(255)
+_DOMINATES = np.uint64(1 << 62)
 
 
 @intrinsic
@@ -118,6 +123,80 @@ def _decode_block(row, block, n_blocks, docs, tfs):
     return n
 
 
+@numba.njit("int64(int64[::1], int64, int64, uint32[::1])", nogil=True, cache=True)
+def decode_docs(row, block, n_docs, docs):
+    """Write the doc ids of one block, rising and below `n_docs`; return how many, 0 where the
+    block is not sound. Requires: len(docs) >= 128; block < the term's blocks."""
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    n = min(np.int64(BLOCK), row[SIZE] - block * BLOCK)
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    meta = u64_at(row[DOC_METAS], n_blocks)[block]
+    offset = np.int64(meta & _OFFSET)
+    doc_bits = np.int64((meta >> _U40) & _SIX)
+    tf_bits = np.int64((meta >> _U46) & _SIX)
+    tf_offset = offset + _n_bytes(n - 1, doc_bits)
+    if doc_bits > 32 or tf_bits > 32 or tf_offset + _n_bytes(n, tf_bits) + TAIL > row[DATA_SIZE]:
+        return np.int64(0)
+    _unpack(row[DATA] + offset, doc_bits, n - 1, docs)
+    previous = np.int64(-1)
+    if block > 0:
+        previous = np.int64(last_docs[block - 1])
+    for i in range(n - 1):
+        previous += np.int64(docs[i]) + 1
+        docs[i] = np.uint32(previous)
+    last = np.int64(last_docs[block])
+    docs[n - 1] = np.uint32(last)
+    if previous >= last or last >= n_docs:
+        return np.int64(0)
+    return n
+
+
+@numba.njit(inline="always")
+def frequencies_of(row, block):
+    """Return (address, bits) of a block's frequencies less 1; `decode_docs` found it sound."""
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    n = min(np.int64(BLOCK), row[SIZE] - block * BLOCK)
+    meta = u64_at(row[DOC_METAS], n_blocks)[block]
+    doc_bits = np.int64((meta >> _U40) & _SIX)
+    tf_bits = np.int64((meta >> _U46) & _SIX)
+    return row[DATA] + np.int64(meta & _OFFSET) + _n_bytes(n - 1, doc_bits), tf_bits
+
+
+@numba.njit(inline="always")
+def packed_at(address, bits, i):
+    """Return value `i` of a run that is packed from `address` on."""
+    at = i * bits
+    mask = np.uint32((_ONE << np.uint64(bits)) - _ONE)
+    return np.uint32(_load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)) & mask
+
+
+@numba.njit("void(int64[::1], int64, int64, uint32[::1])", nogil=True, cache=True)
+def decode_tfs(row, block, n, tfs):
+    """Write the frequencies of a block of `n` documents that `decode_docs` found sound."""
+    address, bits = frequencies_of(row, block)
+    if bits == 0:
+        tfs[:n] = np.uint32(1)
+        return
+    _unpack(address, bits, n, tfs)
+    for i in range(n):
+        tfs[i] += np.uint32(1)
+
+
+@numba.njit("float32(uint64, float32, float32, float32[::1])", nogil=True, cache=True)
+def bound_of(pos_meta, weight, slack, table):
+    """Return a score that no document of a block passes.
+
+    `slack`: greatest ratio, either way, of the segment's mean length and the one of `table`.
+    """
+    tf = np.float32((pos_meta >> _U54) & _U255)
+    if tf == np.float32(255.0):
+        return weight
+    part = weight * tf / (tf + table[np.int64((pos_meta >> _U46) & _U255)])
+    if pos_meta & _DOMINATES == np.uint64(0):
+        part = min(part * slack, weight)
+    return part
+
+
 @numba.njit("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])", nogil=True, cache=True)
 def fill_blocks(row, cursor, docs, tfs):
     """Write the next block of at most 128 postings; return how many, 0 = exhausted.
@@ -164,6 +243,16 @@ def _positions_of_block(row, block, n_blocks):
     if bits > 32:
         return np.int64(0), np.int64(-1)
     return row[POSITIONS] + np.int64(meta & _OFFSET), bits
+
+
+@numba.njit(inline="always")
+def positions_of(row, block, n):
+    """Return (address, bits) of the `n` positions of a block; bits < 0: they are not there."""
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    address, bits = _positions_of_block(row, block, n_blocks)
+    if bits < 0 or address - row[POSITIONS] + _n_bytes(n, bits) + TAIL > row[POSITIONS_SIZE]:
+        return np.int64(0), np.int64(-1)
+    return address, bits
 
 
 @numba.njit(

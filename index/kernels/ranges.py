@@ -1,6 +1,7 @@
 """Ranges over columns, 64 documents at a time, straight from the column's memory.
 
-A row names the column of one field: KIND, SIZE (its documents), then the columns below.
+A row names the column of one field: KIND, SIZE (its documents), then the columns below. Where
+the column has a zone map, documents are looked at only in zones that the range cuts through.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.bits import popcount
 from index.kernels.memory import f64_at, i64_at, u32_at, u64_at
+from index.kernels.zones import ZONE_DOCS, ZONE_WORDS
 
 RANGE_I64 = 5
 RANGE_F64 = 6
@@ -24,6 +27,59 @@ PRESENT = 6
 """Address of the bitset of documents with a value (u64[(SIZE + 63) // 64]); 0: all have one."""
 STARTS = 7
 """Address of u32[SIZE + 1]; 0: one value a document."""
+ZONES = 8
+"""Address of the zone map (zones.py), of i64 or f64; 0: there is none."""
+
+OUTSIDE, ACROSS, INSIDE = range(3)
+"""What is known of a zone: no value of it is in the range, some may be, all are."""
+
+
+@numba.njit(inline="always")
+def _n_zones(row):
+    return (row[1] + ZONE_DOCS - 1) // ZONE_DOCS
+
+
+@numba.njit(inline="always")
+def _zone(row, zone):
+    """Return how the range and a zone lie to each other. Requires: the row has a zone map."""
+    n_zones = _n_zones(row)
+    if row[0] == RANGE_I64:
+        ints = i64_at(row[ZONES], 2 * n_zones)
+        is_outside = ints[n_zones + zone] < row[LOW] or ints[zone] > row[HIGH]
+        is_inside = ints[zone] >= row[LOW] and ints[n_zones + zone] <= row[HIGH]
+    else:
+        floats = f64_at(row[ZONES], 2 * n_zones)
+        bounds = row[LOW : HIGH + 1].view(np.float64)
+        is_outside = floats[n_zones + zone] < bounds[0] or floats[zone] > bounds[1]
+        is_inside = floats[zone] >= bounds[0] and floats[n_zones + zone] <= bounds[1]
+    if is_outside:
+        return np.int64(OUTSIDE)
+    return np.int64(INSIDE) if is_inside else np.int64(ACROSS)
+
+
+@numba.njit("i8(i8[::1], i8)", nogil=True, cache=True)
+def next_range_word(row, word):
+    """Return the first word from `word` on that may have documents in the range, at most
+    (SIZE + 63) // 64."""
+    n_words = (row[1] + 63) >> 6
+    if row[ZONES] == 0:
+        return min(word, n_words)
+    while word < n_words and _zone(row, word // ZONE_WORDS) == OUTSIDE:
+        word = (word // ZONE_WORDS + 1) * ZONE_WORDS
+    return min(word, n_words)
+
+
+@numba.njit("i8(i8[::1])", nogil=True, cache=True)
+def estimate_range(row):
+    """Return about how many documents have a value in the range: of a zone that the range cuts
+    through a half is counted. Without a zone map it is SIZE."""
+    if row[ZONES] == 0:
+        return row[1]
+    halves = np.int64(0)
+    for zone in range(_n_zones(row)):
+        n = min(np.int64(ZONE_DOCS), row[1] - zone * ZONE_DOCS)
+        halves += n * _zone(row, zone)
+    return (halves + 1) // 2
 
 
 @numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
@@ -63,6 +119,15 @@ def range_word(row, word):
         present = u64_at(row[PRESENT], (n_docs + 63) >> 6)[word]
     if present == np.uint64(0):
         return present
+    if row[ZONES] != 0:
+        zone = _zone(row, word // ZONE_WORDS)
+        if zone == OUTSIDE:
+            return np.uint64(0)
+        if zone == INSIDE:
+            left = n_docs - word * 64
+            if left < 64:
+                present &= (np.uint64(1) << np.uint64(left)) - np.uint64(1)
+            return present
     if row[STARTS] != 0:
         return _any_value(row, word) & present
     first = word * 64
@@ -88,3 +153,15 @@ def range_word(row, word):
             ordinal = np.int64(ordinals[first + i])
             bits |= np.uint64((ordinal >= low) & (ordinal <= high)) << np.uint64(i)
     return bits & present
+
+
+@numba.njit("i8(i8[::1])", nogil=True, cache=True)
+def count_range(row):
+    """Return how many documents have a value in the range."""
+    n = np.int64(0)
+    n_words = (row[1] + 63) >> 6
+    word = next_range_word(row, np.int64(0))
+    while word < n_words:
+        n += popcount(range_word(row, word))
+        word = next_range_word(row, word + 1)
+    return n

@@ -25,7 +25,9 @@ CHAIN = 1
 """Postings of a memtable, in a chain of blocks. kernels/chains.py: fill_chain, seek_chain.
 Columns 2.. are that file's business."""
 LIST = 2
-"""A sorted list: column 2 = address of u32 doc ids, 3 = address of u32 frequencies (0: all 1)."""
+"""A sorted list: column 2 = address of u32 doc ids, 3 = address of u32 frequencies (0: all 1).
+Where it is the single posting of a term, SINGLE_POSITION = its position + 1, 0 = it has none."""
+SINGLE_POSITION = 4
 BITS = 3
 """A dense bitset, bit i of word w = doc id 64 w + i: column 2 = address of u64 words,
 3 = number of words. Frequencies are 1."""

@@ -132,23 +132,25 @@ def encode_terms(field_nos, starts, blob, state, last, out, block_starts, prefix
 
 # --- looking up ----------------------------------------------------------------------------
 @numba.njit(inline="always")
-def _compare(entries, start, end, target, at):
-    """Compare entries[start:end] with target[at:]: (-1, 0 or 1; how many bytes in common)."""
+def _compare(entries, start, end, target, at, end_of_target):
+    """Compare entries[start:end] with target[at:end_of_target]: (-1, 0 or 1; how many bytes in
+    common)."""
     i = start
     j = at
-    while i < end and j < len(target):
+    while i < end and j < end_of_target:
         if entries[i] != target[j]:
             return (-1 if entries[i] < target[j] else 1), j - at
         i += 1
         j += 1
     if i < end:
         return 1, j - at
-    return (-1 if j < len(target) else 0), j - at
+    return (-1 if j < end_of_target else 0), j - at
 
 
-@numba.njit(types.int64(types.int64[::1], types.int64, types.int64, _BYTES), nogil=True, cache=True)
-def lower_bound(row, first_block, n_terms, target):
-    """Return 2 i + (1 if equal), i the first of a field's `n_terms` terms that is >= `target`.
+@numba.njit(nogil=True, cache=True)
+def locate(row, first_block, n_terms, target, begin, end_of_target):
+    """Return 2 i + (1 if equal), i the first of a field's `n_terms` terms that is >=
+    target[begin:end_of_target]. Compiled for bytes and for u8 arrays where it is called.
 
     The field's blocks begin at `first_block`. Entries that do not make sense end the search.
     """
@@ -158,7 +160,7 @@ def lower_bound(row, first_block, n_terms, target):
     entries = u8_at(row[T_ENTRIES], row[T_SIZE])
     starts = u64_at(row[T_STARTS], n_blocks + 1)
     prefixes = u64_at(row[T_PREFIXES], n_blocks)
-    prefix = _prefix(target, 0, len(target))
+    prefix = _prefix(target, begin, end_of_target)
     # the last block whose first term is <= target
     low = np.int64(first_block)
     high = np.int64(first_block + (n_terms + BLOCK_TERMS - 1) // BLOCK_TERMS)
@@ -166,10 +168,10 @@ def lower_bound(row, first_block, n_terms, target):
         middle = (low + high) >> 1
         is_above = prefixes[middle] > prefix
         if prefixes[middle] == prefix:
-            begin = min(np.int64(starts[middle]), row[T_SIZE])
+            first = min(np.int64(starts[middle]), row[T_SIZE])
             end = min(np.int64(starts[middle + 1]), row[T_SIZE])
-            shared, start, stop = read_entry(entries, begin, end)
-            order, common = _compare(entries, start, max(start, stop), target, 0)
+            shared, start, stop = read_entry(entries, first, end)
+            order, common = _compare(entries, start, max(start, stop), target, begin, end_of_target)
             is_above = order > 0
         if is_above:
             high = middle
@@ -192,13 +194,21 @@ def lower_bound(row, first_block, n_terms, target):
                 continue
             if shared < in_common and shared < MAX_SHARED:
                 return np.int64(2 * i)
-        order, common = _compare(entries, start, stop, target, min(shared, len(target)))
+        order, common = _compare(
+            entries, start, stop, target, min(begin + shared, end_of_target), end_of_target
+        )
         if order == 0:
             return np.int64(2 * i + 1)
         if order > 0:
             return np.int64(2 * i)
         in_common = shared + common
     return np.int64(2 * min(index + BLOCK_TERMS, n_terms))
+
+
+@numba.njit(types.int64(types.int64[::1], types.int64, types.int64, _BYTES), nogil=True, cache=True)
+def lower_bound(row, first_block, n_terms, target):
+    """As `locate`, for a whole target."""
+    return locate(row, first_block, n_terms, target, 0, len(target))
 
 
 @numba.njit("int64(int64[::1], int64, int64, uint8[::1])", nogil=True, cache=True)

@@ -12,7 +12,7 @@ from index.query.plan import Plan, Some
 from index.query.program import BOUND_SLACK, Matches
 from index.query.statistics import Statistics
 
-NEVER = 1 << 62
+NO_LIMIT = 1 << 62
 """A limit of the count that no index reaches: all matches are counted."""
 
 
@@ -24,7 +24,7 @@ def any_of_terms(plan: Plan) -> list[TermLeaf] | None:
 
 
 def best_of_terms(
-    terms: list[TermLeaf], statistics: Statistics, *, k: int, total_limit: int = NEVER
+    terms: list[TermLeaf], statistics: Statistics, *, k: int, total_limit: int = NO_LIMIT
 ) -> Matches:
     """Return the best `k` documents. Counting stops being exact above `total_limit`.
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from index.bm25 import idf, keyword_part
 from index.kernels import operations as op
 from index.kernels import ranges
 from index.kernels.counting import unite
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
-from index.query.bm25 import idf, keyword_part
 from index.query.statistics import Statistics, TermStats, address
 from index.reader import I64, U32, U64, Column, Reader, bitset
 
@@ -66,8 +66,10 @@ class TermLeaf(ConstantLeaf):
         """`scored_doc_freq`: the document frequency that it is scored by, None: its own."""
         self._views = statistics.views
         self._term: TermStats = statistics.term(field_no, term)
+        self.field_no, self.term, self.boost = field_no, term, boost
         stats = statistics.field(field_no)
         doc_freq = self._term.doc_freq if scored_doc_freq is None else scored_doc_freq
+        self.scored_doc_freq = doc_freq
         weight = boost * idf(doc_freq, stats.n_docs)
         self._norms: tuple[int, ...] | None = None
         if is_text:
@@ -264,4 +266,8 @@ def _fill_range(
         owners.append(column.starts)
         starts = address(column.starts)
     values = address(column.values)
-    row[:8] = (kind, n_docs, values, len(column.values), low, high, present, starts)
+    zones = 0
+    if column.zones is not None:
+        owners.append(column.zones)
+        zones = address(column.zones)
+    row[:9] = (kind, n_docs, values, len(column.values), low, high, present, starts, zones)

@@ -40,7 +40,7 @@ _MODES: dict[str, SortMode | None] = {
     "avg": "avg",
     "median": "median",
 }
-_NOT_SUPPORTED = ("explain", "profile", "stored_fields", "stats", "ext")
+_NOT_SUPPORTED = ("ext", "rescore", "collapse", "suggest", "script_fields", "slice", "pit")
 _NOT_ASKED: tuple[object, ...] = (None, False, "false", "", [], {})
 """Values that leave such a key without an effect in OpenSearch too."""
 _TIME_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "micros": 1e-6}
@@ -54,7 +54,7 @@ def parse_query(body: object, path: str = "query") -> ast.Query:
 def parse_search(body: object) -> SearchRequest:
     """Parse the body of a search; an empty one asks for the first 10 of all documents."""
     top = Body({} if body is None else body, "")
-    top.ignore("preference", "batched_reduce_size")
+    top.ignore("preference", "batched_reduce_size", "stats")
     for key in _NOT_SUPPORTED:
         if top.take(key) not in _NOT_ASKED:
             raise fail(key, "is not supported")
@@ -76,6 +76,9 @@ def parse_search(body: object) -> SearchRequest:
         track_scores=top.flag("track_scores"),
         min_score=top.opt_number("min_score"),
         timeout_s=parse_timeout(top.take("timeout")),
+        terminate_after=top.natural("terminate_after", 0),
+        explain=top.flag("explain"),
+        profile=top.flag("profile"),
         version=top.flag("version"),
         seq_no_primary_term=top.flag("seq_no_primary_term"),
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from index.bm25 import idf
 from index.kernels import operations as op
 from index.kernels.bits import list_bits
 from index.kernels.phrase import count_exact, count_sloppy
 from index.kernels.rows import LIST
-from index.query.bm25 import idf
 from index.query.leaves import BitsLeaf, DocsLeaf, TermLeaf, united
 from index.query.plan import Every, Leaf, Plan
 from index.query.program import Program
@@ -46,9 +46,10 @@ class PhraseLeaf:
     ) -> None:
         """`within`: look at these documents only."""
         self._statistics = statistics
-        self._field_no = field_no
-        self._terms = terms
-        self._slop = slop
+        self.field_no = field_no
+        self.terms = terms
+        self.slop = slop
+        self.boost = boost
         self._within = within
         stats = statistics.field(field_no)
         freqs = [
@@ -64,7 +65,7 @@ class PhraseLeaf:
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         view = self._statistics.views[view_no]
-        if self._field_no not in view.reader.field_nos:
+        if self.field_no not in view.reader.field_nos:
             return 0
         doc_ids = self._candidates(view_no)
         if not len(doc_ids):
@@ -74,7 +75,7 @@ class PhraseLeaf:
         doc_ids, frequencies = doc_ids[has_phrase], frequencies[has_phrase]
         if not len(doc_ids):
             return 0
-        text = self._statistics.text(self._field_no)
+        text = self._statistics.text(self.field_no)
         norms: U8 | None = text.norms[view_no]
         lengths = text.table[0 if norms is None else norms[doc_ids]]
         scores = (np.float32(self._weight) * frequencies / (frequencies + lengths)).astype(
@@ -87,7 +88,7 @@ class PhraseLeaf:
     def _candidates(self, view_no: int) -> U32:
         """Return the live documents of a view that have all the terms."""
         view = self._statistics.views[view_no]
-        parts: list[tuple[Plan, bool]] = [(self._place_leaf(place), False) for place in self._terms]
+        parts: list[tuple[Plan, bool]] = [(self._place_leaf(place), False) for place in self.terms]
         if self._within is not None:
             parts.append((self._within, False))
         out = bitset(view.reader.n_docs)
@@ -98,7 +99,7 @@ class PhraseLeaf:
         return doc_ids
 
     def _place_leaf(self, place: PhraseTerm) -> Leaf:
-        statistics, field_no = self._statistics, self._field_no
+        statistics, field_no = self._statistics, self.field_no
         if len(place.terms) == 1:
             return TermLeaf(statistics, field_no, place.terms[0], 1.0, is_text=True)
         find = term_finder(field_no, place.terms)
@@ -106,24 +107,24 @@ class PhraseLeaf:
 
     def _frequencies(self, view: View, view_no: int, doc_ids: U32) -> np.ndarray:
         n = len(doc_ids)
-        starts = np.zeros((len(self._terms), n + 1), np.int64)
+        starts = np.zeros((len(self.terms), n + 1), np.int64)
         parts: list[U32] = []
         first = 0
-        for i, place in enumerate(self._terms):
+        for i, place in enumerate(self.terms):
             own, positions = self._positions(view, view_no, place, doc_ids)
             starts[i] = own + first
             first += len(positions)
             parts.append(positions)
         together = np.concatenate(parts)
-        offsets = np.array([place.offset for place in self._terms], np.int64)
+        offsets = np.array([place.offset for place in self.terms], np.int64)
         frequencies = np.zeros(n, np.float32)
-        if self._slop == 0:
+        if self.slop == 0:
             count_exact(starts, together, offsets, np.zeros(len(offsets), np.int64), frequencies)
             return frequencies
-        every = [place.terms for place in self._terms]
+        every = [place.terms for place in self.terms]
         groups = np.array([every.index(terms) for terms in every], np.int64)
         scratch = np.zeros((3, len(offsets)), np.int64)
-        count_sloppy(starts, together, offsets, groups, self._slop, scratch, frequencies)
+        count_sloppy(starts, together, offsets, groups, self.slop, scratch, frequencies)
         return frequencies
 
     def _positions(
@@ -131,7 +132,7 @@ class PhraseLeaf:
     ) -> tuple[I64, U32]:
         """Return (starts, positions) of one place of the phrase, positions rising."""
         term_ids = [
-            self._statistics.term(self._field_no, term).term_ids[view_no] for term in place.terms
+            self._statistics.term(self.field_no, term).term_ids[view_no] for term in place.terms
         ]
         found = [view.reader.positions(t, doc_ids) for t in term_ids if t >= 0]
         if len(found) == 1:

@@ -90,5 +90,20 @@ class SearchRequest:
     track_scores: bool = False
     min_score: float | None = None
     timeout_s: float | None = None
+    terminate_after: int = 0
+    """Stop looking at a shard once it gave so many documents; 0: never."""
+    explain: bool = False
+    profile: bool = False
     version: bool = False
     seq_no_primary_term: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the hits are the best by score of all that match."""
+        return (
+            not self.sort
+            and self.search_after is None
+            and self.min_score is None
+            and self.post_filter is None
+            and not self.terminate_after
+        )

@@ -10,11 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from index.bm25 import average_length, keyword_part, length_table
+from index.kernels import lookup
 from index.kernels.counting import count_alive
 from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
-from index.query.bm25 import length_table
-from index.reader import I64, FieldStats, View
+from index.reader import I64, FieldStats, View, Views
+
+_SLACK = 1.0 + 1e-5
+"""Rounding of the ratio to f32, and of what it multiplies."""
+
+
+_MOST_TERMS = 4096
+"""Terms whose statistics are kept."""
 
 
 def address(array: np.ndarray) -> int:
@@ -33,11 +41,15 @@ class TermStats:
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A text field, ready to be scored by kernels."""
+    """A field, ready to be searched and scored by kernels."""
 
     stats: FieldStats
     table: npt.NDArray[np.float32]
     table_address: int
+    part: float
+    """Of BM25, what stands for frequency and length where both are always 1: for a keyword."""
+    rows: I64
+    """i64[views, FIELD_WIDTH], see kernels/lookup.py."""
     norms: tuple[np.ndarray | None, ...]
     norm_addresses: tuple[int, ...]
     """Of each view; 0 where no document has the field."""
@@ -45,12 +57,22 @@ class TextField:
 
 class Statistics:
     def __init__(self, views: tuple[View, ...]) -> None:
-        self.views = views
+        self.views = tuple(views)
         self.n_docs = sum(view.reader.n_docs for view in views)
         self._tables: dict[range, I64] = {}
         self._fields: dict[int, FieldStats] = {}
         self._texts: dict[int, TextField] = {}
         self._terms: dict[tuple[int, bytes], TermStats] = {}
+
+    @classmethod
+    def of(cls, views: tuple[View, ...]) -> Statistics:
+        """Return the statistics of some views; of published ones (`Views`) made once."""
+        if not isinstance(views, Views):
+            return cls(views)
+        known: Statistics | None = views.memo.get("statistics")
+        if known is None:
+            known = views.memo["statistics"] = cls(views)
+        return known
 
     def view_table(self, view_nos: range) -> I64:
         """Return some of the views as the kernel reads them."""
@@ -78,12 +100,25 @@ class Statistics:
         field = self._texts.get(field_no)
         if field is None:
             stats = self.field(field_no)
-            table = length_table(stats)
+            average = average_length(stats)
+            table = length_table(average)
             norms = tuple(view.reader.norms(field_no) for view in self.views)
             addresses = tuple(0 if array is None else address(array) for array in norms)
-            field = TextField(stats, table, address(table), norms, addresses)
+            rows = self._describe(field_no, average)
+            field = TextField(
+                stats, table, address(table), keyword_part(stats), rows, norms, addresses
+            )
             self._texts[field_no] = field
         return field
+
+    def _describe(self, field_no: int, average: float) -> I64:
+        rows = np.array([view.describe(field_no) for view in self.views], np.int64)
+        rows = rows.reshape(-1, lookup.FIELD_WIDTH)
+        slacks = rows.view(np.float64)[:, lookup.SLACK]
+        for view_no, view in enumerate(self.views):
+            own = average_length(view.reader.field_stats(field_no))
+            slacks[view_no] = max(own / average, average / own) * _SLACK
+        return rows
 
     def term(self, field_no: int, term: bytes) -> TermStats:
         stats = self._terms.get((field_no, term))
@@ -94,6 +129,8 @@ class Statistics:
                 for view, term_id in zip(self.views, ids, strict=True)
                 if term_id >= 0
             )
+            if len(self._terms) >= _MOST_TERMS:
+                self._terms.clear()
             stats = self._terms[field_no, term] = TermStats(doc_freq, ids)
         return stats
 

@@ -182,15 +182,6 @@ def rewritten(
     with_manifest(directory, changed(manifest, segments=(first, manifest.segments[1])))
 
 
-def swap(dtype: Any, a: int, b: int) -> Any:
-    def change(data: np.ndarray) -> np.ndarray:
-        items = data.view(dtype)
-        items[a], items[b] = items[b], items[a]
-        return data
-
-    return change
-
-
 def put(dtype: Any, at: int, value: Any) -> Any:
     def change(data: np.ndarray) -> np.ndarray:
         data.view(dtype)[at] = value
@@ -205,13 +196,14 @@ NONE = 0xFFFFFFFF
 @pytest.mark.parametrize(
     ("kind", "field", "change", "reason"),
     [
-        (Kind.LENGTHS, TITLE, put(np.uint32, 0, 4), "sum is not 4"),
+        (Kind.LENGTHS, TITLE, put(np.uint8, 0, 9), "sum is not 4"),
         (Kind.NORMS, TITLE, put(np.uint8, 0, 9), "norms are not those of the lengths"),
         (Kind.PRESENT, TITLE, put(np.uint64, 0, 1), "not 2 documents"),
         (Kind.VALUES, TAG, put(np.uint32, 0, 2), "ordinal 2 of 2 terms"),
         (Kind.PRESENT, TAG, put(np.uint64, 0, 3), "not the documents that have values"),
         (Kind.VALUE_STARTS, TAG, put(np.uint32, 3, 2), "not 3 values"),
-        (Kind.OFFSETS, NONE, swap(np.int64, 1, 2), "offsets do not rise"),
+        (Kind.ZONES, SIZE, put(np.int64, 1, 8), "not the least and greatest values"),
+        (Kind.OFFSETS, NONE, put(np.uint64, 1, 2**64 - 10), "offsets do not rise"),
         (Kind.KEYS, NONE, put(np.uint8, 0, ord("q")), "a document is not found by its key"),
         (Kind.KEY_STARTS, NONE, put(np.int64, 1, 9), "keys do not follow each other"),
         (Kind.TERMS, NONE, put(np.uint8, 2, ord("u")), "term 0 of field 0 is out of order"),

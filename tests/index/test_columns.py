@@ -8,46 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.columns import bits_of, canonical, mask_of
-from index.kernels.columns import range_bits_f64, range_bits_i64, range_bits_ord, renumber
-from index.reader import Column, bitset
+from index.kernels.columns import renumber
+from index.reader import Column
 from tests.index.storage_world import bits, bits_set, starts
-
-NO_BITS = np.empty(0, np.uint64)
-NO_STARTS = np.empty(0, np.uint32)
-
-kernels = {
-    "i64": (range_bits_i64, np.int64, st.integers(-5, 5)),
-    "f64": (range_bits_f64, np.float64, st.floats(-5, 5) | st.just(float("nan"))),
-    "ord": (range_bits_ord, np.uint32, st.integers(0, 9)),
-}
-
-
-@settings(deadline=None)
-@given(st.sampled_from(sorted(kernels)), st.integers(-6, 10), st.integers(-6, 10), st.data())
-def test_a_range_is_a_comparison_of_each_value(
-    kind: str, low: int, high: int, data: st.DataObject
-) -> None:
-    kernel, dtype, value = kernels[kind]
-    values = data.draw(st.lists(st.lists(value, max_size=3), max_size=150))
-    expected = [any(low <= v <= high for v in of_doc) for of_doc in values]
-
-    many = np.array([v for of_doc in values for v in of_doc], dtype)
-    out = bitset(len(values))
-    n = kernel(many, NO_BITS, starts([len(v) for v in values], np.uint32), low, high, out)
-    assert (bits_set(out, len(values)), n) == (expected, sum(expected))
-
-    one = [of_doc[:1] for of_doc in values]
-    expected = [any(low <= v <= high for v in of_doc) for of_doc in one]
-    dense = np.array([of_doc[0] if of_doc else 0 for of_doc in one], dtype)
-    out = bitset(len(values))
-    n = kernel(dense, bits([bool(v) for v in one]), NO_STARTS, low, high, out)
-    assert (bits_set(out, len(values)), n) == (expected, sum(expected))
-
-
-def test_a_column_without_holes_needs_no_bitset() -> None:
-    out = bitset(3)
-    assert range_bits_i64(np.array([1, 2, 3]), NO_BITS, NO_STARTS, 2, 3, out) == 2
-    assert out.tolist() == [0b110]
 
 
 @settings(deadline=None)

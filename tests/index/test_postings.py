@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index.bm25 import length_table
 from index.draft import TermChunk
 from index.errors import StorageError
 from index.format import Sections, SegmentFile
@@ -18,8 +19,13 @@ from tests.index import storage_world as world
 N_DOCS = 2**32 - 1
 
 
-def opened(chunks: list[TermChunk], n_docs: int = N_DOCS, norms: dict | None = None) -> Postings:
-    writer = PostingsWriter(n_docs, norms or {}, io.BytesIO)
+def opened(
+    chunks: list[TermChunk],
+    n_docs: int = N_DOCS,
+    norms: dict[int, np.ndarray] | None = None,
+    averages: dict[int, float] | None = None,
+) -> Postings:
+    writer = PostingsWriter(n_docs, norms or {}, averages or {}, io.BytesIO)
     for chunk in chunks:
         writer.add(chunk)
     data = b"".join(bytes(memoryview(part)) for part in SegmentFile().chunks(writer.sections()))
@@ -132,16 +138,27 @@ def test_the_widest_values_fit() -> None:
     assert postings.positions(0, docs)[1].tolist() == [2**32 - 1, 0, 2**32 - 1]
 
 
-def test_a_block_knows_its_greatest_frequency_and_least_norm() -> None:
-    norms = np.array([9, 4, 7, 0], np.uint8)
-    expected = {0: [1], 1: [1, 2, 3], 2: [4]}
-    postings = opened([world.chunk_of([((2, b"t"), expected)])], n_docs=4, norms={2: norms})
-    row = np.zeros(ROW_WIDTH, np.int64)
-    postings.leaf(0, row)
-    doc_meta = int(postings._owners[1][0])
-    pos_meta = int(postings._owners[2][0])
-    assert (doc_meta >> 52) & 255 == 3
-    assert (pos_meta >> 46) & 255 == 4
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.integers(0, 120)), min_size=2, max_size=300),
+    st.floats(1.0, 200.0),
+)
+def test_a_block_knows_the_document_with_the_greatest_part(
+    documents: list[tuple[int, int]], average: float
+) -> None:
+    norms = np.array([norm for _, norm in documents], np.uint8)
+    expected = {doc: list(range(tf)) for doc, (tf, _) in enumerate(documents)}
+    chunk = world.chunk_of([((2, b"t"), expected)])
+    postings = opened([chunk], n_docs=len(documents), norms={2: norms}, averages={2: average})
+    table = length_table(average)
+    for block, meta in enumerate(postings._owners[2].tolist()):
+        own = documents[block * 128 : block * 128 + 128]
+        parts = [np.float32(tf) / (np.float32(tf) + table[norm]) for tf, norm in own]
+        norm, tf = (meta >> 46) & 255, (meta >> 54) & 255
+        best = [pair for pair, part in zip(own, parts, strict=True) if part == max(parts)]
+        assert (tf, norm) in {(min(each, 255), n) for each, n in best}
+        dominant = (max(tf for tf, _ in own), min(norm for _, norm in own))
+        assert bool(meta >> 62 & 1) == (dominant in own)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_a_draft_comes_back_through_the_readers_protocol(
             assert segment.lengths(no) is segment.norms(no) is segment.present(no) is None
             continue
         assert segment.lengths(no).tolist() == lengths
+        some = np.arange(0, len(docs), 2, dtype=np.uint32)
+        assert segment.lengths_of(no, some).tolist() == lengths[::2]
         assert segment.norms(no).tolist() == encode_lengths(np.array(lengths)).tolist()
         flags = [no in doc.texts for doc in docs]
         assert world.bits_set(segment.present(no), len(docs)) == flags
@@ -150,8 +152,8 @@ def test_everything_that_grows_with_documents_is_mapped(tmp_path: Path) -> None:
     column = segment.column(world.SIZE)
     assert column is not None
     arrays = [
-        column.values, column.starts, segment.norms(0), segment.lengths(0), segment.present(0),
-        segment.offsets, segment.versions, *segment.keys.all(),
+        column.values, column.starts, segment.norms(0), segment.present(0), segment.offsets._data,
+        segment.versions._data, segment._lengths[0]._data, segment.keys.all()[0],
     ]  # fmt: skip
     assert all(np.shares_memory(array, segment.sections.data) for array in arrays)
     assert not segment.sections.has(Kind.TOMBSTONES)

@@ -261,10 +261,8 @@ async def wait_counted(books: Client, total: int) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def test_explain_and_the_like_are_refused(books: Client) -> None:
-    assert (await books.call("POST", "/books/_search", {"explain": True}))[0] == 400
-    assert (await books.call("GET", "/books/_search?explain=true"))[0] == 400
-    await books.ok("GET", "/books/_search?explain=false")
+async def test_what_is_not_built_is_refused(books: Client) -> None:
+    assert (await books.call("POST", "/books/_search", {"rescore": {"query": {}}}))[0] == 400
     answer = await books.ok("GET", "/books/_validate/query?explain=true&q=fox")
     assert answer["valid"] is True
 

@@ -16,6 +16,7 @@ from index.reader import FieldStats
 
 K1 = 1.2
 B = 0.75
+_LENGTHS = LENGTH_OF_NORM.astype(np.float64)
 
 
 def idf(doc_freq: int, n_docs: int) -> float:
@@ -24,14 +25,16 @@ def idf(doc_freq: int, n_docs: int) -> float:
     return math.log(1.0 + (n_docs - doc_freq + 0.5) / (doc_freq + 0.5))
 
 
-def length_table(stats: FieldStats) -> npt.NDArray[np.float32]:
+def average_length(stats: FieldStats) -> float:
+    """Return the mean length of the documents that have the field; 1 where there are none."""
+    return (stats.total_length / stats.n_docs if stats.n_docs else 1.0) or 1.0
+
+
+def length_table(average: float) -> npt.NDArray[np.float32]:
     """Return f32[256]: for each norm byte k1 * (1 - b + b * length / average length)."""
-    average = stats.total_length / stats.n_docs if stats.n_docs else 1.0
-    lengths = LENGTH_OF_NORM.astype(np.float64)
-    return (K1 * (1.0 - B + B * lengths / (average or 1.0))).astype(np.float32)
+    return (K1 * (1.0 - B + B * _LENGTHS / average)).astype(np.float32)
 
 
 def keyword_part(stats: FieldStats) -> float:
     """Return tf / (tf + ..) of a keyword: frequency and length are always 1."""
-    average = stats.total_length / stats.n_docs if stats.n_docs else 1.0
-    return 1.0 / (1.0 + K1 * (1.0 - B + B / (average or 1.0)))
+    return 1.0 / (1.0 + K1 * (1.0 - B + B / average_length(stats)))

@@ -1,0 +1,97 @@
+"""How much of a query is Python: a clock around every call of a compiled kernel."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+REPEATS = 20
+
+
+class PythonCost(NamedTuple):
+    """Medians over the queries, each the median of its repeats."""
+
+    total_s: float
+    kernel_s: float
+    n_calls: float
+
+
+class _Clocked:
+    """A kernel with a clock around it."""
+
+    def __init__(self, kernel: Callable[..., Any]) -> None:
+        self.kernel = kernel
+        self.ns = 0
+        self.n_calls = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        began = time.perf_counter_ns()
+        result = self.kernel(*arguments)
+        self.ns += time.perf_counter_ns() - began
+        self.n_calls += 1
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.kernel, name)
+
+
+@contextmanager
+def clocked_kernels() -> Iterator[list[_Clocked]]:
+    """Replace every kernel that a module of `index` calls by name with one that is clocked."""
+    clocks: dict[int, _Clocked] = {}
+    replaced = []
+    for module_name, module in list(sys.modules.items()):
+        if not module_name.startswith("index.") or module_name.startswith("index.kernels."):
+            continue
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Dispatcher):
+                clock = clocks.setdefault(id(value), _Clocked(value))
+                replaced.append((module, name, value))
+                setattr(module, name, clock)
+    try:
+        yield list(clocks.values())
+    finally:
+        for module, name, value in replaced:
+            setattr(module, name, value)
+
+
+def python_cost(works: list[Callable[[], Any]]) -> PythonCost:
+    totals = [_median_s(work) for work in works]
+    kernels, calls = [], []
+    with clocked_kernels() as clocks:
+        empty = _empty_clock_ns()
+        for work in works:
+            seen = []
+            for _ in range(REPEATS):
+                for clock in clocks:
+                    clock.ns = clock.n_calls = 0
+                work()
+                n_calls = sum(clock.n_calls for clock in clocks)
+                seen.append(sum(clock.ns for clock in clocks) - n_calls * empty)
+                calls.append(n_calls)
+            kernels.append(float(np.median(seen)) * 1e-9)
+    return PythonCost(float(np.median(totals)), float(np.median(kernels)), float(np.median(calls)))
+
+
+def _median_s(work: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter_ns()
+        work()
+        times.append(time.perf_counter_ns() - began)
+    return float(np.median(times)) * 1e-9
+
+
+def _empty_clock_ns() -> float:
+    """Return what a clock reads around nothing."""
+    times = []
+    for _ in range(1_000):
+        began = time.perf_counter_ns()
+        times.append(time.perf_counter_ns() - began)
+    return float(np.median(times))
