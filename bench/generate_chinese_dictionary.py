@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -29,13 +30,13 @@ def main(source: str) -> None:
     for line in Path(source).read_text(encoding="utf-8").splitlines():
         word, count, _ = line.split(" ")
         total += int(count)
-        if all("\u3400" <= char <= "\u9fff" for char in word) and len(word) <= MAX_CHARS:
-            if len(word) == 1 or int(count) >= LEAST:
-                counts[word] = max(int(count), 1)
+        is_han = all("\u3400" <= char <= "\u9fff" for char in word)
+        is_known = len(word) == 1 or int(count) >= LEAST
+        if is_han and is_known and len(word) <= MAX_CHARS:
+            counts[word] = max(int(count), 1)
     lengths, units, weights = bytearray(), "", bytearray()
     for before, word in itertools.pairwise(["", *sorted(counts)]):
-        common = next((i for i, pair in enumerate(zip(before, word)) if pair[0] != pair[1]), None)
-        common = min(len(before), len(word)) if common is None else common
+        common = len(os.path.commonprefix((before, word)))
         lengths.append(common << 4 | len(word) - common)
         units += word[common:]
         weights.append(min(round(math.log(total / counts[word]) * SCALE), 255))

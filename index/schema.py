@@ -20,7 +20,6 @@ from index.field import DEFAULT_ANALYZER, MAX_FIELDS
 from index.field import Field as Field
 from index.mapping import Dynamic, read_mapping
 
-
 _DEFAULT_SEARCH = "default_search"
 """An index's own analyzer of this name is for the queries of fields without `search_analyzer`."""
 
@@ -159,6 +158,10 @@ class Schema(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
         if name is None and _DEFAULT_SEARCH in self.analysis.get("analyzer", {}):
             name = _DEFAULT_SEARCH
         return self._analysis.analyzer(name or field.analyzer)
+
+    def normalizer_named(self, name: str) -> Analyzer:
+        """Raises: MappingError if there is none of this name."""
+        return self._analysis.normalizer(name)
 
     def normalizer(self, field: Field) -> Analyzer | None:
         return None if field.normalizer is None else self._analysis.normalizer(field.normalizer)

@@ -18,7 +18,7 @@ from index.query.describe import describe_plan, describe_query
 from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
-from index.query.highlight import highlight_source
+from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
 from index.query.profile import Clock, Profile, profile_plan
@@ -28,7 +28,7 @@ from index.query.rewrite import Notes, Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
-from index.query.stop import NEVER, Stop, StoppedError
+from index.query.stop import NEVER, Stop, StoppedError, check_stop
 from index.query.terms_search import NO_LIMIT, Question, ask, question_of
 from index.reader import U32, View
 from index.schema import Field, Schema
@@ -64,7 +64,7 @@ class Searcher:
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
-        self._statistics = Statistics.of(views)
+        self._statistics = Statistics(views)
 
     # --- search --------------------------------------------------------------------------
     def search(self, request: SearchRequest, stop: Stop = NEVER) -> SearchResult:
@@ -81,6 +81,7 @@ class Searcher:
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
+            check_stop(stop)
             found = question_of(request.query, self.schema)
             if found is not None:
                 return self._best_of_terms(*found, request, stop)
@@ -100,8 +101,9 @@ class Searcher:
         wanted = request.track_total_hits
         limit = (NO_LIMIT if wanted else -1) if isinstance(wanted, bool) else wanted
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
-        boost = request.query.boost
-        total, scores, docs = ask(field, question, self._statistics, boost, k, limit, stop)
+        total, scores, docs = ask(
+            field, question, self._statistics, request.query.boost, k, limit, stop
+        )
         hits = [
             Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
             for doc, score in zip(docs, scores, strict=True)
@@ -265,7 +267,7 @@ class Searcher:
         """Return, of each field to highlight that has a match, its fragments."""
         if request.highlight is None:
             return {}
-        return highlight_source(request, self.schema, self.source(hit))
+        return Highlighter(request, self.schema).fragments(self.source(hit))
 
 
 def _result(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cmp_to_key, lru_cache
 from typing import Any, NamedTuple
 
-from index.analysis.analyzer import get_analyzer
+from index.analysis.definitions import get_analyzer
 from index.dates import parse_date, resolve_date, resolve_date_up
 from index.document import DocumentEvent, Op, Outcome
 from index.query import ast

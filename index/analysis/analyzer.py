@@ -43,6 +43,14 @@ class Token(NamedTuple):
     """Positions that it covers: more than 1 for the short side of a synonym."""
 
 
+class PartNames(NamedTuple):
+    """What the parts of a chain are called in the settings."""
+
+    char_filters: tuple[str, ...]
+    tokenizer: str
+    filters: tuple[str, ...]
+
+
 MapSpellings = Callable[[Sequence[bytes]], Sequence[Mapped]]
 
 
@@ -59,6 +67,7 @@ class Analyzer:
         "folds_ascii",
         "maps_targets",
         "name",
+        "part_names",
         "terms",
         "tokenizer",
     )
@@ -73,11 +82,13 @@ class Analyzer:
         map_spellings: MapSpellings | None = None,
         scan: Scan | None = None,
         prepare: Callable[[bytes], bytes] | None = None,
+        part_names: PartNames | None = None,
     ) -> None:
         """Where there is a faster way to do the same: `map_spellings` does what the filters do;
         `scan`, on texts made ready by `prepare`, what the tokenizer and filters that look beyond
         a word do."""
         self.name = name
+        self.part_names = part_names
         self._prepare = prepare
         self.char_filters = tuple(char_filters)
         self.tokenizer = tokenizer

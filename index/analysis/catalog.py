@@ -263,6 +263,10 @@ def _fingerprint(p: Parameters) -> TokenFilter:
     return grams.fingerprint(p.number("max_output_size", 255, 1), p.text("separator", " "))
 
 
+def _as_is(made: TokenFilter) -> Callable[[Parameters], TokenFilter]:
+    return lambda p: made
+
+
 def _word_delimiter(is_graph: bool) -> Callable[[Parameters], TokenFilter]:
     def make(p: Parameters) -> TokenFilter:
         defaults = Delimiting()._asdict()
@@ -310,7 +314,7 @@ FILTERS: dict[str, Callable[[Parameters], TokenFilter]] = {
     "word_delimiter": _word_delimiter(False),
     "word_delimiter_graph": _word_delimiter(True),
     "flatten_graph": lambda p: grams.flatten_graph,
-    **{name: (lambda p, made=made: made) for name, made in NORMALIZATIONS.items()},
+    **{name: _as_is(made) for name, made in NORMALIZATIONS.items()},
 }
 
 

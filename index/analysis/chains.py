@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-from index.analysis.analyzer import Analyzer
+from index.analysis.analyzer import Analyzer, PartNames
 from index.analysis.catalog import (
     CHAR_FILTERS,
     FILTERS,
@@ -130,7 +130,16 @@ def _chain(
 
     for each in filters:
         made.append(make_filter(each, analyze))
-    return Analyzer(name, split, made, before)
+    part_names = PartNames(
+        tuple(map(_name, char_filters)), _name(tokenizer), tuple(map(_name, filters))
+    )
+    return Analyzer(name, split, made, before, part_names=part_names)
+
+
+def _name(definition: Definition) -> str:
+    if isinstance(definition, str):
+        return definition
+    return str(definition.get("_name", definition.get("type")))
 
 
 # --- analyzers by type ---------------------------------------------------------------------

@@ -53,7 +53,7 @@ def fold_unicode(text: str) -> str:
 def _widths() -> dict[int, str]:
     """Full-width ASCII to ASCII, half-width Kana to full-width."""
     full = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-    half = {code: char for code, char in enumerate(_HALF_KANA, _FIRST_HALF_KANA)}
+    half = dict(enumerate(_HALF_KANA, _FIRST_HALF_KANA))
     return {**full, **half, 0xFF9E: "゛", 0xFF9F: "゜"}
 
 

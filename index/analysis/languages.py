@@ -177,12 +177,17 @@ def cjk_analyzer(name: str, stops: Collection[str] | None = None) -> Analyzer:
     )
 
 
+def chinese_analyzer(name: str) -> Analyzer:
+    """Return words of Chinese by a dictionary, all else as `standard`."""
+    return Analyzer(name, tokenizers.chinese(), [cjk_width, lowercase])
+
+
 _MAKERS: dict[str, Callable[[], Analyzer]] = {
     "standard": lambda: standard_analyzer("standard"),
     "simple": lambda: Analyzer("simple", tokenizers.letters(), [lowercase]),
     "whitespace": lambda: Analyzer("whitespace", tokenizers.whitespace()),
     "pattern": lambda: Analyzer("pattern", tokenizers.pattern(_NO_WORD), [lowercase]),
-    "smartcn": lambda: built_in("chinese"),
+    "smartcn": lambda: chinese_analyzer("smartcn"),
     "fingerprint": lambda: Analyzer(
         "fingerprint",
         tokenizers.standard(),
@@ -192,7 +197,7 @@ _MAKERS: dict[str, Callable[[], Analyzer]] = {
     "stop": lambda: stop_analyzer("stop"),
     "english": lambda: english_analyzer("english"),
     "cjk": lambda: cjk_analyzer("cjk"),
-    "chinese": lambda: Analyzer("chinese", tokenizers.chinese(), [cjk_width, lowercase]),
+    "chinese": lambda: chinese_analyzer("chinese"),
 }
 
 

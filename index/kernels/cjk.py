@@ -70,7 +70,7 @@ def _is_cjk(text, begin, end, pages, classes):
         return False
     code = _code(text, begin)
     kind = _class(code, pages, classes)
-    if kind == IDEOGRAPH or kind == HIRAGANA:
+    if kind in (IDEOGRAPH, HIRAGANA):
         return True
     is_hangul = _is_hangul(code)
     if kind != KATAKANA and not is_hangul:

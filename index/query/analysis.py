@@ -44,15 +44,18 @@ def normalized(query: Any, field: Field, schema: Schema) -> Any:
     if changed is not query:
         return changed
 
-    def whole(value: ast.Scalar | None) -> str | None:
-        return None if value is None else normalizer.normalized(keyword_text(value)).decode()
+    def whole(value: ast.Scalar) -> str:
+        return normalizer.normalized(keyword_text(value)).decode()
 
     if isinstance(query, ast.Term):
         return replace(query, value=whole(query.value))
     if isinstance(query, ast.Terms):
         return replace(query, values=tuple(whole(value) for value in query.values))
     if isinstance(query, ast.Range):
-        bounds = {name: whole(getattr(query, name)) for name in ("gt", "gte", "lt", "lte")}
+        given = {name: getattr(query, name) for name in ("gt", "gte", "lt", "lte")}
+        bounds: dict[str, Any] = {
+            name: whole(value) for name, value in given.items() if value is not None
+        }
         return replace(query, **bounds)
     if isinstance(query, ast.Match | ast.MatchPhrase):
         return replace(query, text=whole(query.text))

@@ -21,11 +21,10 @@ from index.query.body import (
     string_list,
 )
 from index.query.clauses import ClauseParser
+from index.query.parse_highlight import parse_highlight
 from index.query.request import (
     MAX_RESULT_WINDOW,
     FieldRequest,
-    Highlight,
-    HighlightField,
     SearchRequest,
     SortKey,
     SortMode,
@@ -71,7 +70,7 @@ def parse_search(body: object) -> SearchRequest:
         source=parse_source_filter(top.take("_source"), "_source"),
         fields=_parse_fields(top.take("fields"), "fields")
         + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
-        highlight=_parse_highlight(top.take("highlight")),
+        highlight=parse_highlight(top.take("highlight")),
         track_total_hits=parse_track_total_hits(top.take("track_total_hits")),
         track_scores=top.flag("track_scores"),
         min_score=top.opt_number("min_score"),
@@ -201,54 +200,3 @@ def _parse_search_after(
     if len(items) != len(sort):
         raise fail("search_after", f"has {len(items)} values but sort has {len(sort)}")
     return tuple(None if item is None else scalar(item, "search_after") for item in items)
-
-
-def _parse_highlight(value: object) -> Highlight | None:
-    if value is None:
-        return None
-    body = Body(value, "highlight")
-    fields = body.need("fields")
-    shared = dict(body.items())
-    listed = fields if isinstance(fields, list) else [fields]
-    parsed = []
-    for entry in listed:
-        for pattern, own in as_object(entry, "highlight.fields").items():
-            inner = as_object({} if own is None else own, f"highlight.fields.{pattern}")
-            parsed.append(_parse_highlight_field(pattern, {**shared, **inner}))
-    return Highlight(tuple(parsed))
-
-
-_HIGHLIGHT_HINTS = (
-    "type",
-    "fragmenter",
-    "boundary_scanner",
-    "boundary_chars",
-    "boundary_max_scan",
-    "boundary_scanner_locale",
-    "force_source",
-    "fragment_offset",
-    "matched_fields",
-    "max_analyzer_offset",
-    "phrase_limit",
-    "tags_schema",
-)
-
-
-def _parse_highlight_field(pattern: str, options: dict[str, Any]) -> HighlightField:
-    body = Body(options, f"highlight.fields.{pattern}")
-    body.ignore(*_HIGHLIGHT_HINTS)
-    query = body.take("highlight_query")
-    field = HighlightField(
-        pattern,
-        pre_tags=body.strings("pre_tags") or ("<em>",),
-        post_tags=body.strings("post_tags") or ("</em>",),
-        fragment_size=body.natural("fragment_size", 100),
-        number_of_fragments=body.natural("number_of_fragments", 5),
-        no_match_size=body.natural("no_match_size", 0),
-        require_field_match=body.take("require_field_match") not in (False, "false"),
-        order=body.choice("order", {"none": "none", "score": "score"}, "none"),
-        encoder=body.choice("encoder", {"default": "default", "html": "html"}, "default"),
-        query=None if query is None else parse_query(query, body.at("highlight_query")),
-    )
-    body.done()
-    return field

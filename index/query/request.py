@@ -7,8 +7,10 @@ from typing import Literal, TypeAlias
 
 from index.query.ast import MatchAll, Query, Scalar
 
+Boundary: TypeAlias = Literal["sentence", "word", "chars", "pieces"]
 SortMode: TypeAlias = Literal["min", "max", "sum", "avg", "median"]
 
+MAX_ANALYZED = 1_000_000
 MAX_RESULT_WINDOW = 10_000
 """`from + size` may not go past this; `search_after` goes on from there."""
 
@@ -55,6 +57,16 @@ class HighlightField:
     order: Literal["none", "score"] = "none"
     encoder: Literal["default", "html"] = "default"
     query: Query | None = None
+    """Mark what this asks for instead of the search's query."""
+    boundary: Boundary = "sentence"
+    """Fragments are whole sentences; windows that begin and end between words, or at one of
+    `boundary_chars`; or pieces of one size, marks or none."""
+    boundary_chars: str = ".,!? \t\n"
+    boundary_max_scan: int = 20
+    matched_fields: tuple[str, ...] = ()
+    """Mark what is asked of these fields; empty: of the field itself."""
+    max_analyzed: int = MAX_ANALYZED
+    """Characters of a text that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,4 +94,6 @@ def _joined(path: Path, gap: int, way: Path) -> Path:
 
 def _check(n_paths: int) -> None:
     if n_paths > MAX_PATHS:
-        raise InvalidQueryError(f"a text with its synonyms can be read in more than {MAX_PATHS} ways")
+        raise InvalidQueryError(
+            f"a text and its synonyms can be read in more than {MAX_PATHS} ways"
+        )

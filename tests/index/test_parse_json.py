@@ -180,7 +180,7 @@ def test_errors_of_the_body_name_the_key(body: Any, message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["explain", "profile", "stored_fields", "stats", "ext"])
+@pytest.mark.parametrize("key", ["ext", "rescore", "collapse", "suggest", "script_fields", "pit"])
 def test_what_would_have_no_effect_is_refused(key: str) -> None:
     parse_search({key: False})
     parse_search({key: []})

@@ -1,17 +1,14 @@
-"""The small parts: minimum_should_match, values of fields, source filters, highlighting."""
+"""The small parts: minimum_should_match, values of fields, source filters."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 
 from index.errors import InvalidQueryError
 from index.query import ast
-from index.query.highlight import highlight_source
 from index.query.minimum import minimum_should_match
-from index.query.parse_json import parse_search
 from index.query.request import FieldRequest, SourceFilter
 from index.query.rewrite import match_names
 from index.query.source_filter import field_values, filter_fields, filter_source
@@ -147,59 +144,3 @@ def test_patterns_of_field_names() -> None:
     assert names == ["title.raw", "user.name"]
     assert [f.name for f in match_names(SCHEMA, "t*e")] == ["title"]
     assert match_names(SCHEMA, "title*title") == []
-
-
-# --- highlighting ----------------------------------------------------------------------------
-def highlight(source: dict[str, Any], query: dict[str, Any], **options: Any) -> dict[str, Any]:
-    body = {"query": query, "highlight": {"fields": {"*": {}}, **options}}
-    return highlight_source(parse_search(body), SCHEMA, orjson.dumps(source))
-
-
-def test_the_tokens_that_the_query_asks_are_marked() -> None:
-    found = highlight({"title": "The Fox & the dog"}, {"match": {"title": "fox cat"}})
-    assert found == {"title": ["The <em>Fox</em> & the dog"]}
-
-
-def test_stemmed_words_are_marked_as_they_stand() -> None:
-    found = highlight({"body": "he runs, running"}, {"match": {"body": "run"}})
-    assert found == {"body": ["he <em>runs</em>, <em>running</em>"]}
-
-
-def test_what_the_query_forbids_is_not_marked() -> None:
-    query = {"bool": {"must": {"match": {"title": "a"}}, "must_not": {"match": {"title": "b"}}}}
-    assert highlight({"title": "a b"}, query) == {"title": ["<em>a</em> b"]}
-
-
-def test_other_fields_are_marked_only_if_asked() -> None:
-    source, query = {"title": "fox", "body": "fox"}, {"match": {"body": "fox"}}
-    assert set(highlight(source, query)) == {"body"}
-    assert set(highlight(source, query, require_field_match=False)) == {
-        "title",
-        "title.raw",
-        "body",
-    }
-
-
-def test_prefixes_patterns_and_whole_keywords_are_marked() -> None:
-    assert highlight({"title": "foxes"}, {"prefix": {"title": "fo"}})["title"] == ["<em>foxes</em>"]
-    found = highlight({"title": "a fox"}, {"wildcard": {"title.raw": "*fox"}})
-    assert found == {"title.raw": ["<em>a fox</em>"]}
-
-
-def test_long_texts_give_fragments_around_matches() -> None:
-    text = "word " * 40 + "fox " + "word " * 40 + "fox fox"
-    found = highlight({"title": text}, {"match": {"title": "fox"}}, fragment_size=50)["title"]
-    assert len(found) == 2
-    assert all("<em>fox</em>" in fragment and len(fragment) < 90 for fragment in found)
-    whole = highlight({"title": text}, {"match": {"title": "fox"}}, number_of_fragments=0)
-    assert whole["title"] == [text.replace("fox", "<em>fox</em>")]
-
-
-def test_html_is_escaped_when_asked() -> None:
-    found = highlight({"title": "<b> fox"}, {"match": {"title": "fox"}}, encoder="html")
-    assert found == {"title": ["&lt;b&gt; <em>fox</em>"]}
-
-
-def test_a_field_without_match_shows_its_beginning_when_asked() -> None:
-    found = highlight({"title": "some text"}, {"match": {"title": "fox"}}, no_match_size=4)
-    assert found["title"] == ["some"]
