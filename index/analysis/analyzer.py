@@ -115,6 +115,11 @@ class Analyzer:
         return f"Analyzer({self.name})"
 
     @property
+    def overlaps(self) -> bool:
+        """True where `scan` itself may give several tokens at one position, none marked."""
+        return self._scan is None
+
+    @property
     def is_whole(self) -> bool:
         """True where a text is one term, and its length that of the text."""
         return self.tokenizer.is_whole
@@ -194,6 +199,12 @@ class Analyzer:
 
     def _map(self, spellings: Sequence[bytes]) -> list[Mapped]:
         texts = [spelling.decode() for spelling in spellings]
+        if all(each.map_texts for each in self.filters):
+            found: list[str | None] = [*texts]
+            for each in self.filters:
+                assert each.map_texts is not None
+                found = each.map_texts(found)
+            return list(map(_encoded, found))
         words = [Word(text, 0, len(text)) for text in texts]
         words = reduce(_applied, self.filters[: self._n_words], words)
         others = self.filters[self._n_words :]
@@ -240,10 +251,14 @@ def _applied(words: list[Word], each: TokenFilter) -> list[Word]:
 
 
 def _term(word: Word) -> bytes | None:
+    return _encoded(word.text)
+
+
+def _encoded(text: str | None) -> bytes | None:
     """Return the term of a word; None: it was taken out, or nothing is left of it."""
-    if not word.text:
+    if not text:
         return None
-    term = word.text.encode("utf-8", "replace")
+    term = text.encode("utf-8", "replace")
     return term if len(term) <= MAX_TERM_BYTES else None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from index.analysis.filters import TokenFilter
@@ -42,14 +44,19 @@ class _Piece(NamedTuple):
     end: int
 
 
+_KINDS = {"Lu": _UPPER, "Ll": _LOWER, "L": _ALPHA, "M": _ALPHA, "N": _DIGIT}
+
+
+class _Placed(NamedTuple):
+    part: _Part
+    position: int
+    is_given: bool
+    """It is a word by itself."""
+
+
 def _kind(char: str) -> int:
-    if char.isupper():
-        return _UPPER
-    if char.islower():
-        return _LOWER
-    if char.isalpha():
-        return _ALPHA
-    return _DIGIT if char.isdigit() else _MARK
+    category = unicodedata.category(char)
+    return _KINDS.get(category) or _KINDS.get(category[0], _MARK)
 
 
 def _is_cut(before: int, after: int, options: Delimiting) -> bool:
@@ -92,33 +99,31 @@ def _pieces(text: str, options: Delimiting) -> tuple[list[_Piece], int]:
     """Return what a word gives, and how many positions that covers."""
     pieces: list[_Piece] = []
     n = 0
-    runs: list[list[tuple[_Part, int, bool]]] = []
-    """Neighbouring parts of one sort: the part, its position, whether it is given by itself."""
-    for part in _parts(text, options):
-        is_given = options.generate_number_parts if part.is_number else options.generate_word_parts
-        if not runs or runs[-1][-1][0].is_number != part.is_number:
-            runs.append([])
-        runs[-1].append((part, n, is_given))
-        if is_given:
-            pieces.append(_Piece(n, n + 1, text[part.begin : part.end], part.begin, part.end))
-            n += 1
 
-    def catenate(run: list[tuple[_Part, int, bool]]) -> None:
+    def catenate(run: list[_Placed]) -> None:
         nonlocal n
-        if not run or (len(run) == 1 and run[0][2]):
+        if not run or (len(run) == 1 and run[0].is_given):
             return
-        joined = "".join(text[part.begin : part.end] for part, _, _ in run)
-        first, after = run[0][1], run[-1][1] + run[-1][2]
-        after = max(after, first + 1)
+        joined = "".join(text[each.part.begin : each.part.end] for each in run)
+        after = max(run[-1].position + run[-1].is_given, run[0].position + 1)
         n = max(n, after)
-        pieces.append(_Piece(first, after, joined, run[0][0].begin, run[-1][0].end))
+        begin, end = run[0].part.begin, run[-1].part.end
+        pieces.append(_Piece(run[0].position, after, joined, begin, end))
 
-    for run in runs:
-        is_number = run[0][0].is_number
+    whole: list[_Placed] = []
+    for is_number, parts in groupby(_parts(text, options), key=lambda part: part.is_number):
+        is_given = options.generate_number_parts if is_number else options.generate_word_parts
+        run = []
+        for part in parts:
+            run.append(_Placed(part, n, is_given))
+            if is_given:
+                pieces.append(_Piece(n, n + 1, text[part.begin : part.end], part.begin, part.end))
+                n += 1
         if options.catenate_numbers if is_number else options.catenate_words:
             catenate(run)
+        whole += run
     if options.catenate_all:
-        catenate([each for run in runs for each in run])
+        catenate(whole)
     if options.preserve_original:
         n = max(n, 1)
         pieces.append(_Piece(0, n, text, 0, len(text)))

@@ -134,7 +134,6 @@ def _paired(run: list[Word], *, unigrams: bool) -> list[Word]:
         if i + 1 < len(chars):
             after = chars[i + 1]
             pair = Word(f"{char.text}{after.text}", char.start, after.end, 1, DOUBLE)
-            pair.span = 2 if unigrams else 1
             own.append(pair)
         char.kind = SINGLE
         for k, each in enumerate(own):

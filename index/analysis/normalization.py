@@ -19,11 +19,12 @@ def lower_turkish(text: str) -> str:
     return text.replace("I\u0307", "i").translate(_TURKISH).lower()
 
 
+_GREEK = str.maketrans("άέήίϊΐόύϋΰώς", "αεηιιιουυυωσ")
+
+
 def lower_greek(text: str) -> str:
-    """Lower-case, take accents off, and write every sigma alike."""
-    decomposed = unicodedata.normalize("NFD", text.lower())
-    plain = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return unicodedata.normalize("NFC", plain).replace("ς", "σ")
+    """Lower-case, take accents off Greek vowels, and write every sigma alike."""
+    return text.lower().translate(_GREEK)
 
 
 _VOWELS = "AEIOUÁÉÍÓÚ"
@@ -54,7 +55,7 @@ _PERSIAN = str.maketrans(
 _HINDI = str.maketrans(
     {
         "ँ": "ं", "ऄ": "अ", "आ": "अ", "ई": "इ", "ऊ": "उ", "ॠ": "ऋ", "ॡ": "ऌ", "ऍ": "ए", "ऎ": "ए",
-        "ऐ": "ए", "ऑ": "ओ", "ऒ": "ओ", "औ": "ओ", "ऩ": "न", "ऱ": "र", "ी": "ि", "ू": "ु", 
+        "ऐ": "ए", "ऑ": "ओ", "ऒ": "ओ", "औ": "ओ", "ऩ": "न", "ऱ": "र", "ी": "ि", "ू": "ु",
         "ॄ": "ृ", "ॣ": "ॢ",
         "ॅ": "े", "ॆ": "े", "ै": "े", "ॉ": "ो", "ॊ": "ो", "ौ": "ो", "़": None, "्": None,
         "\u200c": None, "\u200d": None,
@@ -68,9 +69,20 @@ def normalize_hindi(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("न्", "ं").translate(_HINDI)
 
 
+_NUKTA_LETTERS = {
+    unicodedata.normalize("NFD", char): char
+    for char in map(chr, (*range(0x958, 0x960), 0x9DC, 0x9DD, 0x9DF, 0xA33, 0xA36, 0xA59, 0xA5A,
+                          0xA5B, 0xA5E, 0xB5C, 0xB5D))
+}  # fmt: skip
+_NUKTA_PAIRS = re.compile("|".join(_NUKTA_LETTERS))
+
+
 def normalize_indic(text: str) -> str:
-    """Write letters and signs that can be one code point or several as Unicode composes them."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """Write letters and signs that can be one code point or several as one."""
+    if not any("\u0900" <= char <= "\u0dff" for char in text):
+        return text
+    composed = unicodedata.normalize("NFC", text)
+    return _NUKTA_PAIRS.sub(lambda match: _NUKTA_LETTERS[match[0]], composed)
 
 
 # --- German and Scandinavian ---------------------------------------------------------------

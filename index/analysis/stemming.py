@@ -7,6 +7,7 @@ import Stemmer
 from index.analysis.filters import TokenFilter, each, possessive
 from index.analysis.word import Word
 from index.errors import InvalidRequestError
+from index.kernels.porter import stem_porter
 
 ALGORITHMS: dict[str, str] = {
     **{
@@ -43,15 +44,23 @@ SNOWBALL: dict[str, str] = {
 def stem(algorithm: str) -> TokenFilter:
     """Return the filter that puts the stem for each word that is not protected."""
 
-    def apply(words: list[Word]) -> list[Word]:
-        changing = [word for word in words if word.text is not None and not word.is_protected]
+    def stems(texts: list[str]) -> list[str]:
+        if algorithm == "porter":
+            return [each.decode() for each in stem_porter([text.encode() for text in texts])]
         # A stemmer has state of its own and is not for two threads; making one is cheap.
-        stems = Stemmer.Stemmer(algorithm, 0).stemWords([word.text for word in changing])
-        for word, stemmed in zip(changing, stems, strict=True):
+        return list(Stemmer.Stemmer(algorithm, 0).stemWords(texts))
+
+    def apply(words: list[Word]) -> list[Word]:
+        changing = [word for word in words if word.text and not word.is_protected]
+        for word, stemmed in zip(changing, stems([w.text or "" for w in changing]), strict=True):
             word.text = stemmed
         return words
 
-    return TokenFilter(apply)
+    def map_texts(texts: list[str | None]) -> list[str | None]:
+        found = iter(stems([text for text in texts if text is not None]))
+        return [None if text is None else next(found) for text in texts]
+
+    return TokenFilter(apply, map_texts=map_texts)
 
 
 def stemmer_named(language: str) -> TokenFilter:
