@@ -102,13 +102,19 @@ class Corpus:
         return Item(key.encode(), orjson.dumps(fields), fields)
 
 
-def questions(folder: Path | None, n_queries: int, file: str = "queries-nq.tsv.zst") -> list[str]:
-    """Return real queries of `file`, evenly spread over it; nothing without the folder."""
+def questions(
+    folder: Path | None, n_queries: int, file: str = "queries-nq.tsv.zst", language: str = ""
+) -> list[str]:
+    """Return real queries of `file`, evenly spread over it; nothing without the folder.
+
+    `language`: only those whose id begins with it.
+    """
     path = folder / file if folder is not None else None
     if path is None or not path.exists():
         return []
     with zstandard.open(path, "rt", encoding="utf-8") as lines:
-        texts = [line.rstrip("\n").split("\t")[1] for line in lines]
+        rows = [line.rstrip("\n").split("\t") for line in lines]
+    texts = [row[1] for row in rows if not language or row[0].startswith(f"{language}-")]
     return texts[:: max(1, len(texts) // n_queries)][:n_queries]
 
 

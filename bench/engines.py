@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import is_not
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from index.engine import Engine
 from index.jobs import Job
 from index.options import IndexOptions
 from index.query.parse_json import parse_search
+from index.reader import Views
 from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 
@@ -46,6 +48,7 @@ class TailraceEngine:
         self._pool = ThreadPoolExecutor(1)
         self._job: tuple[Job, Future[None]] | None = None
         self._offset = max(self.engine.next_offset, 0)
+        self._known = Views(())
 
     def take(
         self,
@@ -113,13 +116,23 @@ class TailraceEngine:
         """Return what answers a query: from the parsed body, as the server does it."""
         body = body_of(query)
         body["track_total_hits"] = counted
-        engine = self.engine
+        return lambda: self.searcher().search(parse_search(body))
 
-        def search() -> SearchResult:
-            searcher = Searcher(engine.views(), engine.schema.current, 0)
-            return searcher.search(parse_search(body))
+    def forget(self) -> None:
+        """Forget what searches worked out about this moment, as when a batch becomes visible."""
+        self._known = Views(self.engine.views())
 
-        return search
+    def doc_freq(self, word: str) -> int:
+        """Return how many documents have a word."""
+        body = {"query": {"term": {FIELD: word}}}
+        return self.searcher().count(parse_search(body).query)
+
+    def searcher(self) -> Searcher:
+        """Return a snapshot of what is searchable, as the node does it."""
+        views = self.engine.views()
+        if len(self._known) != len(views) or any(map(is_not, self._known, views)):
+            self._known = Views(views)
+        return Searcher(self._known, self.engine.schema.current, 0)
 
     @property
     def n_segments(self) -> int:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.corpus import mapping_of
+from bench.corpus import Item, mapping_of
 from bench.engines import UNBOUNDED, TailraceEngine, TantivyEngine
 from bench.progress import say
 from bench.tables import Clock, Table, median, per_second
@@ -22,6 +22,7 @@ MAX_DOCS = 50_000
 
 HEAP_BYTES = 2_000_000_000
 TIMEOUT_S = 120.0
+POLL_S = 0.005
 
 
 class Merge(NamedTuple):
@@ -90,34 +91,33 @@ def _merge_ours(path: Path, mapping: dict[str, object]) -> Merge:
     return Merge(n_docs, clock.wall_s, clock.cpu_s)
 
 
-def _merge_theirs(path: Path, mapping: dict[str, object], last: list[object]) -> Merge:
+def _merge_theirs(path: Path, mapping: dict[str, object], last: list[Item]) -> Merge:
     """Add the last segment; time the merge that follows by itself."""
     engine = TantivyEngine(path, mapping, heap_bytes=HEAP_BYTES)
     engine.take(last)
     engine.commit()
     began = time.perf_counter()
-    before = engine.n_segments
-    cpu_s = 0.0
-    while engine.n_segments >= min(before, N_SEGMENTS):
-        cpu_s = max(cpu_s, _merge_thread_cpu_s())
+    cpu_s: dict[str, float] = {}
+    while engine.n_segments >= N_SEGMENTS:
         if time.perf_counter() - began > TIMEOUT_S:
             raise TimeoutError("tantivy did not merge")
-        time.sleep(0.005)
+        cpu_s.update(_merge_threads())
+        time.sleep(POLL_S)
         engine.index.reload()
     wall_s = time.perf_counter() - began
-    cpu_s = max(cpu_s, _merge_thread_cpu_s())
-    n_docs = len(last) * N_SEGMENTS
+    cpu_s.update(_merge_threads())
+    n_docs = int(engine.index.searcher().num_docs)
     engine.wait()
-    return Merge(n_docs, wall_s, cpu_s)
+    return Merge(n_docs, wall_s, sum(cpu_s.values()))
 
 
-def _merge_thread_cpu_s() -> float:
-    """Return the CPU seconds of the living threads that merge for tantivy."""
-    total_ns = 0
+def _merge_threads() -> dict[str, float]:
+    """Return the CPU seconds of each living thread in which tantivy merges or writes sources."""
+    seconds = {}
     for task in Path("/proc/self/task").iterdir():
         try:
-            if "merge" in (task / "comm").read_text():
-                total_ns += int((task / "schedstat").read_text().split()[0])
+            if (task / "comm").read_text().startswith(("merge", "docstore")):
+                seconds[task.name] = int((task / "schedstat").read_text().split()[0]) * 1e-9
         except FileNotFoundError:
             continue
-    return total_ns * 1e-9
+    return seconds

@@ -12,6 +12,7 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 REPEATS = 20
+N_FIRST = 50
 
 
 class PythonCost(NamedTuple):
@@ -20,6 +21,8 @@ class PythonCost(NamedTuple):
     total_s: float
     kernel_s: float
     n_calls: float
+    first_s: float
+    """Of the first search of a moment, which finds nothing worked out."""
 
 
 class _Clocked:
@@ -61,31 +64,45 @@ def clocked_kernels() -> Iterator[list[_Clocked]]:
             setattr(module, name, value)
 
 
-def python_cost(works: list[Callable[[], Any]]) -> PythonCost:
-    totals = [_median_s(work) for work in works]
-    kernels, calls = [], []
+def python_cost(works: list[Callable[[], Any]], forget: Callable[[], None]) -> PythonCost:
+    """`forget` is called between the repeats, so that no repeat profits from the one before."""
+    totals = np.zeros((REPEATS, len(works)))
+    first = np.zeros(min(len(works), N_FIRST))
+    kernels, calls = np.zeros_like(totals), np.zeros_like(totals)
+    for repeat in range(REPEATS):
+        forget()
+        for number, work in enumerate(works):
+            totals[repeat, number] = _ns_of(work)
+    for number, work in enumerate(works[:N_FIRST]):
+        forget()
+        first[number] = _ns_of(work)
     with clocked_kernels() as clocks:
         empty = _empty_clock_ns()
-        for work in works:
-            seen = []
-            for _ in range(REPEATS):
+        for repeat in range(REPEATS):
+            forget()
+            for number, work in enumerate(works):
                 for clock in clocks:
                     clock.ns = clock.n_calls = 0
                 work()
                 n_calls = sum(clock.n_calls for clock in clocks)
-                seen.append(sum(clock.ns for clock in clocks) - n_calls * empty)
-                calls.append(n_calls)
-            kernels.append(float(np.median(seen)) * 1e-9)
-    return PythonCost(float(np.median(totals)), float(np.median(kernels)), float(np.median(calls)))
+                kernels[repeat, number] = sum(clock.ns for clock in clocks) - n_calls * empty
+                calls[repeat, number] = n_calls
+    return PythonCost(
+        _middle_s(totals),
+        _middle_s(kernels),
+        float(np.median(calls)),
+        float(np.median(first)) * 1e-9,
+    )
 
 
-def _median_s(work: Callable[[], Any]) -> float:
-    times = []
-    for _ in range(REPEATS):
-        began = time.perf_counter_ns()
-        work()
-        times.append(time.perf_counter_ns() - began)
-    return float(np.median(times)) * 1e-9
+def _middle_s(ns: np.ndarray) -> float:
+    return float(np.median(np.median(ns, axis=0))) * 1e-9
+
+
+def _ns_of(work: Callable[[], Any]) -> int:
+    began = time.perf_counter_ns()
+    work()
+    return time.perf_counter_ns() - began
 
 
 def _empty_clock_ns() -> float:

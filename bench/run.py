@@ -18,13 +18,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.corpus import Corpus
+from bench.growth import run_growth
 from bench.indexing import run_indexing
+from bench.languages import run_languages
 from bench.memory import run_memory
 from bench.merging import run_merging
+from bench.ranking import run_ranking
 from bench.searching import run_queries
 from bench.sizes import run_sizes
 from bench.streaming import run_streaming
 from bench.tables import Table
+from bench.threads import run_threads
 from bench.visible import run_visible
 from bench.workspace import Workspace
 
@@ -74,8 +78,12 @@ PARTS: dict[str, Part] = {
     "indexing": run_indexing,
     "visible": run_visible,
     "merge": run_merging,
+    "languages": run_languages,
+    "threads": run_threads,
+    "ranking": run_ranking,
     "streaming": run_streaming,
     "memory": run_memory,
+    "growth": run_growth,
 }
 BY_HAND = ("growth",)
 DEFAULT_PARTS = [name for name in PARTS if name not in BY_HAND]

@@ -71,6 +71,11 @@ _LETTERS: dict[str, str] = {
 Parser = Callable[[Any], "int | None"]
 
 
+def java_pattern(pattern: str) -> str:
+    """Return the letters that one of the named patterns stands for; others as they are."""
+    return _JAVA_NAMED.get(pattern, pattern)
+
+
 def parse_date(value: Any, format: str | None = None) -> int:
     """Return the epoch milliseconds of a string or number.
 
@@ -245,7 +250,7 @@ def _parser(pattern: str) -> Parser:
     if pattern in NAMED:
         source = NAMED[pattern]
     else:
-        source = _java_pattern(_JAVA_NAMED.get(pattern, pattern))
+        source = _java_pattern(java_pattern(pattern))
     match = re.compile(rf"{source}\Z", re.ASCII).match
     if pattern == "strict_date_optional_time":
         return lambda value: _iso(value, match) if isinstance(value, str) else None

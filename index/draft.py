@@ -27,6 +27,24 @@ class TermChunk(NamedTuple):
     positions: U32
 
 
+class EncodedTerms(NamedTuple):
+    """Consecutive terms whose postings are encoded already, as they lie in the segment.
+
+    The first three members are those of `TermChunk`, the others what kernels/postings.py says,
+    offsets and numbers of blocks being those of the whole segment.
+    """
+
+    field_nos: U32
+    term_starts: I64
+    blob: U8
+    records: U64
+    last_docs: U32
+    doc_metas: U64
+    pos_metas: U64
+    data: U8
+    positions: U8
+
+
 class SegmentDraft(Protocol):
     """Doc ids are already the segment's own: 0 .. n_docs - 1, in log order."""
 

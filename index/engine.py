@@ -10,6 +10,7 @@ manifest on disk describes exactly the events below its checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,13 @@ from index.extract import Extractor
 from index.jobs import FlushJob, Job, MergeJob, decode_deletes
 from index.manifest import Manifest, SegmentEntry, load_manifest, remove_orphans, write_manifest
 from index.memtable import Memtable
-from index.merge import plan_merge
+from index.merge_policy import (
+    SegmentSize,
+    n_unsettled,
+    plan_expunge,
+    plan_full_merge,
+    plan_merge,
+)
 from index.options import IndexOptions
 from index.part import Part, carry_over
 from index.reader import U64, View, Views
@@ -65,6 +72,8 @@ class EngineStats:
     n_merges: int
     bytes_flushed: int
     bytes_merged: int
+    n_unsettled: int
+    """Segments that merges could make fewer; grows while they cannot keep up."""
     segments: tuple[SegmentStats, ...]
 
 
@@ -90,7 +99,8 @@ class Engine:
         self._frozen: Part | None = None
         self._frozen_memtable: Memtable | None = None
         self._open_memtable()
-        self._job: Job | None = None
+        self._flush: FlushJob | None = None
+        self._merge: MergeJob | None = None
         self._next_offset = manifest.next_offset
         self._last_segment = last_segment
         self._counts = {"flush": 0, "merge": 0}
@@ -155,13 +165,18 @@ class Engine:
 
     @property
     def has_job(self) -> bool:
-        return self._job is not None
+        return self._flush is not None or self._merge is not None
 
     def is_memtable_full(self) -> bool:
         return (
             self._memtable.n_bytes >= self.options.memtable_bytes
             or self._memtable.n_docs >= self.options.memtable_docs
         )
+
+    @property
+    def n_unsettled(self) -> int:
+        """Return how many segments merges could still make fewer."""
+        return n_unsettled([part.size for part in list(self._segments)], self.options)
 
     def views(self) -> tuple[View, ...]:
         """Return the searchable state: one view a part, in log order. Never changes afterwards."""
@@ -187,6 +202,7 @@ class Engine:
             n_merges=self._counts["merge"],
             bytes_flushed=self._bytes["flush"],
             bytes_merged=self._bytes["merge"],
+            n_unsettled=self.n_unsettled,
             segments=segments,
         )
 
@@ -269,11 +285,11 @@ class Engine:
 
     # --- flush and merge ---------------------------------------------------------------
     def plan_flush(self, fence: dict[str, int] | None = None) -> FlushJob | None:
-        """Freeze the memtable, or None: a job runs already, or nothing moved since the last.
+        """Freeze the memtable, or None: a flush runs already, or nothing moved since the last.
 
         Raises: StorageError after a flush that was abandoned.
         """
-        if self._job is not None or self._next_offset == self.durable_offset:
+        if self._flush is not None or self._next_offset == self.durable_offset:
             return None
         if self._frozen is not None:
             # Its documents are in no segment: a checkpoint must not pass them.
@@ -297,26 +313,30 @@ class Engine:
             self._frozen, self._frozen_memtable = frozen, memtable
             self._open_memtable()
             self._publish()
-        self._job = job
+        self._flush = job
         return job
 
     def plan_merge(self) -> MergeJob | None:
-        """Choose neighbouring segments to merge, or None: a job runs, or there is no need."""
-        if self._job is not None:
-            return None
-        chosen = plan_merge([part.n_bytes for part in self._segments], self.options)
-        return self._start_merge(chosen) if chosen is not None else None
+        """Choose segments to merge (merge_policy.py), or None: a merge runs, or there is no need.
 
-    def plan_full_merge(self) -> MergeJob | None:
-        """Merge all segments into one; None: a job runs, or there is nothing to gain."""
-        if self._job is not None:
-            return None
-        segments = self._segments
-        if len(segments) > 1 or any(part.durable is not None for part in segments):
-            return self._start_merge(slice(0, len(segments)))
-        return None
+        A flush may run beside it; it must be installed before the merge is settled."""
+        return self._plan(lambda sizes: plan_merge(sizes, self.options))
 
-    def _start_merge(self, chosen: slice) -> MergeJob:
+    def plan_full_merge(self, max_segments: int = 1) -> MergeJob | None:
+        """Merge down to `max_segments`; None: a merge runs, or there is nothing to gain."""
+        return self._plan(lambda sizes: plan_full_merge(sizes, max_segments))
+
+    def plan_expunge(self) -> MergeJob | None:
+        """Write the segment again that has the greatest share of deletes; None: a merge runs, or
+        none has many."""
+        return self._plan(plan_expunge)
+
+    def _plan(self, choose: Callable[[list[SegmentSize]], slice | None]) -> MergeJob | None:
+        if self._merge is not None:
+            return None
+        chosen = choose([part.size for part in self._segments])
+        if chosen is None:
+            return None
         inputs = self._segments[chosen]
         job = MergeJob(
             directory=self._directory,
@@ -328,30 +348,40 @@ class Engine:
             inputs=inputs,
             living=[part.durable for part in inputs],
         )
-        self._job = job
+        self._merge = job
         return job
+
+    def settle(self, job: Job) -> None:
+        """Tell a job that is written, and about to be committed, what came since it was planned.
+        Requires: no flush is between its plan and its install."""
+        if isinstance(job, MergeJob):
+            job.settle(self._manifest, self._segments.index(job.inputs[0]))
 
     def install(self, job: Job) -> None:
         """Swap in what a finished job made. Deletes that came meanwhile are carried over."""
-        assert job is self._job, "a job of another engine, or installed twice"
+        assert job is self._flush or job is self._merge, "a job of another engine, or done before"
         if isinstance(job, FlushJob):
             self._install_flush(job)
+            self._flush = None
         elif isinstance(job, MergeJob):
             self._install_merge(job)
-        self._job = None
+            self._merge = None
         self._publish()
-        remove_orphans(self._directory, self._manifest)
+        merging = {self._merge.segment_name} if self._merge is not None else set()
+        remove_orphans(self._directory, self._manifest, merging)
 
     def abandon(self, job: Job) -> None:
-        """Forget a job whose `run` failed. A frozen memtable stays searchable, not durable: the
-        shard must be closed and opened again, which replays the log."""
-        assert job is self._job
-        self._job = None
+        """Forget a job that failed. A frozen memtable stays searchable, not durable: the shard
+        must be closed and opened again, which replays the log."""
+        if job is self._flush:
+            self._flush = None
+        elif job is self._merge:
+            self._merge = None
 
     def _install_flush(self, job: FlushJob) -> None:
         assert job.manifest is not None, "the job did not run"
         for part, alive in zip(job.segments, job.living, strict=True):
-            part.durable = alive
+            part.set_durable(alive)
         if job.frozen is not None:
             if job.output is not None and job.doc_map is not None:
                 alive = carry_over(
@@ -359,7 +389,7 @@ class Engine:
                 )
                 self._segments.append(self._output_part(job.output, alive, "flush"))
             self._frozen = self._frozen_memtable = None
-        self._manifest = job.manifest
+        self._take_manifest(job.manifest)
         self._counts["flush"] += 1
 
     def _install_merge(self, job: MergeJob) -> None:
@@ -370,9 +400,14 @@ class Engine:
             for part, since, doc_map in zip(job.inputs, job.living, job.doc_maps, strict=True):
                 alive = carry_over(part.alive, since, doc_map, alive, job.output.n_docs)
             outputs = [self._output_part(job.output, alive, "merge")]
+            outputs[0].set_durable(job.durable)
         self._segments[job.first : job.first + len(job.inputs)] = outputs
-        self._manifest = job.manifest
+        self._take_manifest(job.manifest)
         self._counts["merge"] += 1
+
+    def _take_manifest(self, manifest: Manifest) -> None:
+        assert manifest.generation == self._manifest.generation + 1, "a job that was not settled"
+        self._manifest = manifest
 
     def _output_part(self, segment: Segment, alive: U64 | None, kind: str) -> Part:
         part = Part(
@@ -383,7 +418,7 @@ class Engine:
             n_bytes=segment.meta.n_bytes,
             tombstones=segment.tombstones(),
         )
-        part.durable = None
+        part.set_durable(None)
         self._bytes[kind] += segment.meta.n_bytes
         return part
 

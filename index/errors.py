@@ -7,6 +7,7 @@ nothing has to be translated twice.
 TailraceError
 ├── InvalidQueryError        400  a query or search body that cannot be understood
 ├── InvalidRequestError      400  an argument outside its range, an unknown option
+├── TooManyBucketsError      400  aggregations that would answer more buckets than is allowed
 ├── MappingError             400  a value that does not fit its field; a mapping that cannot be
 ├── IndexExistsError         400  an index of this name is already there
 ├── IndexNotFoundError       404  no such index
@@ -36,6 +37,18 @@ class InvalidQueryError(TailraceError):
 class InvalidRequestError(TailraceError):
     type = "illegal_argument_exception"
     status = 400
+
+
+class TooManyBucketsError(TailraceError):
+    type = "too_many_buckets_exception"
+    status = 400
+
+    def __init__(self, n_buckets: int, limit: int) -> None:
+        super().__init__(
+            "trying to create too many buckets, must be less than or equal to: "
+            f"[{limit}] but was [{n_buckets}]"
+        )
+        self.limit = limit
 
 
 class MappingError(TailraceError):

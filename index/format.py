@@ -40,6 +40,10 @@ _STEP = 1 << 20
 """Bytes a checksum looks at in one go: it holds the interpreter for that long (~0.1 ms)."""
 
 
+PACED_BYTES = 4 << 20
+"""Bytes that are checked between two calls of a pace."""
+
+
 class Kind(IntEnum):
     """What a section holds. Numbers are never used again for something else."""
 
@@ -246,17 +250,25 @@ class Sections:
         if expected != offset:
             raise CorruptionError(self.name, offset, "sections overlap or leave a hole")
 
-    def damages(self) -> Iterator[CorruptionError]:
-        """Read every section; yield those whose checksum is wrong."""
+    def damages(
+        self, pace: Callable[[int], None] = lambda n_bytes: None
+    ) -> Iterator[CorruptionError]:
+        """Read every section; yield those whose checksum is wrong. `pace` is called with the bytes
+        that were read since the last call."""
         for (kind, field), entry in self._entries.items():
             end = -(-(entry.offset + entry.length) // ALIGNMENT) * ALIGNMENT
-            if checksum(self.data[entry.offset : end]) != entry.crc:
+            crc = 0
+            for at in range(entry.offset, end, PACED_BYTES):
+                part = self.data[at : min(at + PACED_BYTES, end)]
+                crc = checksum(part, crc)
+                pace(len(part))
+            if crc != entry.crc:
                 what = _name(kind) + (f" of field {field}" if field != NO_FIELD else "")
                 yield CorruptionError(self.name, entry.offset, f"checksum of {what} is wrong")
 
-    def verify(self) -> None:
+    def verify(self, pace: Callable[[int], None] = lambda n_bytes: None) -> None:
         """Read every section. Raises: CorruptionError for the first with a wrong checksum."""
-        for damage in self.damages():
+        for damage in self.damages(pace):
             raise damage
 
     def has(self, kind: Kind, field: int = NO_FIELD) -> bool:

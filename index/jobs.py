@@ -1,14 +1,17 @@
 """Flush and merge: planned in the apply thread, run in another, installed in the apply thread.
 
-`run()` does all that is slow, in the one safe order: segment file durable, its name durable,
-manifest durable. When it returns, a crash finds the new state; until then it finds the old.
+A job does all that is slow, in the one safe order: segment file durable, its name durable
+(`write`), manifest durable (`commit`). When it has committed, a crash finds the new state; until
+then it finds the old. Flushes go on while a merge writes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
+import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
@@ -16,20 +19,42 @@ from index.manifest import Manifest, SegmentEntry, write_manifest
 from index.memtable import Memtable
 from index.merge import MergeDraft
 from index.options import IndexOptions
-from index.part import Part, full_bitset, set_docs
+from index.part import Part, carry_over, clear_docs, full_bitset, set_docs
 from index.reader import I64, U64, Reader
 from index.schema import Schema
-from index.segment import Segment, SegmentMeta, write_segment
+from index.segment import Segment, write_segment
+
+Pace: TypeAlias = Callable[[int], None]
+"""Called by a job between two pieces of work with the bytes written or read since the last call.
+It may take its time; an exception ends the job."""
+
+
+def at_full_speed(n_bytes: int) -> None:
+    """The pace of a job that nothing holds back."""
 
 
 class Job(Protocol):
-    """One change of a shard's manifest on its way."""
+    """One change of a shard's manifest on its way. It is written, then committed.
+
+    Thread rule: any one thread. Commits of a shard come one after the other, none while a flush
+    is planned and not installed; a merge is told by `Engine.settle` what came meanwhile.
+    """
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> Literal["flush", "merge"]: ...
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the segment that was written."""
+
+    def write(self, pace: Pace = at_full_speed) -> None:
+        """Make the segment durable. Raises: StorageError."""
+
+    def commit(self) -> None:
+        """Make the edit durable. Requires: written. Raises: StorageError."""
 
     def run(self) -> None:
-        """Make the change durable. Thread rule: any one thread. Raises: StorageError."""
+        """Write and commit. Requires: no other job was planned after this one."""
 
 
 def encode_deletes(alive: U64 | None, n_docs: int) -> bytes | None:
@@ -45,12 +70,8 @@ def decode_deletes(deletes: bytes | None, n_docs: int) -> U64 | None:
     """Return the live documents as a bitset; None where all live."""
     if deletes is None:
         return None
-    alive = full_bitset(n_docs)
-    import numpy as np
-
-    for doc_id in BitMap.deserialize(deletes):
-        alive[doc_id >> 6] &= ~(np.uint64(1) << np.uint64(doc_id & 63))
-    return alive
+    dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    return clear_docs(None, n_docs, dead)
 
 
 @dataclass(slots=True)
@@ -70,7 +91,7 @@ class FlushJob:
     segments: list[Part]
     living: list[U64 | None]
     """Of each segment, the bits at the moment of the freeze."""
-    kind: str = "flush"
+    kind: Literal["flush"] = "flush"
     manifest: Manifest | None = None
     output: Segment | None = None
     doc_map: I64 | None = None
@@ -86,23 +107,36 @@ class FlushJob:
     def frozen_alive(self) -> U64 | None:
         return self._alive
 
-    def run(self) -> None:
+    @property
+    def n_bytes(self) -> int:
+        return self.output.meta.n_bytes if self.output is not None else 0
+
+    def write(self, pace: Pace = at_full_speed) -> None:
+        if self._reader is None:
+            return
+        draft = self.memtable.draft(self._reader, self._alive)
+        self.doc_map = draft.doc_map
+        if draft.n_docs or draft.tombstones():
+            fields = self.schema.fields
+            meta = write_segment(
+                self.directory, self.segment_name, draft, fields, self.options, pace
+            )
+            self.directory.sync()
+            self.output = Segment.open(self.directory, meta, "table")
+
+    def commit(self) -> None:
         entries = [
             SegmentEntry(entry.meta, encode_deletes(alive, entry.meta.n_docs))
             for entry, alive in zip(self.before.segments, self.living, strict=True)
         ]
-        if self._reader is not None:
-            draft = self.memtable.draft(self._reader, self._alive)
-            self.doc_map = draft.doc_map
-            if draft.n_docs or draft.tombstones():
-                meta = write_segment(
-                    self.directory, self.segment_name, draft, self.schema.fields, self.options
-                )
-                self.directory.sync()
-                self.output = Segment.open(self.directory, meta)
-                entries.append(SegmentEntry(meta, None))
+        if self.output is not None:
+            entries.append(SegmentEntry(self.output.meta, None))
         self.manifest = _next(self.before, entries, self.checkpoint, self.fence)
         write_manifest(self.directory, self.manifest)
+
+    def run(self) -> None:
+        self.write()
+        self.commit()
 
 
 @dataclass(slots=True)
@@ -118,27 +152,52 @@ class MergeJob:
     inputs: list[Part]
     living: list[U64 | None] = field(default_factory=list)
     """Of each input, the bits at the manifest's checkpoint: what only died later is kept."""
-    kind: str = "merge"
+    kind: Literal["merge"] = "merge"
     manifest: Manifest | None = None
     output: Segment | None = None
     doc_maps: list[I64] = field(default_factory=list)
+    durable: U64 | None = None
+    """Of the output, the bits at the checkpoint by now."""
 
-    def run(self) -> None:
+    @property
+    def n_bytes(self) -> int:
+        return self.output.meta.n_bytes if self.output is not None else 0
+
+    def write(self, pace: Pace = at_full_speed) -> None:
         segments = [part.reader for part in self.inputs]
         draft = MergeDraft([s for s in segments if isinstance(s, Segment)], self.living)
         self.doc_maps = draft.doc_maps
-        entries = list(self.before.segments)
-        replaced: list[SegmentEntry] = []
         if draft.n_docs or draft.tombstones():
-            meta: SegmentMeta = write_segment(
-                self.directory, self.segment_name, draft, self.schema.fields, self.options
+            fields = self.schema.fields
+            meta = write_segment(
+                self.directory, self.segment_name, draft, fields, self.options, pace
             )
             self.directory.sync()
-            self.output = Segment.open(self.directory, meta)
-            replaced = [SegmentEntry(meta, None)]
+            self.output = Segment.open(self.directory, meta, "table")
+
+    def settle(self, before: Manifest, first: int) -> None:
+        """Take in what flushes changed since this was planned: `before` is the manifest by now,
+        in which the inputs begin at `first`. Apply thread. Requires: written."""
+        self.before, self.first = before, first
+        if self.output is not None:
+            for part, since, doc_map in zip(self.inputs, self.living, self.doc_maps, strict=True):
+                self.durable = carry_over(
+                    part.durable, since, doc_map, self.durable, self.output.n_docs
+                )
+
+    def commit(self) -> None:
+        entries = list(self.before.segments)
+        replaced: list[SegmentEntry] = []
+        if self.output is not None:
+            meta = self.output.meta
+            replaced = [SegmentEntry(meta, encode_deletes(self.durable, meta.n_docs))]
         entries[self.first : self.first + len(self.inputs)] = replaced
         self.manifest = _next(self.before, entries, self.before.next_offset, self.before.fence)
         write_manifest(self.directory, self.manifest)
+
+    def run(self) -> None:
+        self.write()
+        self.commit()
 
 
 def _next(

@@ -9,6 +9,7 @@ newest one costs a replay and not the shard.
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -154,13 +155,16 @@ def load_manifest(directory: Directory) -> Manifest | None:
     return None
 
 
-def remove_orphans(directory: Directory, manifest: Manifest) -> list[str]:
-    """Delete segments that no kept manifest names, and temporary files; return their names.
+def remove_orphans(
+    directory: Directory, manifest: Manifest, being_written: AbstractSet[str] = frozenset()
+) -> list[str]:
+    """Delete segments that no kept manifest names and that are not `being_written`, and temporary
+    files; return their names.
 
     `manifest` is the newest. Where the one before it cannot be read, no segment is deleted.
     """
     names = directory.list()
-    live = {entry.meta.name for entry in manifest.segments}
+    live = {entry.meta.name for entry in manifest.segments} | being_written
     is_known = True
     for name in names:
         if generation_of(name) in (None, manifest.generation):

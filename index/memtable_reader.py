@@ -166,6 +166,12 @@ class MemtableReader:
         assert isinstance(state, ColumnSnapshot)
         return self.term_bytes(int(self._with_ordinals(field_no, state)[1][ordinal]))
 
+    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
+        state = self.fields[field_no]
+        assert isinstance(state, ColumnSnapshot)
+        ids = self._with_ordinals(field_no, state)[1][ordinals]
+        return self.terms.copy_terms(np.ascontiguousarray(ids))
+
     def _with_ordinals(self, field_no: int, state: ColumnSnapshot) -> tuple[Column, I64]:
         known = self._ordinals.get(field_no)
         if known is None:

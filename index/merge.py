@@ -1,7 +1,4 @@
-"""Merging neighbouring segments into one: what to merge, and the draft of the result.
-
-Only neighbours merge, so that doc ids stay in log order.
-"""
+"""Merging neighbouring segments into one: the draft of the result (merge_policy.py: of which)."""
 
 from __future__ import annotations
 
@@ -12,63 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from index.columns import DTYPES, ColumnKind, Mask, bits_of, counts_of, mask_of
-from index.draft import TermChunk
+from index.draft import EncodedTerms
 from index.errors import CorruptionError
 from index.format import Kind
 from index.kernels.columns import renumber
-from index.options import IndexOptions
 from index.reader import I64, U8, U32, U64, Column
 from index.segment import Segment
-from index.stored import Frame
+from index.stored import Frames
 from index.term_walk import NO_ORDINAL, TermWalk
-
-SMALLEST_TIER_BYTES = 1 << 20
-"""Segments below this are of one tier."""
-
-
-def plan_merge(sizes: Sequence[int], options: IndexOptions) -> slice | None:
-    """Choose neighbouring segments to merge, by their sizes in bytes; None: no need.
-
-    A run of at least `merge_factor` neighbours up to some tier, none of which is larger than
-    the others together, and not more than `max_merged_bytes`. Small tiers first, then what
-    rewrites least for each segment that goes away.
-    """
-    factor = max(options.merge_factor, 2)
-    tiers = [_tier(size, factor) for size in sizes]
-    for tier in sorted(set(tiers)):
-        best: tuple[float, slice] | None = None
-        for start, end in _runs(sizes, tiers, tier, options.max_merged_bytes):
-            if end - start < factor:
-                continue
-            total = sum(sizes[start:end])
-            if 2 * max(sizes[start:end]) > total:
-                continue
-            cost = total / (end - start - 1)
-            if best is None or cost < best[0]:
-                best = cost, slice(start, end)
-        if best is not None:
-            return best[1]
-    return None
-
-
-def _tier(size: int, factor: int) -> int:
-    tier = 0
-    while size >= SMALLEST_TIER_BYTES:
-        size //= factor
-        tier += 1
-    return tier
-
-
-def _runs(
-    sizes: Sequence[int], tiers: Sequence[int], tier: int, limit: int
-) -> Iterator[tuple[int, int]]:
-    """Yield, from each start, the longest run of segments up to `tier` and up to `limit` bytes."""
-    for start in range(len(sizes)):
-        total, end = 0, start
-        while end < len(sizes) and tiers[end] <= tier and total + sizes[end] <= limit:
-            total += sizes[end]
-            end += 1
-        yield start, end
 
 
 class MergeDraft:
@@ -77,7 +25,7 @@ class MergeDraft:
     Thread rule: one thread.
 
     Memory is bounded by a chunk, the keys and some ten bytes a document, and 4 a keyword term;
-    postings and sources pass through. Invariant: columns are asked for after `term_chunks` is
+    postings and sources pass through. Invariant: columns are asked for after `encoded_terms` is
     exhausted, because only then the ordinals are known.
     """
 
@@ -112,11 +60,16 @@ class MergeDraft:
         return self._n_docs
 
     # --- terms -------------------------------------------------------------------------
-    def term_chunks(self) -> Iterator[TermChunk]:
-        """Raises: CorruptionError where an input cannot be read."""
+    def encoded_terms(self, impacts: I64) -> Iterator[EncodedTerms]:
+        """See `segment_writer.StreamedDraft`. Raises: CorruptionError where an input cannot be
+        read."""
         if not self._segments:
             return
-        walk = TermWalk(self._segments, self.doc_maps, self._ordinals)
+        doc_maps = [
+            None if kept.all() else doc_map
+            for kept, doc_map in zip(self._kept, self.doc_maps, strict=True)
+        ]
+        walk = TermWalk(self._segments, doc_maps, self._n_docs, impacts, self._ordinals)
         while (chunk := walk.next()) is not None:
             yield chunk
 
@@ -220,7 +173,7 @@ class MergeDraft:
             if kept.any():
                 yield from compress(segment.stored.all(), kept.tolist())
 
-    def packed_sources(self) -> Iterator[bytes | Frame]:
+    def packed_sources(self) -> Iterator[bytes | Frames]:
         """See `stored.PackedSources`."""
         for segment, kept in zip(self._segments, self._kept, strict=True):
             yield from segment.stored.packed(kept)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from index.merge_policy import SegmentSize
 from index.reader import I64, U32, U64, FieldStats, Reader, View
 
 _ONE = np.uint64(1)
@@ -107,10 +108,8 @@ class Part:
         self.shard = shard
         self.reader = reader
         self.alive = alive
-        self.durable = alive
-        """Which documents lived at the manifest's checkpoint. A merge may drop only what was dead
-        then: a replayed partial update still needs the version that it changed."""
         self.n_bytes = n_bytes
+        self.set_durable(alive)
         self.tombstones = tombstones if tombstones is not None else {}
         self._text = {
             field_no: live_stats(reader, alive, field_no)
@@ -118,6 +117,15 @@ class Part:
             if reader.norms(field_no) is not None
         }
         self._make_view()
+
+    def set_durable(self, alive: U64 | None) -> None:
+        """Note which documents lived at the manifest's checkpoint. A merge may drop only what was
+        dead then: a replayed partial update still needs the version that it changed."""
+        self.durable = alive
+        n_docs = self.reader.n_docs
+        self.size = SegmentSize(
+            self.n_bytes, n_docs, 0 if alive is None else n_docs - count_set(alive)
+        )
 
     def _make_view(self) -> None:
         n_docs = self.reader.n_docs

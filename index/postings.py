@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.bm25 import length_table
-from index.draft import TermChunk
+from index.draft import EncodedTerms, TermChunk
 from index.errors import StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.kernels import postings as kernels
@@ -74,6 +74,21 @@ class PostingsWriter:
         )  # fmt: skip
         for kind, part in zip(_KINDS, parts, strict=True):
             self._spools[kind].write(part)
+
+    def add_encoded(self, chunk: EncodedTerms) -> None:
+        """Take a chunk that is encoded already. Requires: `impacts` was used for it."""
+        parts = (
+            chunk.records, chunk.last_docs, chunk.doc_metas, chunk.pos_metas, chunk.data,
+            chunk.positions,
+        )  # fmt: skip
+        for kind, part in zip(_KINDS, parts, strict=True):
+            self._spools[kind].write(part)
+
+    @property
+    def impacts(self) -> I64:
+        """Return i64[2, fields]: of each field number the addresses of its norms and of its table
+        of lengths, or zeros. What they name lives as long as this."""
+        return self._addresses
 
     def _norms_of(self, field_nos: U32) -> I64:
         """Return for each term the address of its field's norms and of its table, or zeros."""

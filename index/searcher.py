@@ -5,19 +5,21 @@ Thread rule: any thread. A searcher is immutable; it is cheap to make, so make o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from index.kernels.bits import count_bits, list_bits
+from index.part import full_bitset
 from index.query import ast
 from index.query.ast import Scalar
 from index.query.describe import describe_plan, describe_query
 from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
+from index.query.filter_cache import FilterCache
 from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
@@ -30,13 +32,13 @@ from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
 from index.query.stop import NEVER, Stop, StoppedError, check_stop
 from index.query.terms_search import NO_LIMIT, Question, ask, question_of
-from index.reader import U32, View
+from index.reader import U32, U64, View
 from index.schema import Field, Schema
 
 _SCORE_FALLING = SortKey("_score", "desc")
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, frozen=True, gc=False):
     view_no: int
     doc_id: int
     score: float | None
@@ -44,8 +46,7 @@ class Hit(NamedTuple):
     sort: tuple[Scalar | None, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(msgspec.Struct, frozen=True, gc=False):
     total: int
     relation: Literal["eq", "gte"]
     """gte: there are more than `total`, counting stopped at `track_total_hits`."""
@@ -60,11 +61,19 @@ class SearchResult:
 class Searcher:
     """Answers over `views`; `now_ms` is what date math calls now."""
 
-    def __init__(self, views: tuple[View, ...], schema: Schema, now_ms: int) -> None:
+    def __init__(
+        self,
+        views: tuple[View, ...],
+        schema: Schema,
+        now_ms: int,
+        filters: FilterCache | None = None,
+    ) -> None:
+        """`filters`: what is kept of filters from one search to the next."""
+        self._filters = filters
         self.views = views
         self.schema = schema
         self.now_ms = now_ms
-        self._statistics = Statistics(views)
+        self._statistics = Statistics.of(views)
 
     # --- search --------------------------------------------------------------------------
     def search(self, request: SearchRequest, stop: Stop = NEVER) -> SearchResult:
@@ -77,7 +86,9 @@ class Searcher:
             result = self._search(request, stop)
         except StoppedError:
             return SearchResult(0, "gte", None, [], timed_out=True)
-        return replace(result, timed_out=True) if stop[0] else result
+        if stop is NEVER or not stop[0]:
+            return result
+        return msgspec.structs.replace(result, timed_out=True)
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
@@ -101,21 +112,23 @@ class Searcher:
         wanted = request.track_total_hits
         limit = (NO_LIMIT if wanted else -1) if isinstance(wanted, bool) else wanted
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
-        total, scores, docs = ask(
-            field, question, self._statistics, request.query.boost, k, limit, stop
-        )
+        boost = request.query.boost
+        total, scores, docs = ask(field, question, self._statistics, boost, k, limit, stop)
         hits = [
             Hit(doc >> 32, doc & 0xFFFFFFFF, score, None)
             for doc, score in zip(docs, scores, strict=True)
         ]
+        if request.from_:
+            del hits[: request.from_]
         best = scores[0] if scores else None
-        if limit >= 0 and total > limit:
-            return SearchResult(limit, "gte", best, hits[request.from_ :])
-        return SearchResult(max(total, 0), "eq", best, hits[request.from_ :])
+        if 0 <= limit < total:
+            return SearchResult(limit, "gte", best, hits)
+        return SearchResult(total, "eq", best, hits)
 
     def _plan(self, query: ast.Query, within: DocsLeaf | None = None, stop: Stop = NEVER) -> Plan:
-        rewriter = Rewriter(self.schema, self._statistics, self.now_ms, within, stop=stop)
-        return rewriter.plan(query)
+        return Rewriter(
+            self.schema, self._statistics, self.now_ms, within, stop=stop, filters=self._filters
+        ).plan(query)
 
     def _by_score(self, plan: Plan, request: SearchRequest) -> SearchResult:
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
@@ -144,7 +157,7 @@ class Searcher:
             for view_no, doc_id, score in ranked[request.from_ :]
         ]
         result = _result(matches.total, ranked[0][2] if ranked else None, hits, request)
-        return replace(result, terminated_early=True) if is_early else result
+        return msgspec.structs.replace(result, terminated_early=True) if is_early else result
 
     def _by_keys(self, plan: Plan, request: SearchRequest) -> SearchResult:
         keys = [make_key(key, self.schema) for key in request.sort]
@@ -201,6 +214,27 @@ class Searcher:
             .total
         )
 
+    def matching(
+        self, query: ast.Query, min_score: float | None = None, stop: Stop = NEVER
+    ) -> list[U64]:
+        """Return, of each view, the bitset of the live documents that match.
+
+        Raises: StoppedError, InvalidQueryError, InvalidRequestError.
+        """
+        views = self.views
+        if isinstance(query, ast.MatchAll) and min_score is None:
+            return [v.alive if v.alive is not None else full_bitset(v.reader.n_docs) for v in views]
+        n_words = [(view.reader.n_docs + 63) >> 6 for view in views]
+        mask = np.zeros(sum(n_words), np.uint64)
+        Program(self._plan(query, stop=stop), scored=min_score is not None).run(
+            self._statistics,
+            range(len(views)),
+            min_score=-np.inf if min_score is None else min_score,
+            out_mask=mask,
+        )
+        ends = np.cumsum(n_words).tolist()
+        return [mask[end - n : end] for end, n in zip(ends, n_words, strict=True)]
+
     def match_docs(
         self, query: ast.Query, view_no: int, doc_ids: U32
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
@@ -236,7 +270,10 @@ class Searcher:
         """Return what the query becomes here, and what each part of that costs."""
         notes: Notes = {}
         began = clock()
-        plan = Rewriter(self.schema, self._statistics, self.now_ms, notes=notes).plan(query)
+        rewriter = Rewriter(
+            self.schema, self._statistics, self.now_ms, notes=notes, filters=self._filters
+        )
+        plan = rewriter.plan(query)
         rewrite_ns = clock() - began
         part = profile_plan(plan, self.schema, notes, self._statistics, clock, stop)
         return Profile(describe_query(query, self.schema), part.description, rewrite_ns, part)

@@ -6,7 +6,7 @@ give equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -20,7 +20,7 @@ from index.columns import (
 )
 from index.directory import Directory
 from index.draft import SegmentDraft
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError
 from index.format import Kind, Sections, SegmentFile
 from index.kernels import lookup
 from index.keys import Keys
@@ -29,7 +29,13 @@ from index.options import IndexOptions
 from index.packed import Packed
 from index.postings import Postings
 from index.reader import I64, U8, U32, U64, Column, FieldStats
-from index.segment_writer import FieldInfo, NamedField, SegmentInfo, SegmentWriter
+from index.segment_writer import (
+    FieldInfo,
+    NamedField,
+    SegmentInfo,
+    SegmentWriter,
+    StreamedDraft,
+)
 from index.stored import Stored
 from index.terms import Terms
 
@@ -38,19 +44,22 @@ from index.terms import Terms
 def write_segment(
     directory: Directory,
     name: str,
-    draft: SegmentDraft,
+    draft: SegmentDraft | StreamedDraft,
     fields: Iterable[NamedField],
     options: IndexOptions,
+    pace: Callable[[int], None] = lambda n_bytes: None,
 ) -> SegmentMeta:
     """Write a draft to a new file whose bytes are durable on return; its name is not, until
-    `directory.sync()`. The file is read back and checked before it is kept.
+    `directory.sync()`. The file is read back and checked before it is kept. `pace` is called
+    with the bytes of each piece of work that is done.
 
     Raises: StorageError; nothing is left behind then.
     """
-    writer = SegmentWriter(directory, draft, {field.no: field for field in fields}, options)
+    by_number = {field.no: field for field in fields}
+    writer = SegmentWriter(directory, draft, by_number, options, pace)
     file = SegmentFile()
     try:
-        n_bytes = directory.write_file(name, file.chunks(writer.sections()))
+        n_bytes = directory.write_file(name, _paced(file.chunks(writer.sections()), pace))
     finally:
         writer.close()
     assert n_bytes == file.n_bytes, "the directory lost count"
@@ -60,11 +69,20 @@ def write_segment(
         info.n_tombstones,
     )  # fmt: skip
     try:
-        Segment.open(directory, meta)
-    except StorageError:
+        # In a mapping of its own: the check reads every page, and they go with it.
+        sections = Sections(name, directory.map(name), file.crc)
+        sections.verify(pace)
+        Segment(sections, meta)
+    except BaseException:
         directory.delete(name)
         raise
     return meta
+
+
+def _paced(chunks: Iterator[bytes | U8], pace: Callable[[int], None]) -> Iterator[bytes | U8]:
+    for chunk in chunks:
+        yield chunk
+        pace(len(chunk))
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -132,6 +150,7 @@ class Segment:
         self.wildcard_terms = self.terms.wildcard
         self.fuzzy_terms = self.terms.fuzzy
         self.ord_term = self.terms.ord_term
+        self.ord_terms = self.terms.ord_terms
         self.leaf = self.postings.leaf
         self.doc_freq = self.postings.doc_freq
         self.positions = self.postings.positions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -11,14 +11,14 @@ import numpy as np
 from index.bm25 import average_length
 from index.columns import canonical, counts_of, encode_column
 from index.directory import Directory
-from index.draft import SegmentDraft
+from index.draft import EncodedTerms, SegmentDraft
 from index.format import Kind, Section, section
 from index.keys import encode_keys, join_bytes
 from index.lengths import encode_lengths
 from index.options import IndexOptions
 from index.packed import encode_packed
 from index.postings import PostingsWriter
-from index.reader import U8, U32, Column, FieldStats
+from index.reader import I64, U8, U32, U64, Column, FieldStats
 from index.stored import PackedSources, encode_sources
 from index.terms import TermsWriter
 
@@ -64,7 +64,28 @@ class SegmentInfo(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class StreamedDraft(PackedSources, Protocol):
-    """A draft of any size: it hands out one field at a time, and sources in whole frames."""
+    """A draft of any size, made of segments: it hands out one field at a time, terms with encoded
+    postings, and sources in whole frames."""
+
+    def encoded_terms(self, impacts: I64) -> Iterator[EncodedTerms]:
+        """Yield all terms; a chunk is good until the next one. At most once.
+
+        `impacts`: i64[2, fields], of each field number the addresses of the output's norms and of
+        its table of lengths (`packing.encode_postings`), or zeros.
+        """
+
+    @property
+    def n_docs(self) -> int: ...
+
+    def text_present(self) -> dict[int, U64]: ...
+
+    def keys(self) -> tuple[U8, I64]: ...
+
+    def versions(self) -> I64: ...
+
+    def offsets(self) -> I64: ...
+
+    def tombstones(self) -> dict[bytes, int]: ...
 
     def lengths_of(self, field_no: int) -> U32:
         """Return one of `SegmentDraft.lengths`."""
@@ -80,10 +101,13 @@ class SegmentWriter:
     def __init__(
         self,
         directory: Directory,
-        draft: SegmentDraft,
+        draft: SegmentDraft | StreamedDraft,
         fields: dict[int, NamedField],
         options: IndexOptions,
+        pace: Callable[[int], None] = lambda n_bytes: None,
     ) -> None:
+        """`pace` is called after each chunk of terms with 0: nothing is written yet."""
+        self._pace = pace
         self._draft = draft
         self._fields = fields
         self._options = options
@@ -104,9 +128,7 @@ class SegmentWriter:
     def sections(self) -> Iterator[Section]:
         """Yield all sections; at most once. `info` is there afterwards."""
         draft, options = self._draft, self._options
-        for chunk in draft.term_chunks():
-            self._terms.add(chunk)
-            self._postings.add(chunk)
+        self._take_terms()
         yield from self._terms.sections()
         yield from self._postings.sections()
         yield from self._text_sections()
@@ -135,6 +157,18 @@ class SegmentWriter:
             fields=sorted(self._infos, key=lambda info: info.no),
         )
         yield section(Kind.META, msgspec.json.encode(self.info))
+
+    def _take_terms(self) -> None:
+        draft = self._draft
+        if isinstance(draft, StreamedDraft):
+            for encoded in draft.encoded_terms(self._postings.impacts):
+                self._terms.add(encoded)
+                self._postings.add_encoded(encoded)
+                self._pace(0)
+            return
+        for chunk in draft.term_chunks():
+            self._terms.add(chunk)
+            self._postings.add(chunk)
 
     def _lengths_of(self, no: int) -> U32:
         draft = self._draft

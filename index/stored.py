@@ -16,7 +16,7 @@ import zstandard
 
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, section
-from index.reader import U8
+from index.reader import I64, U8
 
 CACHED_BLOCKS = 8
 """Blocks each segment keeps unpacked: neighbouring hits are fetched one after the other."""
@@ -27,6 +27,9 @@ LARGEST_CACHED = 64 << 10
 SMALLEST_COPIED = 8 << 10
 """A merge packs smaller blocks again, together with their neighbours."""
 
+LARGEST_RUN = 1 << 20
+"""Packed bytes that a merge copies in one go."""
+
 MAX_BLOCK_BYTES = 1 << 31
 """A frame that claims more is damaged."""
 
@@ -34,52 +37,64 @@ _decompressors: list[zstandard.ZstdDecompressor] = []
 """Idle ones. One serves one call at a time, so a caller takes it out and puts it back."""
 
 
-class Frame(NamedTuple):
-    """A block that is packed already, of another segment."""
+class Frames(NamedTuple):
+    """Blocks that are packed already, of another segment, one after the other."""
 
-    n_docs: int
     data: U8
+    ends: I64
+    """Where each ends in `data`."""
+    n_docs: I64
+    """Of each."""
 
 
 @runtime_checkable
 class PackedSources(Protocol):
     """A draft that has whole blocks of sources: they are copied, not packed again."""
 
-    def packed_sources(self) -> Iterator[bytes | Frame]:
+    def packed_sources(self) -> Iterator[bytes | Frames]:
         """Yield every source once, alone or in a frame, in order of doc ids."""
 
 
 def encode_sources(
-    sources: Iterable[bytes | Frame], n_docs: int, block_bytes: int, level: int
+    sources: Iterable[bytes | Frames], n_docs: int, block_bytes: int, level: int
 ) -> Iterator[Section]:
     """Yield the sections for the sources of documents 0 .. n_docs - 1, in their order; each
     section is to be read to its end before the next one is taken.
 
     Raises: StorageError where there are not `n_docs` of them.
     """
-    starts, docs = [0], [0]
+    ends, counts = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
+    n_bytes = 0
 
     def frames() -> Iterator[U8 | bytes]:
+        nonlocal n_bytes
         # The content size in each frame bounds what unpacking may allocate.
         compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
         for block in _blocks(sources, block_bytes):
-            frame = block.data if isinstance(block, Frame) else compressor.compress(_pack(block))
-            starts.append(starts[-1] + len(frame))
-            docs.append(docs[-1] + (block.n_docs if isinstance(block, Frame) else len(block)))
-            yield frame
+            if isinstance(block, Frames):
+                data: U8 | bytes = block.data
+                ends.append(n_bytes + block.ends)
+                counts.append(block.n_docs)
+            else:
+                data = compressor.compress(_pack(block))
+                ends.append(np.array([n_bytes + len(data)]))
+                counts.append(np.array([len(block)]))
+            n_bytes += len(data)
+            yield data
 
     yield Section(Kind.SOURCES, NO_FIELD, frames())
+    docs = np.cumsum(np.concatenate(counts))
     if docs[-1] != n_docs:
         raise StorageError(f"{docs[-1]} sources for {n_docs} documents")
-    yield section(Kind.SOURCE_BLOCKS, np.array(starts, np.uint64))
-    yield section(Kind.SOURCE_DOCS, np.array(docs, np.uint32))
+    yield section(Kind.SOURCE_BLOCKS, np.concatenate(ends).astype(np.uint64))
+    yield section(Kind.SOURCE_DOCS, docs.astype(np.uint32))
 
 
-def _blocks(sources: Iterable[bytes | Frame], block_bytes: int) -> Iterator[list[bytes] | Frame]:
+def _blocks(sources: Iterable[bytes | Frames], block_bytes: int) -> Iterator[list[bytes] | Frames]:
     block: list[bytes] = []
     size = 0
     for source in sources:
-        if isinstance(source, Frame):
+        if isinstance(source, Frames):
             if block:
                 yield block
                 block, size = [], 0
@@ -136,18 +151,39 @@ class Stored:
         at = doc_id - int(self._docs[block])
         return bytes(text[starts[at] : starts[at + 1]])
 
-    def packed(self, kept: npt.NDArray[np.bool_]) -> Iterator[bytes | Frame]:
-        """Yield the sources of the kept documents: as frames where a whole block is kept, unless
-        it is so small that it had better be joined to another. The cache stays as it is."""
-        frames, bounds = self._frames, self._docs.tolist()
-        starts = self._starts.tolist()
-        for block in range(self.n_blocks):
-            of_block = kept[bounds[block] : bounds[block + 1]]
-            frame = frames[starts[block] : starts[block + 1]]
-            if of_block.all() and zstandard.frame_content_size(frame.data) >= SMALLEST_COPIED:
-                yield Frame(len(of_block), frame)
-            elif of_block.any():
-                yield from compress(self._sources_of(block), of_block.tolist())
+    def packed(self, kept: npt.NDArray[np.bool_]) -> Iterator[bytes | Frames]:
+        """Yield the sources of the kept documents: as frames where whole blocks are kept, unless
+        they are so small that they had better be joined to others. The cache stays as it is."""
+        if self.n_blocks == 0:
+            return
+        bounds = self._docs.astype(np.int64)
+        is_whole = np.minimum.reduceat(kept, bounds[:-1])
+        first = 0
+        while first < self.n_blocks:
+            last = first
+            while last < self.n_blocks and is_whole[last] and self._is_copied(first, last):
+                last += 1
+            if last > first:
+                yield self._run(first, last, bounds)
+                first = last
+                continue
+            of_block = kept[bounds[first] : bounds[first + 1]]
+            if of_block.any():
+                yield from compress(self._sources_of(first), of_block.tolist())
+            first += 1
+
+    def _is_copied(self, first: int, block: int) -> bool:
+        """Return whether a whole block is large enough to be copied, and can join a run of them
+        that begins at block `first`."""
+        start, end = int(self._starts[block]), int(self._starts[block + 1])
+        if block > first and end - int(self._starts[first]) > LARGEST_RUN:
+            return False
+        return zstandard.frame_content_size(self._frames[start:end].data) >= SMALLEST_COPIED
+
+    def _run(self, first: int, last: int, bounds: I64) -> Frames:
+        starts = self._starts[first : last + 1].astype(np.int64)
+        data = self._frames[starts[0] : starts[-1]]
+        return Frames(data, starts[1:] - starts[0], np.diff(bounds[first : last + 1]))
 
     def all(self) -> Iterator[bytes]:
         """Yield every source in order of doc ids; the cache stays as it is."""

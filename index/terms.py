@@ -12,12 +12,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.draft import TermChunk
+from index.draft import EncodedTerms, TermChunk
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.fuzzy import NO_TERMS, FuzzyPattern, FuzzyTerms, split_found
 from index.kernels import terms as kernels
-from index.reader import I64
+from index.kernels.ordinals import copy_ordinals
+from index.reader import I64, U8
 
 _REMEMBERED = 256
 _LARGEST_REMEMBERED = 1024
@@ -57,7 +58,7 @@ class TermsWriter:
         self._last = np.empty(256, np.uint8)
         self._spools = {kind: Spool(scratch) for kind in _KINDS}
 
-    def add(self, chunk: TermChunk) -> None:
+    def add(self, chunk: TermChunk | EncodedTerms) -> None:
         """Raises: StorageError where a term does not come after the one before it."""
         n_terms = len(chunk.field_nos)
         if n_terms == 0:
@@ -149,6 +150,24 @@ class Terms:
         if length < 0:
             raise CorruptionError(self._name, self._offset, f"term {ordinal} cannot be read")
         return out[:length].tobytes()
+
+    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
+        """Return (starts, blob) of the terms of ordinals that rise."""
+        place = self.fields[field_no]
+        if len(ordinals) and not 0 <= ordinals[0] <= ordinals[-1] < place.n_terms:
+            raise IndexError(f"ordinal {ordinals[-1]} of {place.n_terms}")
+        starts, blob = np.zeros(len(ordinals) + 1, np.int64), np.empty(0, np.uint8)
+        for _ in range(2):  # once for the size, once for the bytes
+            bad = copy_ordinals(
+                self.row, place.first_block, ordinals, np.empty(self.longest, np.uint8), starts,
+                blob,
+            )  # fmt: skip
+            if bad >= 0:
+                raise CorruptionError(
+                    self._name, self._offset, f"term {ordinals[bad]} cannot be read"
+                )
+            blob = np.empty(starts[-1], np.uint8) if not len(blob) else blob
+        return starts, blob
 
     def prefix(self, field_no: int, prefix: bytes, limit: int) -> I64:
         """Return the ids of at most `limit` terms that start so."""

@@ -86,8 +86,14 @@ class Applier:
     def plan_merge(self) -> Job | None:
         return self.engine.plan_merge()
 
-    def plan_full_merge(self) -> Job | None:
-        return self.engine.plan_full_merge()
+    def plan_full_merge(self, max_segments: int) -> Job | None:
+        return self.engine.plan_full_merge(max_segments)
+
+    def plan_expunge(self) -> Job | None:
+        return self.engine.plan_expunge()
+
+    def settle(self, job: Job) -> None:
+        self.engine.settle(job)
 
     def install(self, job: Job) -> None:
         self.engine.install(job)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from index.errors import InvalidRequestError, TailraceError, TimedOutError
 from index.options import IndexOptions
 from index.query.ast import Query
+from index.query.filter_cache import FilterCache
 from index.query.request import SearchRequest
 from index.reader import Views
 from index.schema import Schema, SchemaRef
@@ -73,6 +75,7 @@ class Index:
         self._source_task: asyncio.Task[None] | None = None
         self._was_ready = False
         self._views = Views(())
+        self._filters = FilterCache(options.filter_cache_bytes, lock=threading.Lock())
         self._ready_at: dict[int, int] = {}
         """Shard -> how much of its log had been delivered when the source had caught up."""
         self._is_dropping = False
@@ -251,6 +254,7 @@ class Index:
                 on_applied=self._broadcaster.publish,
                 observe=self._telemetry.observe_batch,
                 wants_maintenance=self._maintenance.consider,
+                wants_merge=self._maintenance.consider_merge,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )
@@ -293,10 +297,15 @@ class Index:
         for shard in list(self.shards.values()):
             await self._maintenance.flush(shard)
 
-    async def force_merge(self) -> None:
-        """Flush, and merge each shard into one segment."""
+    async def force_merge(self, max_segments: int = 1) -> None:
+        """Flush, and merge each shard down to `max_segments`."""
         for shard in list(self.shards.values()):
-            await self._maintenance.force_merge(shard)
+            await self._maintenance.force_merge(shard, max_segments)
+
+    async def expunge_deletes(self) -> None:
+        """Flush, and write the segments again that have many deleted documents."""
+        for shard in list(self.shards.values()):
+            await self._maintenance.expunge_deletes(shard)
 
     # --- searches ----------------------------------------------------------------------------
     def _visible(self) -> dict[int, Visible]:
@@ -310,7 +319,8 @@ class Index:
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
-        return Searcher(known, self.schema_ref.current, int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        return Searcher(known, self.schema_ref.current, now_ms, self._filters)
 
     async def search(self, request: SearchRequest) -> tuple[Searcher, SearchResult]:
         """Search in the query pool; the searcher answers for sources and highlights.
@@ -386,6 +396,7 @@ class Index:
             self.shards.values(),
             n_subscribers=self._broadcaster.n_subscribers,
             n_live_changes=self._broadcaster.n_history,
+            filters=self._filters.stats(),
         )
 
 

@@ -23,6 +23,14 @@ INDEX_GAUGES = {
     "tailrace_memtable_docs": ("documents not flushed", "memtable_docs"),
     "tailrace_memtable_bytes": ("memory of what is not flushed", "memtable_bytes"),
     "tailrace_backlog_bytes": ("bytes delivered and not searchable yet", "backlog_bytes"),
+    "tailrace_unsettled_segments": ("segments that merges could make fewer", "n_unsettled"),
+    "tailrace_stalled_shards": ("shards that wait for merges before they take more", "n_stalled"),
+    "tailrace_flushed_bytes": ("bytes of segments that flushes wrote", "bytes_flushed"),
+    "tailrace_merged_bytes": ("bytes of segments that merges wrote", "bytes_merged"),
+    "tailrace_write_amplification": (
+        "how often a flushed byte was written, merges included",
+        "write_amplification",
+    ),
     "tailrace_live_subscribers": ("live subscribers", "n_subscribers"),
 }
 

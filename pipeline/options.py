@@ -27,11 +27,30 @@ class PipelineOptions:
     query_threads: int = 2
     """Threads that answer searches and check writes."""
 
+    filter_cache_bytes: int = 32 << 20
+    """What an index may keep of filters that are asked again and again. Larger: more of them
+    cost next to nothing."""
+
     max_backlog_bytes: int = 64 << 20
     """Records of one shard that wait to be applied; past it, a source has to wait."""
 
     max_stall_memtables: int = 4
     """Stop applying when a shard holds this many full memtables that no flush has taken yet."""
+
+    slow_segments: int = 32
+    """Apply slower while merges have so many segments of a shard still to do, the slower the more
+    there are. Lower: searches stay faster under load that merges cannot keep up with."""
+
+    max_segments: int = 64
+    """Stop applying at so many, until a merge is done."""
+
+    merge_cpu_share: float = 0.5
+    """Share of one processor that merges take while searches run. Larger: fewer segments, and
+    slower searches meanwhile. They take all they can get where no search runs, and where
+    ingestion waits for them."""
+
+    merge_bytes_per_s: int = 128 << 20
+    """Bytes a second that merges read or write while searches run."""
 
     max_write_bytes: int = 128 << 20
     """Writes under way at once; past it, a write is refused with 429."""

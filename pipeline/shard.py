@@ -34,6 +34,7 @@ from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import Outcomes
 from pipeline.refusals import FindRefused, refuse_by_answer
+from pipeline.stall import Stall, delay_s, stall_of
 from pipeline.threads import Threads
 from pipeline.watermark import Watermark
 
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 DEAD_LETTER_RETRY_S = 1.0
 DRAIN_LETTERS_S = 3.0
 """How long a drain goes on trying to write dead letters."""
+PAUSE_STEP_S = 0.1
 NOTHING_VISIBLE = Visible((), 0)
 
 
@@ -75,6 +77,8 @@ class ShardHooks:
     """In the apply thread, after `on_applied` was scheduled: for counting."""
     wants_maintenance: Callable[[Shard], None]
     """In the event loop: a flush may be due."""
+    wants_merge: Callable[[Shard], None] = lambda shard: None
+    """In the event loop: documents wait for merges."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
@@ -109,7 +113,10 @@ class Shard:
         self.outcomes = Outcomes()
         self.watermark = Watermark(0)
         self.maintenance_lock = asyncio.Lock()
-        """Held while a flush or merge of this shard is planned, run and installed."""
+        """Held while a flush of this shard is planned, written and installed, and while a merge
+        that is written is installed."""
+        self.merge_lock = asyncio.Lock()
+        """Held while a merge is planned, written and installed; taken before the other one."""
         self._schema_ref = schema_ref
         self._threads = threads
         self._options = options
@@ -131,6 +138,8 @@ class Shard:
         self._task: asyncio.Task[None] | None = None
         self._is_dropping = False
         self._oldest_unflushed: float | None = None
+        self._last_stall = Stall.NONE
+        self._last_taken = 0.0
         self.n_duplicates = 0
         self.n_gaps = 0
 
@@ -177,6 +186,14 @@ class Shard:
         bound = self._options.max_stall_memtables * self._index_options.memtable_bytes
         return self.engine.memtable_bytes > bound
 
+    @property
+    def stall(self) -> Stall:
+        """Return whether merges are so far behind that documents have to wait. Any thread."""
+        applier = self._applier
+        if applier is None:
+            return Stall.NONE
+        return stall_of(applier.engine.n_unsettled, self._options)
+
     def _move(self, event: str) -> None:
         self.state = TRANSITIONS[self.state][event]
 
@@ -222,7 +239,7 @@ class Shard:
 
     async def close(self) -> None:
         """End. Requires: drained. What is not flushed is dropped: the log still has it."""
-        async with self.maintenance_lock:
+        async with self.merge_lock, self.maintenance_lock:
             if self.state is not ShardState.CLOSED:
                 self._move("drained")
             self._applier = None
@@ -325,12 +342,41 @@ class Shard:
             elif self.is_stalled:
                 self._hooks.wants_maintenance(self)
                 await self._wake.wait()
+            elif not is_draining and (pause_s := self._pause_s(loop.time())) > 0.0:
+                timer = loop.call_later(pause_s, self._wake.set)
+                await self._wake.wait()
+                timer.cancel()
             elif is_draining or self._batcher.is_due(loop.time()):
+                self._last_taken = loop.time()
                 return self._batcher.take(loop.time())
             else:
                 timer = loop.call_at(deadline, self._wake.set)
                 await self._wake.wait()
                 timer.cancel()
+
+    def _pause_s(self, now: float) -> float:
+        """Return how long the next batch has to wait for merges."""
+        stall = self.stall
+        if stall is not self._last_stall:
+            self._note_stall(stall)
+        if stall is Stall.NONE:
+            return 0.0
+        self._hooks.wants_merge(self)
+        if stall is Stall.PAUSED:
+            return PAUSE_STEP_S
+        return self._last_taken + delay_s(self.engine.n_unsettled, self._options) - now
+
+    def _note_stall(self, stall: Stall) -> None:
+        self._last_stall = stall
+        log.log(
+            logging.INFO if stall is Stall.NONE else logging.WARNING,
+            f"ingestion {'goes on' if stall is Stall.NONE else stall.name.lower()}",
+            extra={
+                "index": self.index,
+                "shard": self.number,
+                "segments_to_merge": self.engine.n_unsettled,
+            },
+        )
 
     async def _bury(self, rejected: list[Rejected]) -> None:
         """Return once the dead letters have all of `rejected`; until then no flush begins."""

@@ -1,4 +1,4 @@
-"""The threads of a node: one applies, few answer queries, one flushes and merges."""
+"""The threads of a node: one applies, few answer queries, one flushes, one merges."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Three pools with a fixed number of threads. Each method takes a function without arguments,
+    """Four pools with a fixed number of threads. Each method takes a function without arguments,
     runs it in its pool, and hands its result or exception to the awaiting task."""
 
     def __init__(self, query_threads: int = 2) -> None:
         self._apply = ThreadPoolExecutor(1, thread_name_prefix="apply")
         self._query = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
-        self._maintenance = ThreadPoolExecutor(1, thread_name_prefix="maintenance")
+        self._flush = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._merge = ThreadPoolExecutor(1, thread_name_prefix="merge")
+        self.n_queries = 0
+        """Queries begun so far. Any thread may look."""
 
     async def apply(self, work: Callable[[], T]) -> T:
         """Run in the one thread that may change an engine or a schema, in the order of calls."""
@@ -27,6 +30,7 @@ class Threads:
 
     async def query(self, work: Callable[[], T]) -> T:
         """Run something short that only reads."""
+        self.n_queries += 1
         return await asyncio.get_running_loop().run_in_executor(self._query, work)
 
     async def query_for(self, work: Callable[[Stop], T], timeout_s: float) -> T:
@@ -43,10 +47,14 @@ class Threads:
             stop.fill(1)
 
     async def maintain(self, work: Callable[[], T]) -> T:
-        """Run a flush or merge: slow, disk-bound."""
-        return await asyncio.get_running_loop().run_in_executor(self._maintenance, work)
+        """Run what is slow and disk-bound and must not wait for a merge: a flush, a commit."""
+        return await asyncio.get_running_loop().run_in_executor(self._flush, work)
+
+    async def merge(self, work: Callable[[], T]) -> T:
+        """Run what may take minutes: the writing of a merge."""
+        return await asyncio.get_running_loop().run_in_executor(self._merge, work)
 
     def close(self) -> None:
         """Take no more work and drop what has not begun. What runs is not waited for."""
-        for pool in (self._query, self._maintenance, self._apply):
+        for pool in (self._query, self._flush, self._merge, self._apply):
             pool.shutdown(wait=False, cancel_futures=True)

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from index.errors import IndexNotFoundError, InvalidRequestError, TailraceError
+from index.errors import (
+    IndexNotFoundError,
+    InvalidRequestError,
+    TailraceError,
+    TooManyBucketsError,
+)
 
 
 class MalformedBodyError(InvalidRequestError):
@@ -56,6 +61,8 @@ def error_cause(error: TailraceError) -> dict[str, Any]:
     if isinstance(error, IndexNotFoundError):
         cause |= {"index": error.index, "resource.id": error.index}
         cause |= {"resource.type": "index_or_alias", "index_uuid": "_na_"}
+    if isinstance(error, TooManyBucketsError):
+        cause["max_buckets"] = error.limit
     return cause
 
 

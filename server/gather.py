@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cmp_to_key, partial
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
+from index.aggregate.run import Aggregated, aggregate
 from index.query.request import SearchRequest, SortKey
 from index.query.stop import NEVER, Stop
 from index.searcher import Hit, Searcher, SearchResult
@@ -49,6 +51,25 @@ def search_targets(targets: Sequence[Target], request: SearchRequest, stop: Stop
     results = [(target, target.searcher.search(wider, stop)) for target in targets]
     page = _merge(results, request)
     return page._replace(hits=page.hits[request.from_ : request.from_ + request.size])
+
+
+def aggregate_targets(targets: Sequence[Target], request: SearchRequest, stop: Stop) -> Aggregated:
+    """Aggregate over all targets together. Blocks: call it in the query pool."""
+
+    def show_hits(inner: SearchRequest, results: list[SearchResult]) -> dict[str, Any]:
+        page = _merge(list(zip(targets, results, strict=True)), inner)
+        hits = page.hits[inner.from_ : inner.from_ + inner.size]
+        return hits_body(page._replace(hits=hits), inner)
+
+    return aggregate([target.searcher for target in targets], request, show_hits, stop)
+
+
+def counted_page(total: int, request: SearchRequest) -> Page:
+    """Return the page of a search that asks for no hits, when it is known how many there are."""
+    limit = request.track_total_hits
+    if isinstance(limit, bool) or total <= limit:
+        return Page(total, "eq", None, [])
+    return Page(limit, "gte", None, [])
 
 
 def search_next(

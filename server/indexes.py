@@ -8,6 +8,7 @@ from aiohttp import web
 
 from index.errors import InvalidRequestError
 from index.schema import Schema
+from pipeline.index_stats import write_amplification
 from pipeline.node import Index, Node
 from server import analyze
 from server.answers import json_answer, shards_body
@@ -32,6 +33,7 @@ METRICS = {
     "flush": "flush",
     "merge": "merges",
     "segments": "segments",
+    "query_cache": "query_cache",
     "tailrace": "tailrace",
 }
 """What `_stats` can be asked for, and the group of its answer."""
@@ -125,12 +127,22 @@ class IndexEndpoints:
         return json_answer(request, {"_shards": _all_shards(indexes)})
 
     async def _force_merge(self, request: web.Request, parameters: Parameters) -> web.Response:
-        """Merge each shard into one segment, which drops all deleted documents."""
-        parameters.integer("max_num_segments")
-        parameters.flag("only_expunge_deletes")
+        """Merge each shard into one segment or a few, or drop its deleted documents alone."""
+        most = parameters.integer("max_num_segments")
+        only_expunge = parameters.flag("only_expunge_deletes")
+        if most is not None and only_expunge:
+            raise InvalidRequestError(
+                "cannot set only_expunge_deletes and max_num_segments at the same time, those two "
+                "parameters are mutually exclusive"
+            )
+        if most is not None and most < 1:
+            raise InvalidRequestError(f"max_num_segments must be 1 or more, not {most}")
         indexes = self._resolve(request, parameters)
         for index in indexes:
-            await index.force_merge()
+            if only_expunge:
+                await index.expunge_deletes()
+            else:
+                await index.force_merge(most or 1)
         return json_answer(request, {"_shards": _all_shards(indexes)})
 
     async def _stats(self, request: web.Request, parameters: Parameters) -> web.Response:
@@ -234,16 +246,31 @@ def stats_body(index: Index) -> dict[str, Any]:
         "docs": {"count": total.n_docs, "deleted": total.n_deleted},
         "store": {"size_in_bytes": total.n_bytes, "reserved_in_bytes": 0},
         "flush": {"total": sum(s.n_flushes for s in stats)},
-        "merges": {"total": sum(s.n_merges for s in stats)},
+        "merges": {
+            "total": sum(s.n_merges for s in stats),
+            "total_size_in_bytes": total.bytes_merged,
+            "flushed_size_in_bytes": total.bytes_flushed,
+            "write_amplification": total.write_amplification,
+        },
         "segments": {
             "count": total.n_segments,
             "index_writer_memory_in_bytes": total.memtable_bytes,
+        },
+        "query_cache": {
+            "memory_size_in_bytes": total.filters.n_bytes,
+            "total_count": total.filters.n_hits + total.filters.n_misses,
+            "hit_count": total.filters.n_hits,
+            "miss_count": total.filters.n_misses,
+            "cache_size": total.filters.n_entries,
+            "evictions": total.filters.n_evicted,
         },
         "tailrace": {
             "next_offset": sum(max(s.next_offset, 0) for s in stats),
             "durable_offset": sum(max(s.durable_offset, 0) for s in stats),
             "memtable_docs": total.memtable_docs,
             "backlog_bytes": total.backlog_bytes,
+            "segments_to_merge": total.n_unsettled,
+            "stalled_shards": total.n_stalled,
             "subscribers": total.n_subscribers,
         },
     }
@@ -252,10 +279,15 @@ def stats_body(index: Index) -> dict[str, Any]:
 def _sum_stats(parts: list[dict[str, Any]]) -> dict[str, Any]:
     if not parts:
         return {}
-    return {
+    total = {
         group: {name: sum(part[group][name] for part in parts) for name in parts[0][group]}
         for group in parts[0]
     }
+    if (merges := total.get("merges")) is not None:
+        merges["write_amplification"] = write_amplification(
+            merges["flushed_size_in_bytes"], merges["total_size_in_bytes"]
+        )
+    return total
 
 
 def _all_shards(indexes: list[Index]) -> dict[str, int]:

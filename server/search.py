@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
+from index.aggregate.run import Aggregated
 from index.errors import InvalidRequestError, TailraceError, TimedOutError
 from index.query.parse_json import parse_search
 from index.query.request import SearchRequest
@@ -19,7 +20,14 @@ from server.answers import json_answer, shards_body
 from server.bodies import parse_object, read_bytes, read_object
 from server.explanations import profile_body
 from server.faults import MalformedBodyError, UnsupportedError, error_body
-from server.gather import Target, hits_body, search_next, search_targets
+from server.gather import (
+    Target,
+    aggregate_targets,
+    counted_page,
+    hits_body,
+    search_next,
+    search_targets,
+)
 from server.indexes import resolve
 from server.limits import Limits
 from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
@@ -74,6 +82,7 @@ class SearchEndpoints:
         began = time.perf_counter()
         body = await read_object(request, self._limits)
         search = parse_search(with_parameters(body, parameters))
+        search = replace(search, typed_keys=parameters.flag("typed_keys"))
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
         keep = parameters.text("scroll")
@@ -170,16 +179,19 @@ class SearchEndpoints:
         data = await read_bytes(request, self._limits, wire_bytes=self._limits.body_bytes)
         searches = parse_msearch(data, request.match_info.get("index"), self._limits)
         flat = parameters.flag("rest_total_hits_as_int")
-        answers = await asyncio.gather(*(self._one_of_many(*search) for search in searches))
+        typed = parameters.flag("typed_keys")
+        answers = await asyncio.gather(*(self._one_of_many(*search, typed) for search in searches))
         for answer in answers:
             if flat and "hits" in answer:
                 flatten_total(answer)
         return json_answer(request, {"took": _took(began), "responses": answers})
 
-    async def _one_of_many(self, expression: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _one_of_many(
+        self, expression: str, body: dict[str, Any], typed_keys: bool
+    ) -> dict[str, Any]:
         began = time.perf_counter()
         try:
-            search = parse_search(body)
+            search = replace(parse_search(body), typed_keys=typed_keys)
             answer = await self._answer(self._node.resolve(expression), search, began)
             return answer | {"status": 200}
         except TailraceError as error:
@@ -192,9 +204,18 @@ def run_search(targets: list[Target], search: SearchRequest, stop: Stop) -> dict
 
     Once `stop` is set the search ends with what it has; hits that it has are shown in full.
     """
-    page = search_targets(targets, search, stop)
+    found: Aggregated | None = None
+    if search.aggregations:
+        found = aggregate_targets(targets, search, stop)
+    if found is not None and search.size == 0 and search.is_plain:
+        page = counted_page(found.n_docs, search)
+    else:
+        page = search_targets(targets, search, stop)
+    timed_out = page.timed_out or (found is not None and found.timed_out)
     began = time.perf_counter_ns()
-    body: dict[str, Any] = {"timed_out": page.timed_out, "hits": hits_body(page, search)}
+    body: dict[str, Any] = {"timed_out": timed_out, "hits": hits_body(page, search)}
+    if found is not None:
+        body["aggregations"] = found.body
     fetch_ns = time.perf_counter_ns() - began
     if page.terminated_early:
         body["terminated_early"] = True
@@ -205,7 +226,13 @@ def run_search(targets: list[Target], search: SearchRequest, stop: Stop) -> dict
 
 
 def scroll_hits(scroll: Scroll, stop: Stop) -> tuple[dict[str, Any], list[tuple[Any, ...] | None]]:
-    """Return the next page of a scroll, and where the one after it begins. Blocks."""
+    """Return the next page of a scroll, and where the one after it begins. Blocks.
+
+    The first page has the aggregations too.
+    """
+    found: Aggregated | None = None
+    if scroll.request.aggregations and not any(scroll.afters):
+        found = aggregate_targets(scroll.targets, scroll.request, stop)
     page, afters = search_next(scroll.targets, scroll.request, scroll.afters, stop)
     if page.timed_out:
         # Hits may be missing between those it has: the same page can be asked for again.
@@ -216,7 +243,11 @@ def scroll_hits(scroll: Scroll, stop: Stop) -> tuple[dict[str, Any], list[tuple[
             hit["sort"] = hit["sort"][: -scroll.n_added_keys]
             if not hit["sort"]:
                 del hit["sort"]
-    return {"timed_out": page.timed_out, "hits": body}, afters
+    answer: dict[str, Any] = {"timed_out": page.timed_out, "hits": body}
+    if found is not None:
+        answer["timed_out"] |= found.timed_out
+        answer["aggregations"] = found.body
+    return answer, afters
 
 
 def search_timeout_s(search: SearchRequest, limits: Limits) -> float:

@@ -11,9 +11,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cmp_to_key, lru_cache
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from index.analysis.definitions import get_analyzer
 from index.dates import parse_date, resolve_date, resolve_date_up

@@ -10,22 +10,32 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.chains import chain_positions
 from index.kernels.filters import passes
 from index.kernels.heap import push_hit
-from index.kernels.leaves import fill, seek
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
-from index.kernels.postings import (
-    LAST_DOCS,
-    POS_METAS,
-    bound_of,
-    decode_docs,
-    decode_tfs,
-    frequencies_of,
-    packed_at,
-    positions_of,
+from index.kernels.positions import POSITIONS_WIDTH, count_in_row, open_positions, read_positions
+from index.kernels.postings import POS_METAS, bound_of
+from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
+from index.kernels.stream import (
+    AT,
+    BLOCK_NO,
+    DOCS,
+    N_DOCS,
+    NORMS,
+    ROW,
+    SLACK,
+    STREAM_WIDTH,
+    TABLE,
+    TFS,
+    WEIGHT,
+    N,
+    doc_at,
+    load_block,
+    move,
+    open_stream,
+    tf_at,
+    unpack_tfs,
 )
-from index.kernels.rows import BLOCK, BLOCKS, CHAIN, CURSOR_WIDTH, SINGLE_POSITION
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -35,170 +45,143 @@ _SLACK = np.float32(1.0 + 2e-6)
 APART, TOGETHER = 0, 1
 """Modes: all of the terms somewhere, or each at its offset in a row."""
 
-# columns of the state of a leaf
-_N, _BLOCK_NO, _AT = range(3)
-"""Length of the buffer (-1: exhausted), its block, how far in it the candidates have come."""
-_STATE_WIDTH = 4
+# A candidate set: u32[128] doc ids, then of each term u32[128] frequencies and u32[128] places
+# (block << 7 | place in the block), in the order in which the terms are asked.
+_SET = 4 * BLOCK
 
 
-@numba.njit(
-    "b1(i8[::1], i8[::1], i8[::1], i8, i8, u4[::1], u4[::1])",
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _load_block(row, state, cursor, target, n_docs, docs, tfs):
-    """Fill the buffer with the first block that reaches `target`; return whether there is one."""
-    if row[0] == BLOCKS:
-        n_blocks = (row[1] + BLOCK - 1) >> 7
-        last_docs = u32_at(row[LAST_DOCS], n_blocks)
-        block = state[_BLOCK_NO]
-        low = block
-        step = np.int64(1)
-        while block < n_blocks and np.int64(last_docs[block]) < target:
-            low = block + 1
-            block += step
-            step *= 2
-        high = min(block, n_blocks)
-        while low < high:
-            middle = (low + high) >> 1
-            if np.int64(last_docs[middle]) < target:
-                low = middle + 1
-            else:
-                high = middle
-        n = decode_docs(row, low, n_docs, docs) if low < n_blocks else np.int64(0)
-        state[_BLOCK_NO] = low
-    else:
-        seek(row, cursor, target)
-        while True:
-            n = fill(row, cursor, docs, tfs)
-            if n == 0 or np.int64(docs[n - 1]) >= target:
-                break
-    state[_AT] = 0
-    state[_N] = n if n > 0 else -1
-    return n > 0
+@numba.njit("i8(i8, i8, i8, i8)", nogil=True, cache=True)
+def _take_lead(stream, found_address, alive_address, n_terms):
+    """Make the live documents of the lead's buffer the candidates; return how many."""
+    s = i64_at(stream, STREAM_WIDTH)
+    docs = u32_at(stream + 8 * DOCS, BLOCK)
+    tfs = u32_at(stream + 8 * TFS, BLOCK)
+    found = u32_at(found_address, BLOCK)
+    found_tfs = u32_at(found_address + _SET, BLOCK)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK)
+    unpack_tfs(stream)
+    first = np.uint32(s[BLOCK_NO] << 7)
+    n = s[N]
+    if alive_address == 0:
+        for i in range(n):
+            found[i] = docs[i]
+            found_tfs[i] = tfs[i]
+            places[i] = first + np.uint32(i)
+        return n
+    alive = u64_at(alive_address, (s[N_DOCS] + 63) >> 6)
+    kept = np.int64(0)
+    for i in range(n):
+        doc = docs[i]
+        if (alive[doc >> np.uint32(6)] >> np.uint64(doc & np.uint32(63))) & _ONE != _ZERO:
+            found[kept] = doc
+            found_tfs[kept] = tfs[i]
+            places[kept] = first + np.uint32(i)
+            kept += 1
+    return kept
 
 
-@numba.njit(
-    "i8(i8[::1], i8[::1], i8[::1], i8, u4[::1], u4[::1], u4[::1], i8, u4[:, ::1], u4[:, ::1], i8,"
-    " i8)",
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _intersect(row, state, cursor, n_docs, docs, tfs, found, n, found_tfs, places, leaf, n_leaves):
-    """Keep of the `n` candidates those that the leaf has, with its frequencies and where in its
-    blocks they are; return how many.
-
-    found_tfs, places: u32[leaves, 128], of the leaves before this one compacted alike.
-    """
-    kept = 0
-    address = np.int64(0)
-    bits = np.int64(0)
-    block = np.int64(-1)
+@numba.njit("i8(i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _intersect(stream, found_address, n, term, n_terms):
+    """Keep of the `n` candidates those that a term has too, the `term`th asked; return how many."""
+    s = i64_at(stream, STREAM_WIDTH)
+    found = u32_at(found_address, BLOCK)
+    tfs = u32_at(found_address + _SET, BLOCK * n_terms)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK * n_terms)
+    kept = np.int64(0)
     for i in range(n):
         doc = np.int64(found[i])
-        if state[_N] < 0:
+        if not move(stream, doc):
             break
-        is_behind = state[_N] == 0 or np.int64(docs[state[_N] - 1]) < doc
-        if is_behind and not _load_block(row, state, cursor, doc, n_docs, docs, tfs):
-            break
-        at = state[_AT]
-        size = state[_N]
-        # branch-free search: of `left` documents from `at` on the first that is >= doc
-        left = size - at
-        while left > 1:
-            half = left >> 1
-            if np.int64(docs[at + half - 1]) < doc:
-                at += half
-            left -= half
-        state[_AT] = at
-        if np.int64(docs[at]) != doc:
+        if doc_at(stream) != doc:
             continue
-        if row[0] == BLOCKS:
-            if block != state[_BLOCK_NO]:
-                block = state[_BLOCK_NO]
-                address, bits = frequencies_of(row, block)
-            tf = packed_at(address, bits, at) + np.uint32(1)
-            place = np.uint32((block << 7) | at)
-        else:
-            tf = tfs[at]
-            place = np.uint32(0)
         if kept < i:
-            for other in range(leaf):
-                found_tfs[other, kept] = found_tfs[other, i]
-                places[other, kept] = places[other, i]
+            for other in range(term):
+                tfs[other * BLOCK + kept] = tfs[other * BLOCK + i]
+                places[other * BLOCK + kept] = places[other * BLOCK + i]
             found[kept] = found[i]
-        found_tfs[leaf, kept] = tf
-        places[leaf, kept] = place
+        tfs[term * BLOCK + kept] = tf_at(stream)
+        places[term * BLOCK + kept] = np.uint32((s[BLOCK_NO] << 7) | s[AT])
         kept += 1
     return kept
 
 
-@numba.njit(
-    "i8(i8[::1], i8, u4, u4, i8[::1], i8[::1], u4[::1], i8, u4[::1])",
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _read_positions(row, doc, tf, place, cursor, sums_of, sums, first, out):
-    """Write the positions of a term in a document to `out` from `first` on; return how many.
+@numba.njit("f4(i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _sum_scores(streams, ranks_address, found_address, i, doc, n_terms):
+    """Return the score of candidate `i`: the terms in the order of the query, so that equal
+    documents have equal sums."""
+    ranks = i64_at(ranks_address, n_terms)
+    tfs = u32_at(found_address + _SET, BLOCK * n_terms)
+    score = np.float32(0.0)
+    for term in range(n_terms):
+        s = i64_at(streams + 8 * STREAM_WIDTH * term, STREAM_WIDTH)
+        weight = np.float32(s.view(np.float64)[WEIGHT])
+        if s[NORMS]:
+            tf = np.float32(tfs[ranks[term] * BLOCK + i])
+            norm = u8_at(s[NORMS], s[N_DOCS])[doc]
+            score += weight * tf / (tf + f32_at(s[TABLE], 256)[norm])
+        else:
+            score += weight
+    return score
 
-    sums: u32[129], how many positions of block sums_of[0] (-1: none) come before each of its
-    documents. Requires: room for `tf`.
+
+@numba.njit("i8(i8, i8, f4, f4, f4)", nogil=True, cache=True, error_model="numpy")
+def _next_block(stream, block, weight, others, root):
+    """Return the lead's first block from `block` on that may have a document above `root`.
+
+    `weight`: what the lead's part is multiplied by; `others`: the most the other terms add.
     """
-    if row[0] == CHAIN:
-        return chain_positions(row, cursor, doc, out[first : first + np.int64(tf)])
-    if row[0] != BLOCKS:
-        out[first] = np.uint32(row[SINGLE_POSITION] - 1)
-        return np.int64(row[SINGLE_POSITION] > 0)
-    block = np.int64(place) >> 7
-    if sums_of[0] != block:
-        n = min(np.int64(BLOCK), row[1] - block * BLOCK)
-        decode_tfs(row, block, n, sums)
-        total = np.uint32(0)
-        for i in range(n):
-            tf_i = sums[i]
-            sums[i] = total
-            total += tf_i
-        sums[n] = total
-        sums_of[0] = block
-    before = np.int64(sums[np.int64(place) & 127])
-    n = min(np.int64(BLOCK), row[1] - block * BLOCK)
-    address, bits = positions_of(row, block, np.int64(sums[n]))
-    if bits < 0:
-        return np.int64(0)
-    position = np.uint32(0)
-    for i in range(np.int64(tf)):
-        position += packed_at(address, bits, before + i)
-        out[first + i] = position
-    return np.int64(tf)
+    s = i64_at(stream, STREAM_WIDTH)
+    row = i64_at(s[ROW], ROW_WIDTH)
+    n_blocks = (row[1] + BLOCK - 1) >> 7
+    if s[NORMS] == 0:
+        return block if (weight + others) * _SLACK > root else n_blocks
+    metas = u64_at(row[POS_METAS], n_blocks)
+    table = f32_at(s[TABLE], 256)
+    slack = np.float32(s.view(np.float64)[SLACK])
+    while block < n_blocks:
+        if (others + bound_of(metas[block], weight, slack, table)) * _SLACK > root:
+            break
+        block += 1
+    return block
 
 
-@numba.njit("i8(u4[::1], i8[::1], i8[::1], i8[::1], i8)", nogil=True, cache=True)
-def _count_in_row(positions, starts, ends, offsets, n):
-    """Return how many times positions starts[j] .. ends[j] of each term are `offsets[j]` apart.
-
-    Positions of a term rise. `starts` is used up.
-    """
-    count = 0
-    for i in range(starts[0], ends[0]):
-        at = np.int64(positions[i]) - offsets[0]
-        is_there = True
-        for j in range(1, n):
-            wanted = at + offsets[j]
-            k = starts[j]
-            while k < ends[j] and np.int64(positions[k]) < wanted:
-                k += 1
-            starts[j] = k
-            if k == ends[j]:
-                return count
-            if np.int64(positions[k]) != wanted:
-                is_there = False
-                break
-        if is_there:
-            count += 1
-    return count
+@numba.njit("f4(i8, i8, i8, i8, i8, i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
+def _phrase_score(streams, order_address, places_of, found_address, i, n_terms, root, pruned):
+    """Return the score of candidate `i` as a phrase; -1: the terms are not in a row there, or
+    (`pruned` not 0) the score cannot pass `root`."""
+    order = i64_at(order_address, n_terms)
+    found = u32_at(found_address, BLOCK)
+    tfs = u32_at(found_address + _SET, BLOCK * n_terms)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK * n_terms)
+    s = i64_at(streams, STREAM_WIDTH)
+    doc = np.int64(found[i])
+    weight = np.float32(s.view(np.float64)[WEIGHT])
+    length = f32_at(s[TABLE], 256)[u8_at(s[NORMS], s[N_DOCS])[doc]]
+    least = tfs[i]
+    room = np.int64(0)
+    for term in range(n_terms):
+        tf = tfs[term * BLOCK + i]
+        least = min(least, tf)
+        room += np.int64(tf)
+    tf = np.float32(least)
+    if pruned and weight * tf / (tf + length) <= root:
+        return np.float32(-1.0)
+    positions = np.empty(room, np.uint32)
+    ends = np.empty(n_terms + 1, np.int64)
+    ends[0] = 0
+    for term in range(n_terms):
+        at = ends[term]
+        size = np.int64(tfs[term * BLOCK + i])
+        n = read_positions(
+            places_of + 8 * POSITIONS_WIDTH * order[term], doc, size,
+            np.int64(places[term * BLOCK + i]), positions[at : at + size],
+        )  # fmt: skip
+        ends[term + 1] = at + n
+    frequency = count_in_row(positions, ends, places_of, order)
+    if frequency == 0:
+        return np.float32(-1.0)
+    tf = np.float32(frequency)
+    return weight * tf / (tf + length)
 
 
 @numba.njit(
@@ -216,21 +199,19 @@ def best_of_all(
     length.
 
     Of each term: its row, weight, slack, norms and table as in `best_term.best_of_term`. Scores
-    add up (APART), or a document's is weights[0] times the part of the phrase's own frequency
-    (TOGETHER; `offsets`: where in the phrase each term stands; norms and table of the first).
+    add up (APART), or a document's is the weight times the part of the phrase's own frequency
+    (TOGETHER; all weights are the phrase's; `offsets`: where in the phrase each term stands).
     filters: see `filters.passes`. total: [matches so far, how many to count at most]; until these
     are counted every match is looked at. The heap may have no room at all.
 
-    Requires: every row is a stream; in a phrase, of a term with positions; views come in rising
-    order.
+    Requires: every row is a stream; in a phrase, of a text; views come in rising order.
     """
     k = len(heap_scores)
-    n_leaves = len(rows)
+    n_terms = len(rows)
     counts = total[0] <= total[1]
-    alive = u64_at(alive_address, (n_docs + 63) >> 6 if alive_address else 0)
     stop = i64_at(stop_address, 1)
-    order = np.arange(n_leaves)
-    for i in range(n_leaves):
+    order = np.arange(n_terms)
+    for i in range(n_terms):
         if rows[i, 1] <= 0:
             return n_heap
         j = i
@@ -238,143 +219,67 @@ def best_of_all(
             order[j] = order[j - 1]
             j -= 1
         order[j] = i
-    lead = order[0]
-    states = np.zeros((n_leaves, _STATE_WIDTH), np.int64)
-    cursors = np.zeros((n_leaves, CURSOR_WIDTH), np.int64)
-    docs = np.empty((n_leaves, BLOCK), np.uint32)
-    tfs = np.empty((n_leaves, BLOCK), np.uint32)
-    found = np.empty(BLOCK, np.uint32)
-    found_tfs = np.empty((n_leaves, BLOCK), np.uint32)
-    places = np.empty((n_leaves, BLOCK), np.uint32)
+    ranks = np.empty(n_terms, np.int64)
+    for i in range(n_terms):
+        ranks[order[i]] = i
+    memory = np.empty(n_terms * (STREAM_WIDTH + POSITIONS_WIDTH + BLOCK) + BLOCK // 2, np.int64)
+    streams = memory.ctypes.data
+    places_of = streams + 8 * STREAM_WIDTH * n_terms
+    found_address = places_of + 8 * POSITIONS_WIDTH * n_terms
+    others = np.float32(0.0)
+    for term in range(n_terms):
+        open_stream(
+            streams + 8 * STREAM_WIDTH * term, rows.ctypes.data + 8 * ROW_WIDTH * term,
+            weights[term], slacks[term], norm_addresses[term], table_addresses[term], n_docs,
+        )  # fmt: skip
+        if mode == TOGETHER:
+            row = rows.ctypes.data + 8 * ROW_WIDTH * term
+            open_positions(places_of + 8 * POSITIONS_WIDTH * term, row, offsets[term])
+        elif term != order[0]:
+            others += weights[term]
+    lead = streams + 8 * STREAM_WIDTH * order[0]
+    state = i64_at(lead, STREAM_WIDTH)
+    weight = weights[order[0]]
+    is_blocks = rows[order[0], 0] == BLOCKS
+    n_blocks = (rows[order[0], 1] + BLOCK - 1) >> 7
+    found = u32_at(found_address, BLOCK)
     key = np.int64(view) << 32
     root = heap_scores[0] if n_heap == k and k > 0 else np.float32(-1.0)
-    if mode == TOGETHER:
-        most = weights[0]
-        position_cursors = np.zeros((n_leaves, CURSOR_WIDTH), np.int64)
-        sums_of = np.full((n_leaves, 1), np.int64(-1))
-        sums = np.empty((n_leaves, BLOCK + 1), np.uint32)
-        positions = np.empty(1024, np.uint32)
-        starts = np.empty(n_leaves, np.int64)
-        ends = np.empty(n_leaves, np.int64)
-        by_place = np.empty(n_leaves, np.int64)
-        for i in range(n_leaves):
-            by_place[i] = offsets[order[i]]
-    else:
-        most = np.float32(0.0)
-        position_cursors = np.zeros((0, CURSOR_WIDTH), np.int64)
-        sums_of = np.zeros((0, 1), np.int64)
-        sums = np.zeros((0, BLOCK + 1), np.uint32)
-        positions = np.zeros(0, np.uint32)
-        starts = ends = by_place = np.zeros(0, np.int64)
-    others = np.float32(0.0)
-    for i in range(n_leaves):
-        others += weights[i] if i != lead else np.float32(0.0)
-    if mode == APART:
-        most = others + weights[lead]
-    scored = k > 0
-    first_table = f32_at(table_addresses[0], 256 if norm_addresses[0] else 0)
-    first_norms = u8_at(norm_addresses[0], n_docs if norm_addresses[0] else 0)
-    lead_table = f32_at(table_addresses[lead], 256 if norm_addresses[lead] else 0)
-    row = rows[lead]
-    block = np.int64(-1)
-    n_blocks = (row[1] + BLOCK - 1) >> 7
-    is_last = False
-    while stop[0] == 0 and not is_last and (counts or k > 0):
-        # --- the lead's next block that may have a hit
-        n = np.int64(0)
-        if row[0] == BLOCKS:
-            block += 1
-            if not counts and n_heap == k and norm_addresses[lead]:
-                metas = u64_at(row[POS_METAS], n_blocks)
-                while block < n_blocks:
-                    if mode == TOGETHER:
-                        limit = bound_of(metas[block], weights[0], slacks[lead], lead_table)
-                    else:
-                        limit = others + bound_of(
-                            metas[block], weights[lead], slacks[lead], lead_table
-                        )
-                    if limit * _SLACK > root:
-                        break
-                    block += 1
-            if block >= n_blocks:
+    target = np.int64(0)
+    while stop[0] == 0 and (counts or k > 0):
+        # --- candidates: a block of the lead that may have a hit, then what the others have of it
+        if not counts and n_heap == k:
+            if (weight + others) * _SLACK <= root:
                 break
-            n = decode_docs(row, block, n_docs, found)
-            if n == 0:
-                break
-            for i in range(n):
-                places[0, i] = np.uint32((block << 7) | i)
-            if scored or mode == TOGETHER:
-                decode_tfs(row, block, n, found_tfs[0])
-        else:
-            n = fill(row, cursors[lead], found, found_tfs[0])
-            if n == 0 or np.int64(found[n - 1]) >= n_docs:
-                break
-        if not counts and n_heap == k and root >= most:
+            if is_blocks:
+                block = state[BLOCK_NO] + np.int64(target > 0)
+                state[BLOCK_NO] = _next_block(lead, block, weight, others, root)
+                if state[BLOCK_NO] >= n_blocks:
+                    break
+        if not load_block(lead, target):
             break
-        if alive_address:
-            kept = 0
-            for i in range(n):
-                doc = found[i]
-                if (alive[doc >> np.uint32(6)] >> np.uint64(doc & np.uint32(63))) & _ONE != _ZERO:
-                    found[kept] = doc
-                    found_tfs[0, kept] = found_tfs[0, i]
-                    places[0, kept] = places[0, i]
-                    kept += 1
-            n = kept
-        # --- candidates the other terms have
-        for i in range(1, n_leaves):
-            if n == 0:
-                break
-            leaf = order[i]
-            n = _intersect(
-                rows[leaf], states[leaf], cursors[leaf], n_docs, docs[leaf], tfs[leaf], found, n,
-                found_tfs, places, i, n_leaves,
-            )  # fmt: skip
-            if states[leaf, _N] < 0:
-                is_last = True
+        target = np.int64(u32_at(lead + 8 * DOCS, BLOCK)[state[N] - 1]) + 1
+        n = _take_lead(lead, found_address, alive_address, n_terms)
+        for i in range(1, n_terms):
+            stream = streams + 8 * STREAM_WIDTH * order[i]
+            if n > 0:
+                n = _intersect(stream, found_address, n, i, n_terms)
+            if i64_at(stream, STREAM_WIDTH)[N] < 0:
+                target = n_docs
+        # --- their scores
         for i in range(n):
             doc = np.int64(found[i])
+            score = np.float32(0.0)
             if mode == TOGETHER:
-                least = found_tfs[0, i]
-                room = np.int64(0)
-                for j in range(n_leaves):
-                    least = min(least, found_tfs[j, i])
-                    room += np.int64(found_tfs[j, i])
-                if not counts and n_heap == k:
-                    tf = np.float32(least)
-                    if weights[0] * tf / (tf + first_table[first_norms[doc]]) <= root:
-                        continue
-                if room > len(positions):
-                    positions = np.empty(2 * room, np.uint32)
-                at = np.int64(0)
-                for j in range(n_leaves):
-                    leaf = order[j]
-                    starts[j] = at
-                    at += _read_positions(
-                        rows[leaf], doc, found_tfs[j, i], places[j, i], position_cursors[leaf],
-                        sums_of[leaf], sums[leaf], at, positions,
-                    )  # fmt: skip
-                    ends[j] = at
-                frequency = _count_in_row(positions, starts, ends, by_place, n_leaves)
-                if frequency == 0:
+                pruned = np.int64(not counts and n_heap == k)
+                score = _phrase_score(
+                    streams, order.ctypes.data, places_of, found_address, i, n_terms, root, pruned
+                )
+                if score < 0:
                     continue
-                tf = np.float32(frequency)
-                score = weights[0] * tf / (tf + first_table[first_norms[doc]])
-            else:
-                score = np.float32(0.0)
-                if scored:
-                    for leaf in range(n_leaves):
-                        j = 0
-                        while order[j] != leaf:
-                            j += 1
-                        if norm_addresses[leaf]:
-                            table = f32_at(table_addresses[leaf], 256)
-                            norms = u8_at(norm_addresses[leaf], n_docs)
-                            tf = np.float32(found_tfs[j, i])
-                            score += weights[leaf] * tf / (tf + table[norms[doc]])
-                        else:
-                            score += weights[leaf]
-            is_better = scored and score > root
+            elif k > 0:
+                score = _sum_scores(streams, ranks.ctypes.data, found_address, i, doc, n_terms)
+            is_better = k > 0 and score > root
             if (counts or is_better) and passes(filters, doc):
                 if counts:
                     total[0] += 1
@@ -384,4 +289,7 @@ def best_of_all(
                     n_heap = min(n_heap + 1, k)
                     if n_heap == k:
                         root = heap_scores[0]
-    return n_heap
+        if target >= n_docs:
+            break
+    # what the addresses above name is in use until here
+    return n_heap + np.int64(len(memory) + len(order) + len(ranks) < 0)

@@ -16,18 +16,32 @@ import numpy as np
 from index.kernels.bits import lowest_bit, popcount
 from index.kernels.filters import passes
 from index.kernels.heap import push_hit
-from index.kernels.leaves import fill, lower_bound, seek
+from index.kernels.leaves import lower_bound
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
-from index.kernels.postings import (
-    LAST_DOCS,
-    POS_METAS,
-    bound_of,
-    decode_docs,
-    decode_tfs,
-    frequencies_of,
-    packed_at,
+from index.kernels.postings import LAST_DOCS
+from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
+from index.kernels.stream import (
+    AT,
+    BLOCK_NO,
+    BOUNDS,
+    DOCS,
+    N_DOCS,
+    NEXT_BLOCK,
+    NORMS,
+    ROW,
+    STREAM_WIDTH,
+    TABLE,
+    TFS,
+    WEIGHT,
+    N,
+    bound_blocks,
+    count_blocks,
+    doc_at,
+    move,
+    open_stream,
+    tf_at,
+    unpack_tfs,
 )
-from index.kernels.rows import BLOCK, BLOCKS, CURSOR_WIDTH
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -35,132 +49,120 @@ _SIX = np.uint32(6)
 _LOW = np.uint32(63)
 WINDOW = 4096
 """Documents looked at together: their scores stay in the first-level cache."""
+_WORDS = WINDOW // 64
+_MANY = 12
+"""Of 64 documents."""
 _SLACK = np.float32(1.0 + 2e-6)
 """Sums of f32 in another order may differ by this."""
 
-# columns of the state of a leaf
-_AT, _N, _BLOCK_NO, _FIRST_BOUND, _NEXT_BLOCK, _HAS_TFS = range(6)
-_STATE_WIDTH = 6
-"""Place in the buffer and its length (-1: exhausted); the buffer's block; where the leaf's bounds
-begin; first block that may reach into the window; whether the frequencies are unpacked."""
+
+@numba.njit("i8(i8, i8)", nogil=True, cache=True)
+def _next_doc(stream, low):
+    """Return the first document >= `low` of a stream, or one before it where finding out would
+    take unpacking a block; -1: there is none."""
+    s = i64_at(stream, STREAM_WIDTH)
+    if s[N] < 0:
+        return np.int64(-1)
+    row = i64_at(s[ROW], ROW_WIDTH)
+    if row[0] != BLOCKS:
+        return doc_at(stream) if move(stream, low) else np.int64(-1)
+    n_blocks = (row[1] + BLOCK - 1) >> 7
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    block = s[NEXT_BLOCK]
+    while block < n_blocks and np.int64(last_docs[block]) < low:
+        block += 1
+    s[NEXT_BLOCK] = block
+    if block == n_blocks:
+        s[N] = -1
+        return np.int64(-1)
+    if s[N] > 0 and s[BLOCK_NO] == block:
+        move(stream, low)
+        return doc_at(stream)
+    return max(low, np.int64(last_docs[block - 1]) + 1) if block > 0 else low
 
 
-@numba.njit(
-    "b1(i8[::1], i8[::1], i8[::1], i8, i8, u4[::1], u4[::1])",
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _move(row, state, cursor, target, n_docs, docs, tfs):
-    """Move a leaf to its first document >= `target`; return whether there is one."""
-    n = state[_N]
-    if n < 0:
-        return False
-    if n == 0 or np.int64(docs[n - 1]) < target:
-        if row[0] == BLOCKS:
-            n_blocks = (row[1] + BLOCK - 1) >> 7
-            last_docs = u32_at(row[LAST_DOCS], n_blocks)
-            block = state[_BLOCK_NO] + np.int64(n > 0)
-            step = np.int64(1)
-            low = block
-            while block < n_blocks and np.int64(last_docs[block]) < target:
-                low = block + 1
-                block += step
-                step *= 2
-            high = min(block, n_blocks)
-            while low < high:
-                middle = (low + high) >> 1
-                if np.int64(last_docs[middle]) < target:
-                    low = middle + 1
-                else:
-                    high = middle
-            n = decode_docs(row, low, n_docs, docs) if low < n_blocks else np.int64(0)
-            state[_BLOCK_NO] = low
-            state[_HAS_TFS] = 0
-        else:
-            seek(row, cursor, target)
-            while True:
-                n = fill(row, cursor, docs, tfs)
-                if n == 0 or np.int64(docs[n - 1]) >= target:
-                    break
-            state[_HAS_TFS] = 1
-        if n == 0:
-            state[_N] = -1
-            return False
-        state[_N] = n
-        state[_AT] = 0
-    at = state[_AT]
-    # Candidates are close together or far apart: a few steps, then a search.
-    for _ in range(4):
-        if np.int64(docs[at]) >= target:
-            state[_AT] = at
-            return True
-        at += 1
-    state[_AT] = lower_bound(docs, at, n - 1, target)
-    return True
+@numba.njit("f4(i8, i8)", nogil=True, cache=True)
+def _limit(stream, high):
+    """Return the most that a stream can add to a document before `high`; -1: it has none there.
+
+    Requires: `_next_doc` was asked for the first document of the window.
+    """
+    nothing = np.float32(-1.0)
+    s = i64_at(stream, STREAM_WIDTH)
+    if s[N] < 0:
+        return nothing
+    row = i64_at(s[ROW], ROW_WIDTH)
+    if row[0] != BLOCKS:
+        return np.float32(s.view(np.float64)[WEIGHT]) if doc_at(stream) < high else nothing
+    n_blocks = (row[1] + BLOCK - 1) >> 7
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    block = s[NEXT_BLOCK]
+    if s[N] > 0 and s[BLOCK_NO] == block:
+        if doc_at(stream) >= high:
+            return nothing
+    elif block > 0 and np.int64(last_docs[block - 1]) + 1 >= high:
+        return nothing
+    bounds = f32_at(s[BOUNDS], n_blocks)
+    limit = bounds[block]
+    while block + 1 < n_blocks and np.int64(last_docs[block]) + 1 < high:
+        block += 1
+        limit = max(limit, bounds[block])
+    return limit
 
 
-@numba.njit(
-    "void(i8[::1], i8[::1], f4, i8, f4[::1], i8, i8, i8, i8, u4[::1], u4[::1], f4[::1], u8[::1],"
-    " u8[::1], f4[::1])",
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _unite(
-    row, state, weight, norm_address, table, n_docs, base, start, stop, docs, tfs, fresh, mask,
-    dirty, scores,
-):  # fmt: skip
-    """Add postings `start` .. `stop` of a buffer, all within the window at `base`."""
-    if norm_address:
-        if state[_HAS_TFS] == 0:
-            decode_tfs(row, state[_BLOCK_NO], state[_N], tfs)
-            state[_HAS_TFS] = 1
-        norms = u8_at(norm_address, n_docs)
-        for i in range(start, stop):
-            tf = np.float32(tfs[i])
-            fresh[i] = weight * tf / (tf + table[norms[docs[i]]])
-    else:
-        fresh[start:stop] = weight
+@numba.njit("void(i8, i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _unite(stream, low, high, base, mask_address, scores_address, fresh_address):
+    """Add the scores of all documents from `low` to `high` of a stream; set their bits."""
+    s = i64_at(stream, STREAM_WIDTH)
+    docs = u32_at(stream + 8 * DOCS, BLOCK)
+    tfs = u32_at(stream + 8 * TFS, BLOCK)
+    fresh = f32_at(fresh_address, BLOCK)
+    mask = u64_at(mask_address, _WORDS)
+    scores = f32_at(scores_address, WINDOW)
+    weight = np.float32(s.view(np.float64)[WEIGHT])
+    has_norms = s[NORMS] != 0
+    norms = u8_at(s[NORMS], s[N_DOCS] if has_norms else 0)
+    table = f32_at(s[TABLE], 256 if has_norms else 0)
     first = np.uint32(base)
-    word = (docs[start] - first) >> _SIX
-    bits = _ZERO
-    touched = _ONE << np.uint64(word)
-    for i in range(start, stop):
-        doc = docs[i] - first
-        if doc >> _SIX != word:
-            mask[word] |= bits
-            word = doc >> _SIX
-            bits = _ZERO
-            touched |= _ONE << np.uint64(word)
-        bits |= _ONE << np.uint64(doc & _LOW)
-        scores[doc] += fresh[i]
-    mask[word] |= bits
-    dirty[0] |= touched
+    target = low
+    while target < high and move(stream, target):
+        start = s[AT]
+        end = s[N]
+        if np.int64(docs[end - 1]) >= high:
+            end = lower_bound(docs, start, end - 1, high)
+        own = docs[start:end]
+        if has_norms:
+            unpack_tfs(stream)
+            own_tfs = tfs[start:end]
+            for i in range(len(own)):
+                tf = np.float32(own_tfs[i])
+                fresh[i] = weight * tf / (tf + table[norms[own[i]]])
+        else:
+            fresh[: len(own)] = weight
+        for i in range(len(own)):
+            doc = own[i] - first
+            mask[doc >> _SIX] |= _ONE << np.uint64(doc & _LOW)
+            scores[doc] += fresh[i]
+        if end < s[N]:
+            s[AT] = end
+            break
+        target = np.int64(docs[end - 1]) + 1
 
 
-@numba.njit(
-    "void(i8[::1], i8[::1], i8[::1], f4, f4, f4, i8, f4[::1], i8, i8, u4[::1], u4[::1], u8[::1],"
-    " u8, f4[::1])",
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-)
-def _add_to_candidates(
-    row, state, cursor, weight, remaining, root, norm_address, table, n_docs, base, docs, tfs,
-    mask, dirty, scores,
-):  # fmt: skip
+@numba.njit("void(i8, f4, f4, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _add_to_candidates(stream, remaining, root, base, n_words, mask_address, scores_address):
     """Add one term's scores to the documents of the mask; drop those that cannot become hits.
 
     `remaining`: the most that this and the later terms can add.
     """
-    norms = u8_at(norm_address, n_docs if norm_address else 0)
-    address = np.int64(0)
-    tf_bits = np.int64(0)
-    block = np.int64(-1)
-    while dirty != _ZERO:
-        word = lowest_bit(dirty)
-        dirty &= dirty - _ONE
+    s = i64_at(stream, STREAM_WIDTH)
+    mask = u64_at(mask_address, n_words)
+    scores = f32_at(scores_address, WINDOW)
+    weight = np.float32(s.view(np.float64)[WEIGHT])
+    has_norms = s[NORMS] != 0
+    norms = u8_at(s[NORMS], s[N_DOCS] if has_norms else 0)
+    table = f32_at(s[TABLE], 256 if has_norms else 0)
+    for word in range(n_words):
         bits = mask[word]
         while bits != _ZERO:
             i = word * 64 + lowest_bit(bits)
@@ -168,24 +170,69 @@ def _add_to_candidates(
             bits ^= lowest
             if (scores[i] + remaining) * _SLACK <= root:
                 mask[word] ^= lowest
+                scores[i] = np.float32(0.0)
                 continue
             doc = base + i
-            if not _move(row, state, cursor, doc, n_docs, docs, tfs):
+            if not move(stream, doc) or doc_at(stream) != doc:
                 continue
-            at = state[_AT]
-            if np.int64(docs[at]) != doc:
-                continue
-            if norm_address == 0:
-                scores[i] += weight
-                continue
-            if state[_HAS_TFS]:
-                tf = np.float32(tfs[at])
+            if has_norms:
+                tf = np.float32(tf_at(stream))
+                scores[i] += weight * tf / (tf + table[norms[doc]])
             else:
-                if block != state[_BLOCK_NO]:
-                    block = state[_BLOCK_NO]
-                    address, tf_bits = frequencies_of(row, block)
-                tf = np.float32(packed_at(address, tf_bits, at) + np.uint32(1))
-            scores[i] += weight * tf / (tf + table[norms[doc]])
+                scores[i] += weight
+
+
+@numba.njit(
+    "i8(i8, i8, i8[:, ::1], i8, i8, i8, i8, f4[::1], i8[::1], i8, f4)",
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+)
+def _push_window(
+    mask_address, scores_address, filters, base, n_words, alive_address, key, heap_scores,
+    heap_docs, n_heap, root,
+):  # fmt: skip
+    """Push the hits of a window, whose mask and scores become zeros; return the heap's length."""
+    k = len(heap_scores)
+    mask = u64_at(mask_address, n_words)
+    scores = f32_at(scores_address, WINDOW)
+    for word in range(n_words):
+        bits = mask[word]
+        mask[word] = _ZERO
+        if popcount(bits) > _MANY:
+            # Most have nothing better: compare all 64 at once first.
+            own = scores[word * 64 : word * 64 + 64]
+            n_above = 0
+            for i in range(64):
+                n_above += np.int64(own[i] > root)
+            if n_above == 0:
+                own[:] = np.float32(0.0)
+                continue
+        while bits != _ZERO:
+            i = word * 64 + lowest_bit(bits)
+            bits &= bits - _ONE
+            score = scores[i]
+            scores[i] = np.float32(0.0)
+            if score > root and passes(filters, base + i):
+                push_hit(heap_scores, heap_docs, n_heap, score, key | (base + i))
+                n_heap = min(n_heap + 1, k)
+                if n_heap == k:
+                    root = heap_scores[0]
+    return n_heap
+
+
+@numba.njit("void(i8, i8, i8, i8, i8)", nogil=True, cache=True)
+def _drop_dead(mask_address, scores_address, n_words, base, alive_address):
+    """Take dead documents out of a window."""
+    mask = u64_at(mask_address, n_words)
+    scores = f32_at(scores_address, WINDOW)
+    alive = u64_at(alive_address + 8 * (base >> 6), n_words)
+    for word in range(n_words):
+        dead = mask[word] & ~alive[word]
+        mask[word] ^= dead
+        while dead != _ZERO:
+            scores[word * 64 + lowest_bit(dead)] = np.float32(0.0)
+            dead &= dead - _ONE
 
 
 @numba.njit(
@@ -208,40 +255,30 @@ def best_of_any(
     """
     k = len(heap_scores)
     n_leaves = len(rows)
-    alive = u64_at(alive_address, (n_docs + 63) >> 6 if alive_address else 0)
     stop = i64_at(stop_address, 1)
-    states = np.zeros((n_leaves, _STATE_WIDTH), np.int64)
-    cursors = np.zeros((n_leaves, CURSOR_WIDTH), np.int64)
-    docs = np.empty((n_leaves, BLOCK), np.uint32)
-    tfs = np.empty((n_leaves, BLOCK), np.uint32)
+    memory = np.empty(n_leaves * STREAM_WIDTH, np.int64)
+    streams = memory.ctypes.data
+    n_bounds = np.int64(0)
+    for leaf in range(n_leaves):
+        stream = streams + 8 * STREAM_WIDTH * leaf
+        open_stream(
+            stream, rows.ctypes.data + 8 * ROW_WIDTH * leaf, weights[leaf], slacks[leaf],
+            norm_addresses[leaf], table_addresses[leaf], n_docs,
+        )  # fmt: skip
+        n_bounds += count_blocks(stream)
+    all_bounds = np.empty(n_bounds, np.float32)
+    n_bounds = np.int64(0)
+    for leaf in range(n_leaves):
+        stream = streams + 8 * STREAM_WIDTH * leaf
+        bound_blocks(stream, all_bounds.ctypes.data + 4 * n_bounds)
+        n_bounds += count_blocks(stream)
+    window = np.zeros(_WORDS + WINDOW // 2 + BLOCK // 2, np.uint64)
+    mask = window.ctypes.data
+    scores = mask + 8 * _WORDS
+    fresh = scores + 4 * WINDOW
     order = np.arange(n_leaves)
     limits = np.empty(n_leaves, np.float32)
     remaining = np.empty(n_leaves + 1, np.float32)
-    n_bounds = 0
-    for leaf in range(n_leaves):
-        states[leaf, _FIRST_BOUND] = n_bounds
-        if rows[leaf, 0] == BLOCKS:
-            n_bounds += (rows[leaf, 1] + BLOCK - 1) >> 7
-    bounds = np.empty(n_bounds, np.float32)
-    for leaf in range(n_leaves):
-        row = rows[leaf]
-        if row[1] <= 0:
-            states[leaf, _N] = -1
-        if row[0] != BLOCKS:
-            continue
-        n_blocks = (row[1] + BLOCK - 1) >> 7
-        first = states[leaf, _FIRST_BOUND]
-        if norm_addresses[leaf]:
-            table = f32_at(table_addresses[leaf], 256)
-            metas = u64_at(row[POS_METAS], n_blocks)
-            for block in range(n_blocks):
-                bounds[first + block] = bound_of(metas[block], weights[leaf], slacks[leaf], table)
-        else:
-            bounds[first : first + n_blocks] = weights[leaf]
-    mask = np.zeros(WINDOW // 64, np.uint64)
-    dirty = np.zeros(1, np.uint64)
-    scores = np.zeros(WINDOW, np.float32)
-    fresh = np.empty(BLOCK, np.float32)
     key = np.int64(view) << 32
     root = heap_scores[0] if n_heap == k else np.float32(-1.0)
     low = np.int64(0)
@@ -249,30 +286,9 @@ def best_of_any(
         # --- the next window with a document, as far as can be said without unpacking
         first = n_docs
         for leaf in range(n_leaves):
-            state = states[leaf]
-            if state[_N] < 0:
-                continue
-            row = rows[leaf]
-            if row[0] != BLOCKS:
-                if _move(row, state, cursors[leaf], low, n_docs, docs[leaf], tfs[leaf]):
-                    first = min(first, np.int64(docs[leaf, state[_AT]]))
-                continue
-            n_blocks = (row[1] + BLOCK - 1) >> 7
-            last_docs = u32_at(row[LAST_DOCS], n_blocks)
-            block = state[_NEXT_BLOCK]
-            while block < n_blocks and np.int64(last_docs[block]) < low:
-                block += 1
-            state[_NEXT_BLOCK] = block
-            if block == n_blocks:
-                state[_N] = -1
-                continue
-            if state[_N] > 0 and state[_BLOCK_NO] == block:
-                _move(row, state, cursors[leaf], low, n_docs, docs[leaf], tfs[leaf])
-                first = min(first, np.int64(docs[leaf, state[_AT]]))
-            elif block > 0:
-                first = min(first, max(low, np.int64(last_docs[block - 1]) + 1))
-            else:
-                first = low
+            doc = _next_doc(streams + 8 * STREAM_WIDTH * leaf, low)
+            if doc >= 0:
+                first = min(first, doc)
         if first >= n_docs:
             break
         base = (first >> 6) << 6
@@ -282,30 +298,7 @@ def best_of_any(
         total = np.float32(0.0)
         n_present = 0
         for leaf in range(n_leaves):
-            state = states[leaf]
-            limits[leaf] = np.float32(-1.0)
-            if state[_N] < 0:
-                continue
-            row = rows[leaf]
-            if row[0] != BLOCKS:
-                if np.int64(docs[leaf, state[_AT]]) < high:
-                    limits[leaf] = weights[leaf]
-            elif not (
-                state[_N] > 0
-                and state[_BLOCK_NO] == state[_NEXT_BLOCK]
-                and np.int64(docs[leaf, state[_AT]]) >= high
-            ):
-                n_blocks = (row[1] + BLOCK - 1) >> 7
-                last_docs = u32_at(row[LAST_DOCS], n_blocks)
-                block = state[_NEXT_BLOCK]
-                at = state[_FIRST_BOUND] + block
-                if block == 0 or np.int64(last_docs[block - 1]) + 1 < high:
-                    limit = bounds[at]
-                    while block + 1 < n_blocks and np.int64(last_docs[block]) + 1 < high:
-                        block += 1
-                        at += 1
-                        limit = max(limit, bounds[at])
-                    limits[leaf] = limit
+            limits[leaf] = _limit(streams + 8 * STREAM_WIDTH * leaf, high)
             if limits[leaf] >= 0:
                 total += limits[leaf]
                 n_present += 1
@@ -327,64 +320,20 @@ def best_of_any(
         while n_heap == k and n_main > 1 and remaining[n_main - 1] * _SLACK <= root:
             n_main -= 1
         for i in range(n_main):
-            leaf = order[i]
-            row = rows[leaf]
-            state = states[leaf]
-            table = f32_at(table_addresses[leaf], 256 if norm_addresses[leaf] else 0)
-            target = low
-            while target < high and _move(
-                row, state, cursors[leaf], target, n_docs, docs[leaf], tfs[leaf]
-            ):
-                start = state[_AT]
-                end = state[_N]
-                if np.int64(docs[leaf, end - 1]) >= high:
-                    end = lower_bound(docs[leaf], start, end - 1, high)
-                if end > start:
-                    _unite(
-                        row, state, weights[leaf], norm_addresses[leaf], table, n_docs, base,
-                        start, end, docs[leaf], tfs[leaf], fresh, mask, dirty, scores,
-                    )  # fmt: skip
-                if end < state[_N]:
-                    state[_AT] = end
-                    break
-                target = np.int64(docs[leaf, end - 1]) + 1
+            stream = streams + 8 * STREAM_WIDTH * order[i]
+            _unite(stream, low, high, base, mask, scores, fresh)
+        n_words = (high - base + 63) >> 6
         if alive_address:
-            words = dirty[0]
-            while words != _ZERO:
-                word = lowest_bit(words)
-                words &= words - _ONE
-                mask[word] &= alive[(base >> 6) + word]
+            _drop_dead(mask, scores, n_words, base, alive_address)
         for i in range(n_main, n_present):
-            leaf = order[i]
-            table = f32_at(table_addresses[leaf], 256 if norm_addresses[leaf] else 0)
-            _add_to_candidates(
-                rows[leaf], states[leaf], cursors[leaf], weights[leaf], remaining[i], root,
-                norm_addresses[leaf], table, n_docs, base, docs[leaf], tfs[leaf], mask, dirty[0],
-                scores,
-            )  # fmt: skip
-        # --- the window's hits
-        words = dirty[0]
-        dirty[0] = _ZERO
-        while words != _ZERO:
-            word = lowest_bit(words)
-            words &= words - _ONE
-            bits = mask[word]
-            mask[word] = _ZERO
-            if popcount(bits) > 8:
-                # Most have nothing better: compare all 64 at once first.
-                n_above = 0
-                for i in range(word * 64, word * 64 + 64):
-                    n_above += np.int64(scores[i] > root)
-                if n_above == 0:
-                    bits = _ZERO
-            while bits != _ZERO:
-                i = word * 64 + lowest_bit(bits)
-                bits &= bits - _ONE
-                if scores[i] > root and passes(filters, base + i):
-                    push_hit(heap_scores, heap_docs, n_heap, scores[i], key | (base + i))
-                    n_heap = min(n_heap + 1, k)
-                    if n_heap == k:
-                        root = heap_scores[0]
-            scores[word * 64 : word * 64 + 64] = np.float32(0.0)
+            stream = streams + 8 * STREAM_WIDTH * order[i]
+            _add_to_candidates(stream, remaining[i], root, base, n_words, mask, scores)
+        n_heap = _push_window(
+            mask, scores, filters, base, n_words, alive_address, key, heap_scores, heap_docs,
+            n_heap, root,
+        )  # fmt: skip
+        if n_heap == k:
+            root = heap_scores[0]
         low = high
-    return n_heap
+    # what the addresses above name is in use until here
+    return n_heap + np.int64(len(memory) + len(all_bounds) + len(window) < 0)

@@ -22,13 +22,13 @@ from index.kernels.rows import ROW_WIDTH
 ANY, ALL, PHRASE = range(3)
 """How the terms combine."""
 
-HOW, N_TERMS, FIELD_DOCS, BOOST, PART, TABLE, LIMIT, STOP, TOTAL, N_HITS, ENDS = range(11)
-"""Columns of a question: how; the number of terms; live documents with the field; bits of the
-f64 boost; bits of the f64 part of BM25 that stands for frequency and length where the field has
-no norms; address of f32[256] (`bm25.length_table`), 0 = no norms; how many matches to count at
-most, -1 = none; address of an i64, not 0 = stop early. TOTAL (above LIMIT: at least that many) and
-N_HITS are the answer. From ENDS on: where each term ends in the text; then, of a phrase, where in
-it each term stands."""
+HOW, N_TERMS, LIMIT, STOP, TOTAL, N_HITS, BOOST, FIELD_DOCS, PART, TABLE, ENDS = range(11)
+"""Columns of a question: how; the number of terms; how many matches to count at most, -1 = none;
+address of an i64, not 0 = stop early; the answer, TOTAL (above LIMIT: at least that many) and
+N_HITS; bits of the f64 boost. FIELD_DOCS .. TABLE are the field's: its live documents; bits of the
+f64 part of BM25 that stands for frequency and length where it has no norms; address of f32[256]
+(`bm25.length_table`), 0 = no norms. From ENDS on: where each term ends in the text; then, of a
+phrase, where in it each term stands."""
 
 
 @numba.njit("f8(i8, i8)", nogil=True, cache=True)

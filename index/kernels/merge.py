@@ -2,7 +2,7 @@
 
 Each segment has a cursor on its next term; the least of them is the next term of the output,
 its postings those of all segments that have it, segment after segment, without the documents
-that are dropped.
+that are dropped. They go from blocks to blocks (repacking.py) and are never all unpacked.
 """
 
 from __future__ import annotations
@@ -10,10 +10,33 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.memory import i64_at, u8_at, u32_at
-from index.kernels.postings import P_N_TERMS, decode_positions, fill_blocks, term_row
-from index.kernels.rows import BLOCK, ROW_WIDTH, SIZE
+from index.kernels.memory import i64_at, u8_at, u32_at, u64_at
+from index.kernels.postings import P_N_TERMS, term_row
+from index.kernels.repacking import (
+    DAMAGED,
+    NEED_QUEUE,
+    NEED_ROOM,
+    O_BLOCKS,
+    O_DATA,
+    O_FIRST_BLOCK,
+    O_POSITIONS,
+    Q_N,
+    Q_POSITIONS,
+    Q_PREVIOUS,
+    Q_WITHOUT,
+    QUEUE_POSTINGS,
+    QUEUE_WIDTH,
+    SOUND,
+    queue_block,
+    queue_single,
+    single_record,
+    write_block,
+)
+from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH, SIZE
 from index.kernels.terms import T_ENTRIES, T_SIZE, read_entry
+
+_U32 = np.uint64(32)
+_MOST_DOCS = 0x7FFFFFFF
 
 # columns of a cursor
 C_TERM, C_AT, C_LENGTH, C_FIELD, C_INDEX = range(5)
@@ -27,15 +50,36 @@ F_NO, F_N_TERMS, F_ORDS = range(3)
 FIELD_COLUMNS = 3
 
 # columns of a segment
-M_DOC_MAP, M_N_DOCS, M_ORDS, M_ORDS_SIZE, M_N_FIELDS = range(5)
-"""Address of i64[docs]: new doc id or -1; address of u32: new ordinals; both outlive the call."""
-SEGMENT_COLUMNS = 5
+M_DOC_MAP, M_BASE, M_N_DOCS, M_ORDS, M_ORDS_SIZE, M_N_FIELDS = range(6)
+"""Address of i64[docs]: new doc id or -1 (0: all stay, M_BASE is the first one's new id);
+address of u32: new ordinals. Both outlive the call."""
+SEGMENT_COLUMNS = 6
 
 # the state
-STATUS, N_TERMS, N_POSTINGS, N_POSITIONS, N_BYTES, FIELD, ORDINAL = range(7)
-STATE_WIDTH = 7
-MORE, DONE, NEED_POSTINGS, NEED_POSITIONS, NEED_BYTES, DAMAGED = range(6)
-"""Statuses. NEED_..: the next term alone is more than that output can hold."""
+STATUS, N_TERMS, N_BYTES, FIELD, ORDINAL = range(5)
+STATE_WIDTH = 5
+MORE, DONE, FULL, NARROW, UNSOUND = range(5)
+"""Statuses. FULL: the next term alone is more than the output can hold; NARROW: more positions
+must wait than the queue holds."""
+
+SCRATCH = ROW_WIDTH + CURSOR_WIDTH + QUEUE_WIDTH
+PAIRS = 2 * QUEUE_POSTINGS + BLOCK
+"""Room the kernel works in."""
+
+
+@numba.njit(inline="always")
+def _bare_2d(table):
+    return i64_at(table.ctypes.data, table.size).reshape(table.shape)
+
+
+@numba.njit(inline="always")
+def _bare_u32(array):
+    return u32_at(array.ctypes.data, len(array))
+
+
+@numba.njit(inline="always")
+def _bare_u64(array):
+    return u64_at(array.ctypes.data, len(array))
 
 
 @numba.njit(inline="always")
@@ -78,143 +122,170 @@ def advance_term(terms, cursor, fields, n_fields, buffer):
 
 
 @numba.njit(
+    "int64(int64[:, ::1], int64[:, :, ::1], int64[:, ::1], uint8[:, ::1], int64[::1])",
+    nogil=True,
+    cache=True,
+)
+def _least_term(segments, fields, cursors, buffers, members):
+    """Write which segments have the least of the next terms to `members`; return how many."""
+    n_members = 0
+    least = np.int64(-1)
+    least_field = np.int64(0)
+    for s in range(len(segments)):
+        if cursors[s, C_FIELD] >= segments[s, M_N_FIELDS]:
+            continue
+        field = fields[s, cursors[s, C_FIELD], F_NO]
+        order = -1
+        if least >= 0:
+            order = 1
+            if field < least_field:
+                order = -1
+            elif field == least_field:
+                order = _order(
+                    buffers[s], cursors[s, C_LENGTH], buffers[least], cursors[least, C_LENGTH]
+                )
+        if order < 0:
+            least = np.int64(s)
+            least_field = field
+            n_members = 0
+        if order <= 0:
+            members[n_members] = s
+            n_members += 1
+    return np.int64(n_members)
+
+
+@numba.njit(
     "void(int64[:, ::1], int64[:, ::1], int64[:, ::1], int64[:, :, ::1], int64[:, ::1],"
-    " uint8[:, ::1], int64[::1], uint32[::1], int64[::1], uint8[::1], int64[::1], uint32[::1],"
-    " uint32[::1], int64[::1], uint32[::1])",
+    " uint8[:, ::1], int64[:, ::1], int64, int64[::1], int64[::1], uint32[::1], uint32[::1],"
+    " int64[::1], uint8[::1], uint64[::1], uint32[::1], uint64[::1], uint64[::1], uint8[::1],"
+    " uint8[::1], int64[::1], uint32[::1])",
     nogil=True,
     cache=True,
 )
 def merge_terms(
-    segments, terms, postings, fields, cursors, buffers, state,
-    field_nos, term_starts, blob, posting_starts, docs, tfs, position_starts, positions,
+    segments, terms, postings, fields, cursors, buffers, impacts, n_docs, state, out, waiting,
+    field_nos, term_starts, blob, records, last_docs, doc_metas, pos_metas, data, positions,
+    scratch, pairs,
 ):  # fmt: skip
-    """Write the next terms and their postings as a chunk (`draft.TermChunk`) until an output is
-    full or no term is left; how many of each is in `state`, and why it stopped.
+    """Write the next terms and their postings, encoded, until an output is full or no term is
+    left; how many of each is in `state` and `out`, and why it stopped.
 
     A term that loses all its documents is left out. The new ordinal of every other term goes
-    into the tables of the segments that it comes from.
+    into the tables of the segments that it comes from. `impacts`: of each field number the
+    addresses of its norms and of its table (`packing.encode_postings`), or zeros.
 
     Requires: cursors on the first terms; state as the call before left it, zeros and FIELD -1
-    at first; len(term_starts) == len(posting_starts) == len(position_starts) ==
-    len(field_nos) + 1.
+    at first; `out`: the first three 0, the others raised by what the calls before wrote;
+    records and len(term_starts) - 1 as many as field_nos; data and positions equally long;
+    `waiting`: the queue of positions; `scratch`: SCRATCH and one a segment; `pairs`: PAIRS.
     """
-    k = len(segments)
-    members = np.empty(k, np.int64)
-    row = np.zeros(ROW_WIDTH, np.int64)
-    walk = np.zeros(4, np.int64)
-    block_docs = np.empty(BLOCK, np.uint32)
-    block_tfs = np.empty(BLOCK, np.uint32)
+    # Arrays without an owner: for each one that has an owner, every call and every slice would
+    # count references, and that took more than a third of a merge.
+    segments, terms, postings = _bare_2d(segments), _bare_2d(terms), _bare_2d(postings)
+    fields = i64_at(fields.ctypes.data, fields.size).reshape(fields.shape)
+    cursors, impacts = _bare_2d(cursors), _bare_2d(impacts)
+    buffers = u8_at(buffers.ctypes.data, buffers.size).reshape(buffers.shape)
+    out = i64_at(out.ctypes.data, len(out))
+    waiting, last_docs = _bare_u32(waiting), _bare_u32(last_docs)
+    doc_metas, pos_metas = _bare_u64(doc_metas), _bare_u64(pos_metas)
+    data, positions = u8_at(data.ctypes.data, len(data)), u8_at(positions.ctypes.data, len(data))
+    row = i64_at(scratch.ctypes.data, ROW_WIDTH)
+    walk = i64_at(scratch.ctypes.data + 8 * ROW_WIDTH, CURSOR_WIDTH)
+    queue = i64_at(scratch.ctypes.data + 8 * (ROW_WIDTH + CURSOR_WIDTH), QUEUE_WIDTH)
+    members = i64_at(
+        scratch.ctypes.data + 8 * (ROW_WIDTH + CURSOR_WIDTH + QUEUE_WIDTH), len(segments)
+    )
+    docs = u32_at(pairs.ctypes.data, QUEUE_POSTINGS)
+    tfs = u32_at(pairs.ctypes.data + 4 * QUEUE_POSTINGS, QUEUE_POSTINGS)
+    gaps = u32_at(pairs.ctypes.data + 8 * QUEUE_POSTINGS, BLOCK)
     t = 0
-    n = 0
-    p = 0
     b = 0
     term_starts[0] = 0
-    posting_starts[0] = 0
-    position_starts[0] = 0
     status = np.int64(MORE)
     while status == MORE and t < len(field_nos):
-        # the least term, and which segments have it
-        n_members = 0
-        least = np.int64(-1)
-        least_field = np.int64(0)
-        for s in range(k):
-            if cursors[s, C_FIELD] >= segments[s, M_N_FIELDS]:
-                continue
-            field = fields[s, cursors[s, C_FIELD], F_NO]
-            order = -1
-            if least >= 0:
-                order = 1
-                if field < least_field:
-                    order = -1
-                elif field == least_field:
-                    order = _order(
-                        buffers[s], cursors[s, C_LENGTH], buffers[least], cursors[least, C_LENGTH]
-                    )
-            if order < 0:
-                least = np.int64(s)
-                least_field = field
-                n_members = 0
-            if order <= 0:
-                members[n_members] = s
-                n_members += 1
-        if least < 0:
+        n_members = _least_term(segments, fields, cursors, buffers, members)
+        if n_members == 0:
             status = np.int64(DONE)
             break
-        # its postings
+        least = members[0]
+        field = fields[least, cursors[least, C_FIELD], F_NO]
         length = cursors[least, C_LENGTH]
-        first, first_position = n, p
-        if b + length > len(blob):
-            status = np.int64(NEED_BYTES)
+        norms = np.int64(0)
+        table = np.int64(0)
+        if field < impacts.shape[1]:
+            norms, table = impacts[0, field], impacts[1, field]
+        # its postings, segment after segment
+        start_block, start_data, start_position = out[O_BLOCKS], out[O_DATA], out[O_POSITIONS]
+        queue[Q_N] = 0
+        queue[Q_POSITIONS] = 0
+        queue[Q_PREVIOUS] = -1
+        queue[Q_WITHOUT] = 0
+        df = np.int64(0)
+        came = np.int64(NEED_ROOM) if b + length > len(blob) else np.int64(SOUND)
         for m in range(n_members):
-            if status != MORE:
+            if came != SOUND:
                 break
             s = members[m]
-            doc_map = i64_at(segments[s, M_DOC_MAP], segments[s, M_N_DOCS])
             if cursors[s, C_TERM] >= postings[s, P_N_TERMS]:
-                status = np.int64(DAMAGED)
+                came = np.int64(DAMAGED)
                 break
             single = term_row(postings[s], cursors[s, C_TERM], row)
             if single >= 0:
-                doc = single & np.int64(0xFFFFFFFF)
-                if doc >= len(doc_map):
-                    status = np.int64(DAMAGED)
-                elif n >= len(docs):
-                    status = np.int64(NEED_POSTINGS)
-                elif doc_map[doc] >= 0:
-                    docs[n] = np.uint32(doc_map[doc])
-                    tfs[n] = np.uint32(1)
-                    if single >> 32 != 0:
-                        if p >= len(positions):
-                            status = np.int64(NEED_POSITIONS)
-                            break
-                        positions[p] = np.uint32((single >> 32) - 1)
-                        p += 1
-                    n += 1
+                came, n_kept = queue_single(
+                    single, queue, docs, tfs, waiting, segments[s, M_DOC_MAP],
+                    segments[s, M_N_DOCS], segments[s, M_BASE],
+                )  # fmt: skip
+                df += n_kept
+                if came == SOUND and queue[Q_N] >= BLOCK:
+                    came = write_block(
+                        BLOCK, queue, docs, tfs, waiting, norms, table, n_docs, gaps, out,
+                        last_docs, doc_metas, pos_metas, data, positions,
+                    )  # fmt: skip
                 continue
-            if row[SIZE] == 0:
-                status = np.int64(DAMAGED)
-                break
-            if n + row[SIZE] > len(docs):
-                status = np.int64(NEED_POSTINGS)
-                break
             walk[0] = 0
-            seen = np.int64(0)
-            while status == MORE:
-                block = walk[0]
-                n_block = fill_blocks(row, walk, block_docs, block_tfs)
-                if n_block == 0:
-                    break
-                seen += n_block
-                got = decode_positions(row, block, block_tfs[:n_block], positions[p:])
-                if got < 0:
-                    status = np.int64(DAMAGED) if got == -1 else np.int64(NEED_POSITIONS)
-                    break
-                read = p
-                for i in range(n_block):
-                    doc = np.int64(block_docs[i])
-                    if doc >= len(doc_map):
-                        status = np.int64(DAMAGED)
-                        break
-                    tf = np.int64(block_tfs[i]) if got > 0 else np.int64(0)
-                    if doc_map[doc] >= 0:
-                        docs[n] = np.uint32(doc_map[doc])
-                        tfs[n] = block_tfs[i]
-                        n += 1
-                        if p != read:
-                            for j in range(tf):
-                                positions[p + j] = positions[read + j]
-                        p += tf
-                    read += tf
-            if status == MORE and seen != row[SIZE]:
-                status = np.int64(DAMAGED)
-        if status != MORE:
-            n = first
-            p = first_position
+            n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+            if n_blocks == 0:
+                came = np.int64(DAMAGED)
+            while came == SOUND and walk[0] < n_blocks:
+                before = queue[Q_N]
+                came = queue_block(
+                    row, walk, queue, docs, tfs, waiting, segments[s, M_DOC_MAP],
+                    segments[s, M_N_DOCS], segments[s, M_BASE],
+                )  # fmt: skip
+                df += queue[Q_N] - before
+                if came == SOUND and queue[Q_N] >= BLOCK:
+                    came = write_block(
+                        BLOCK, queue, docs, tfs, waiting, norms, table, n_docs, gaps, out,
+                        last_docs, doc_metas, pos_metas, data, positions,
+                    )  # fmt: skip
+        if came == SOUND and df > 0:
+            record = np.uint64(0)
+            if df == 1:
+                record = single_record(queue, docs, tfs, waiting)
+            if df == 1 and record != np.uint64(0):
+                records[t] = record
+            else:
+                records[t] = np.uint64(out[O_FIRST_BLOCK] + start_block) | (np.uint64(df) << _U32)
+                if queue[Q_N] > 0:
+                    came = write_block(
+                        queue[Q_N], queue, docs, tfs, waiting, norms, table, n_docs, gaps, out,
+                        last_docs, doc_metas, pos_metas, data, positions,
+                    )  # fmt: skip
+                if queue[Q_POSITIONS] != 0 or df > _MOST_DOCS:
+                    came = np.int64(DAMAGED) if came == SOUND else came
+        if came != SOUND:
+            out[O_BLOCKS], out[O_DATA], out[O_POSITIONS] = start_block, start_data, start_position
+            if came == DAMAGED:
+                status = np.int64(UNSOUND)
+            elif came == NEED_QUEUE:
+                status = np.int64(NARROW)
+            else:
+                status = np.int64(FULL)
             break
         # the term itself
-        if n > first:
-            if least_field != state[FIELD]:
-                state[FIELD] = least_field
+        if df > 0:
+            if field != state[FIELD]:
+                state[FIELD] = field
                 state[ORDINAL] = 0
             for m in range(n_members):
                 s = members[m]
@@ -224,25 +295,21 @@ def merge_terms(
                     ords = u32_at(segments[s, M_ORDS], segments[s, M_ORDS_SIZE])
                     ords[at] = np.uint32(state[ORDINAL])
             state[ORDINAL] += 1
-            field_nos[t] = np.uint32(least_field)
+            field_nos[t] = np.uint32(field)
             for i in range(length):
                 blob[b + i] = buffers[least, i]
             b += length
             t += 1
             term_starts[t] = b
-            posting_starts[t] = n
-            position_starts[t] = p
         for m in range(n_members):
             s = members[m]
             if not advance_term(
                 terms[s], cursors[s], fields[s], segments[s, M_N_FIELDS], buffers[s]
             ):
-                status = np.int64(DAMAGED)
+                status = np.int64(UNSOUND)
     # an output that is full after some terms is no reason to make it larger
-    if t > 0 and NEED_POSTINGS <= status <= NEED_BYTES:
+    if t > 0 and status == FULL:
         status = np.int64(MORE)
     state[STATUS] = status
     state[N_TERMS] = t
-    state[N_POSTINGS] = n
-    state[N_POSITIONS] = p
     state[N_BYTES] = b

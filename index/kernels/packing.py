@@ -90,6 +90,8 @@ def _impact(docs, tfs, start, n, norms, table):
     for i in range(start, start + n):
         tf = tfs[i]
         norm = norms[docs[i]]
+        if tf <= best_tf and norm >= best_norm:
+            continue  # the best one dominates it
         greatest_tf = max(greatest_tf, tf)
         least_norm = min(least_norm, norm)
         part = np.float32(tf) / (np.float32(tf) + table[norm])

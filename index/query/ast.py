@@ -8,32 +8,29 @@ is what JSON gave.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 Scalar: TypeAlias = str | int | float | bool
 Operator: TypeAlias = Literal["or", "and"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all queries. `boost` multiplies the score."""
 
     boost: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class MatchAll(Query):
+class MatchAll(Query, frozen=True):
     """Every document, score 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class MatchNone(Query):
+class MatchNone(Query, frozen=True):
     """No document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Query):
+class Match(Query, frozen=True):
     """Documents with the tokens of an analysed text; on fields that are not text, the value."""
 
     field: str
@@ -49,8 +46,7 @@ class Match(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MatchPhrase(Query):
+class MatchPhrase(Query, frozen=True):
     """Documents with the tokens of a text beside each other, at most `slop` moves apart."""
 
     field: str
@@ -61,8 +57,7 @@ class MatchPhrase(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MatchPhrasePrefix(Query):
+class MatchPhrasePrefix(Query, frozen=True):
     """As `MatchPhrase`, the last token being the beginning of a term."""
 
     field: str
@@ -73,8 +68,7 @@ class MatchPhrasePrefix(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Term(Query):
+class Term(Query, frozen=True):
     """Documents with exactly this value: for text, this term of the dictionary."""
 
     field: str
@@ -83,16 +77,14 @@ class Term(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Terms(Query):
+class Terms(Query, frozen=True):
     """Documents with one of these values; score 1."""
 
     field: str
     values: tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Range(Query):
+class Range(Query, frozen=True):
     """Documents with a value between the bounds; None: no bound on that side; score 1."""
 
     field: str
@@ -116,22 +108,19 @@ class Range(Query):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Exists(Query):
+class Exists(Query, frozen=True):
     """Documents with a value in the field, or in any field of the object; score 1."""
 
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ids(Query):
+class Ids(Query, frozen=True):
     """Documents with one of these keys; score 1."""
 
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix(Query):
+class Prefix(Query, frozen=True):
     """Documents with a term that starts so; score 1."""
 
     field: str
@@ -142,8 +131,7 @@ class Prefix(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wildcard(Query):
+class Wildcard(Query, frozen=True):
     """Documents with a term that matches: `*` any run, `?` one character, `\\` takes the next
     as it is; score 1."""
 
@@ -154,8 +142,7 @@ class Wildcard(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fuzzy(Query):
+class Fuzzy(Query, frozen=True):
     """Documents with a term at most some edits away.
 
     `fuzziness`: 0, 1, 2, AUTO or AUTO:low,high. `prefix_length` first characters must be the
@@ -172,8 +159,7 @@ class Fuzzy(Query):
     lenient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bool(Query):
+class Bool(Query, frozen=True):
     """All of `must` and `filter`, none of `must_not`, some of `should`.
 
     `minimum_should_match` None: one where there is neither `must` nor `filter`, else none.
@@ -186,23 +172,20 @@ class Bool(Query):
     minimum_should_match: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConstantScore(Query):
+class ConstantScore(Query, frozen=True):
     """What the filter matches, score 1."""
 
     filter: Query
 
 
-@dataclass(frozen=True, slots=True)
-class DisMax(Query):
+class DisMax(Query, frozen=True):
     """Documents of any of the queries; the best score, plus `tie_breaker` times the others."""
 
     queries: tuple[Query, ...]
     tie_breaker: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class FieldPattern:
+class FieldPattern(msgspec.Struct, frozen=True):
     """A field name, or a pattern with `*` for several, with its boost: `title^3`."""
 
     pattern: str
@@ -212,8 +195,7 @@ class FieldPattern:
 ALL_FIELDS = (FieldPattern("*"),)
 
 
-@dataclass(frozen=True, slots=True)
-class OverFields(Query):
+class OverFields(Query, frozen=True):
     """One leaf query, asked of every field the patterns name.
 
     The `field` of `query` is not looked at. `combine`: "best" as `DisMax` does, "sum" adds up

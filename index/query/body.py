@@ -90,6 +90,14 @@ def checked_boost(boost: float, path: str) -> float:
     return boost
 
 
+def only_entry(value: object, path: str) -> tuple[str, Any]:
+    """Return the one entry of an object: the field, or the kind of query, and what it holds."""
+    if type(value) is dict and len(value) == 1:
+        ((key, inner),) = value.items()
+        return key, inner
+    return Body(value, path).only()
+
+
 class Body:
     """One JSON object, its keys taken one by one; `done` refuses those nobody took."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from index.query import ast
 from index.query.body import (
@@ -15,6 +16,7 @@ from index.query.body import (
     as_str,
     checked_boost,
     fail,
+    only_entry,
     scalar,
     string_list,
 )
@@ -41,7 +43,7 @@ class ClauseParser:
         if depth > MAX_DEPTH:
             raise fail(path, f"queries may be nested {MAX_DEPTH} deep at most")
         n_before = self._n_clauses
-        kind, clause = Body(value, path).only()
+        kind, clause = only_entry(value, path)
         parse = CLAUSES.get(kind)
         if parse is None:
             raise fail(path, f"unknown query [{kind}]")
@@ -68,11 +70,19 @@ Clause = Callable[[ClauseParser, Any, str, int], ast.Query]
 
 def _one_field(value: object, path: str, short_key: str) -> tuple[str, Body]:
     """Return (field, its body) of `{field: {..}}` or of the short `{field: value}`."""
-    field, inner = Body(value, path).only()
+    field, inner = only_entry(value, path)
     inner_path = f"{path}.{field}"
     if not isinstance(inner, dict):
         inner = {short_key: scalar(inner, inner_path)}
     return field, Body(inner, inner_path)
+
+
+def _short(value: object, path: str) -> tuple[str, ast.Scalar] | None:
+    """Return (field, value) of the short form `{field: value}`, None: it is not one."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    ((field, inner),) = value.items()
+    return None if isinstance(inner, dict) else (field, scalar(inner, f"{path}.{field}"))
 
 
 def _take_scalar(body: Body, key: str) -> ast.Scalar:
@@ -133,6 +143,9 @@ _MATCH_HINTS = ("_name", "auto_generate_synonyms_phrase_query", "fuzzy_rewrite",
 
 
 def _match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    short = _short(value, path)
+    if short is not None:
+        return ast.Match(*short)
     field, body = _one_field(value, path, "query")
     body.ignore(*_MATCH_HINTS)
     query = ast.Match(
@@ -154,6 +167,9 @@ def _match(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
 
 
 def _match_phrase(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    short = _short(value, path)
+    if short is not None:
+        return ast.MatchPhrase(*short)
     field, body = _one_field(value, path, "query")
     body.ignore("_name")
     query = ast.MatchPhrase(
@@ -232,6 +248,9 @@ def _multi_match(_: ClauseParser, value: object, path: str, __: int) -> ast.Quer
 
 
 def _term(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    short = _short(value, path)
+    if short is not None and short[0] != "_id":
+        return ast.Term(*short)
     field, body = _one_field(value, path, "value")
     body.ignore("_name")
     query = ast.Term(

@@ -105,9 +105,8 @@ class BitsLeaf(ConstantLeaf):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         reader = self._views[view_no].reader
         words = self._make(reader)
-        if words is not None and len(words):
-            owners.append(words)
-            row[:4] = (BITS, reader.n_docs, address(words), len(words))
+        if words is not None:
+            fill_bits(row, words, reader.n_docs, owners)
         return 0
 
 
@@ -143,7 +142,7 @@ class KeysLeaf(ConstantLeaf):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         reader = self._views[view_no].reader
         found = sorted({doc for key in self._keys if (doc := reader.find_key(key)) >= 0})
-        _fill_list(row, np.array(found, np.uint32), owners)
+        fill_list(row, np.array(found, np.uint32), owners)
         return 0
 
 
@@ -157,11 +156,19 @@ class DocsLeaf(ConstantLeaf):
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         if view_no == self._view_no:
-            _fill_list(row, self._doc_ids, owners)
+            fill_list(row, self._doc_ids, owners)
         return 0
 
 
-def _fill_list(row: I64, doc_ids: U32, owners: list[np.ndarray]) -> None:
+def fill_bits(row: I64, words: U64, n_docs: int, owners: list[np.ndarray]) -> None:
+    """Make a row the documents of a bitset."""
+    if len(words):
+        owners.append(words)
+        row[:4] = (BITS, n_docs, address(words), len(words))
+
+
+def fill_list(row: I64, doc_ids: U32, owners: list[np.ndarray]) -> None:
+    """Make a row some documents, rising."""
     if len(doc_ids):
         owners.append(doc_ids)
         row[:4] = (LIST, len(doc_ids), address(doc_ids), 0)

@@ -6,6 +6,7 @@ Raises everywhere: InvalidQueryError, whose message begins with the path of the 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from index.query import ast
@@ -14,6 +15,7 @@ from index.query.body import (
     as_bool,
     as_int,
     as_list,
+    as_number,
     as_object,
     as_str,
     fail,
@@ -21,6 +23,7 @@ from index.query.body import (
     string_list,
 )
 from index.query.clauses import ClauseParser
+from index.query.parse_aggregations import AggregationParser
 from index.query.parse_highlight import parse_highlight
 from index.query.request import (
     MAX_RESULT_WINDOW,
@@ -52,40 +55,54 @@ def parse_query(body: object, path: str = "query") -> ast.Query:
 
 def parse_search(body: object) -> SearchRequest:
     """Parse the body of a search; an empty one asks for the first 10 of all documents."""
-    top = Body({} if body is None else body, "")
-    top.ignore("preference", "batched_reduce_size", "stats")
-    for key in _NOT_SUPPORTED:
-        if top.take(key) not in _NOT_ASKED:
-            raise fail(key, "is not supported")
-    query = top.take("query")
-    post_filter = top.take("post_filter")
-    sort = _parse_sort(top.take("sort"))
-    request = SearchRequest(
-        query=ast.MatchAll() if query is None else parse_query(query),
-        from_=top.natural("from", 0),
-        size=top.natural("size", 10),
-        sort=sort,
-        search_after=_parse_search_after(top.take("search_after"), sort),
-        post_filter=None if post_filter is None else parse_query(post_filter, "post_filter"),
-        source=parse_source_filter(top.take("_source"), "_source"),
-        fields=_parse_fields(top.take("fields"), "fields")
-        + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
-        highlight=parse_highlight(top.take("highlight")),
-        track_total_hits=parse_track_total_hits(top.take("track_total_hits")),
-        track_scores=top.flag("track_scores"),
-        min_score=top.opt_number("min_score"),
-        timeout_s=parse_timeout(top.take("timeout")),
-        terminate_after=top.natural("terminate_after", 0),
-        explain=top.flag("explain"),
-        profile=top.flag("profile"),
-        version=top.flag("version"),
-        seq_no_primary_term=top.flag("seq_no_primary_term"),
-    )
-    top.done()
+    left = dict(as_object({} if body is None else body, ""))
+    found: dict[str, Any] = {}
+    for key in list(left):
+        part = _PARTS.get(key)
+        if part is not None:
+            value = left.pop(key)
+            if value is not None:
+                found[part[0]] = part[1](value, key)
+    if left:
+        found |= _rare_parts(Body(left, ""), found.get("sort", ()))
+    request = SearchRequest(**found)
     check_window(request.from_, request.size)
     if request.search_after is not None and request.from_ > 0:
         raise fail("from", "must be 0 when search_after is given")
     return request
+
+
+def _rare_parts(top: Body, sort: tuple[SortKey, ...]) -> dict[str, Any]:
+    """Parse what depends on other parts, and refuse what is left."""
+    top.ignore("preference", "batched_reduce_size", "stats")
+    for key in _NOT_SUPPORTED:
+        if top.take(key) not in _NOT_ASKED:
+            raise fail(key, "is not supported")
+    found = {
+        "search_after": _parse_search_after(top.take("search_after"), sort),
+        "fields": _parse_fields(top.take("fields"), "fields")
+        + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
+        "aggregations": AggregationParser(parse_top_hits).parse_all(top),
+    }
+    top.done()
+    return found
+
+
+def _natural(value: object, path: str) -> int:
+    number = as_int(value, path)
+    if number < 0:
+        raise fail(path, f"may not be negative but is [{number}]")
+    return number
+
+
+def parse_top_hits(options: dict[str, Any], path: str) -> SearchRequest:
+    """Parse the body of a `top_hits` aggregation: a search without a query."""
+    allowed = {"from", "size", "sort", "_source", "fields", "docvalue_fields", "highlight"}
+    allowed |= {"version", "seq_no_primary_term", "track_scores"}
+    for key in options:
+        if key not in allowed:
+            raise fail(path, f"unknown key [{key}]")
+    return parse_search({"size": 3, **options})
 
 
 def check_window(from_: int, size: int) -> None:
@@ -200,3 +217,24 @@ def _parse_search_after(
     if len(items) != len(sort):
         raise fail("search_after", f"has {len(items)} values but sort has {len(sort)}")
     return tuple(None if item is None else scalar(item, "search_after") for item in items)
+
+
+_PARTS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
+    "query": ("query", parse_query),
+    "from": ("from_", _natural),
+    "size": ("size", _natural),
+    "sort": ("sort", lambda value, _: _parse_sort(value)),
+    "post_filter": ("post_filter", parse_query),
+    "_source": ("source", parse_source_filter),
+    "highlight": ("highlight", lambda value, _: parse_highlight(value)),
+    "track_total_hits": ("track_total_hits", lambda value, _: parse_track_total_hits(value)),
+    "track_scores": ("track_scores", as_bool),
+    "min_score": ("min_score", as_number),
+    "timeout": ("timeout_s", parse_timeout),
+    "terminate_after": ("terminate_after", _natural),
+    "explain": ("explain", as_bool),
+    "profile": ("profile", as_bool),
+    "version": ("version", as_bool),
+    "seq_no_primary_term": ("seq_no_primary_term", as_bool),
+}
+"""Parts of a search that stand for themselves: the attribute of the request, and its parser."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
+from index.query.aggregations import Aggregation
 from index.query.ast import MatchAll, Query, Scalar
 
 Boundary: TypeAlias = Literal["sentence", "word", "chars", "pieces"]
@@ -82,11 +85,10 @@ class FieldRequest:
     format: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One search. `size` 0: only the total."""
 
-    query: Query = field(default_factory=MatchAll)
+    query: Query = MatchAll()
     from_: int = 0
     size: int = 10
     sort: tuple[SortKey, ...] = ()
@@ -94,9 +96,13 @@ class SearchRequest:
     search_after: tuple[Scalar | None, ...] | None = None
     """The sort values of the last hit of the page before; None within: it had no value."""
     post_filter: Query | None = None
-    source: SourceFilter = field(default_factory=SourceFilter)
+    source: SourceFilter = SourceFilter()
     fields: tuple[FieldRequest, ...] = ()
     highlight: Highlight | None = None
+    aggregations: tuple[Aggregation, ...] = ()
+    """Over all that the query matches; `post_filter` does not restrict them."""
+    typed_keys: bool = False
+    """Whether results of aggregations are named `type#name`."""
     track_total_hits: bool | int = True
     """True: count all. A number: count up to it. False: the total is not wanted."""
     track_scores: bool = False

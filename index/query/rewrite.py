@@ -7,19 +7,23 @@ Raises: InvalidQueryError for what does not fit the schema.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from index.analysis.analyzer import Token
 from index.errors import InvalidQueryError
 from index.query import ast
 from index.query.analysis import analyze, analyzer_of, normalized
 from index.query.boosts import multiplied
+from index.query.filter_cache import FilterCache
+from index.query.filters import Filters
+from index.query.fold import best, conjunction, constant, every, some
 from index.query.leaves import AllLeaf, BitsLeaf, DocsLeaf, KeysLeaf, TermLeaf
 from index.query.minimum import minimum_should_match
 from index.query.phrase import PhraseLeaf, PhraseTerm
-from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
+from index.query.plan import NOTHING, Plan
 from index.query.rewrite_terms import TermRewriter
 from index.query.statistics import Statistics
 from index.query.stop import NEVER, Stop, check_stop
@@ -44,14 +48,21 @@ class Rewriter:
         within: DocsLeaf | None = None,
         notes: Notes | None = None,
         stop: Stop = NEVER,
+        filters: FilterCache | None = None,
     ) -> None:
         """`notes`: takes down what each part of the plan stands for. `stop`: see `plan`."""
         self._notes = notes
         self._stop = stop
-        self._schema = schema
-        self._statistics = statistics
+        self._filters = None if filters is None or within is not None else Filters(self, filters)
+        self.schema = schema
+        self.statistics = statistics
         self._within = within
+        self._now_ms = now_ms
         self._terms = TermRewriter(statistics, now_ms)
+
+    def over(self, statistics: Statistics) -> Rewriter:
+        """Return what rewrites the same way for other views, and keeps nothing."""
+        return Rewriter(self.schema, statistics, self._now_ms, stop=self._stop)
 
     def plan(self, query: ast.Query, boost: float = 1.0) -> Plan:
         """Return the plan of `query`; `boost` is that of the queries around it.
@@ -69,44 +80,44 @@ class Rewriter:
 
     # --- all, keys, fields ---------------------------------------------------------------
     def _all(self, query: ast.MatchAll, boost: float) -> Plan:
-        return AllLeaf(self._statistics, boost)
+        return AllLeaf(self.statistics, boost)
 
     def _none(self, query: ast.MatchNone, boost: float) -> Plan:
         return NOTHING
 
     def _ids(self, query: ast.Ids, boost: float) -> Plan:
         keys = tuple({key.encode("utf-8", "surrogatepass") for key in query.keys})
-        return KeysLeaf(self._statistics, keys, boost) if keys else NOTHING
+        return KeysLeaf(self.statistics, keys, boost) if keys else NOTHING
 
     def _exists(self, query: ast.Exists, boost: float) -> Plan:
         if query.field in ("_id", "_source", "_index"):
-            return AllLeaf(self._statistics, boost)
+            return AllLeaf(self.statistics, boost)
         parts = [
             BitsLeaf(
-                self._statistics,
+                self.statistics,
                 lambda reader, no=field.no: reader.present(no),  # type: ignore[misc]
                 boost,
-                self._statistics.field(field.no).n_docs,
+                self.statistics.field(field.no).n_docs,
             )
             for field in self._fields_at(query.field)
         ]
-        return parts[0] if len(parts) == 1 else Constant(Some(tuple(parts)), boost)
+        return parts[0] if len(parts) == 1 else constant(some(parts, 1), boost)
 
     def _fields_at(self, name: str) -> list[Field]:
         """Return the field, those of the object, or those of the pattern with this name."""
-        field = self._schema.field(name)
+        field = self.schema.field(name)
         if field is not None:
             return [field]
         if "*" in name:
-            return match_names(self._schema, name)
-        return [field for field in self._schema.fields if field.name.startswith(f"{name}.")]
+            return match_names(self.schema, name)
+        return [field for field in self.schema.fields if field.name.startswith(f"{name}.")]
 
     # --- one field -----------------------------------------------------------------------
     def _on_field(
         self, query: Any, boost: float, rewrite: Callable[[Field, Any, float], Plan]
     ) -> Plan:
         """Rewrite a query of one field; `lenient` ones match nothing where the value is bad."""
-        field = self._schema.field(query.field)
+        field = self.schema.field(query.field)
         if field is None:
             return NOTHING
         if not field.index:
@@ -114,7 +125,7 @@ class Rewriter:
                 return NOTHING
             raise InvalidQueryError(f"cannot search on field [{field.name}]: it is not indexed")
         try:
-            return rewrite(field, normalized(query, field, self._schema), boost)
+            return rewrite(field, normalized(query, field, self.schema), boost)
         except InvalidQueryError:
             if getattr(query, "lenient", False):
                 return NOTHING
@@ -164,10 +175,10 @@ class Rewriter:
     def _any_of(self, field: Field, terms: tuple[bytes, ...], boost: float) -> Plan:
         """Return the documents with one of several terms for one thing, all of which count as
         frequent as the most frequent of them."""
-        doc_freqs = [self._statistics.term(field.no, term).doc_freq for term in terms]
+        doc_freqs = [self.statistics.term(field.no, term).doc_freq for term in terms]
         leaves = tuple(
             TermLeaf(
-                self._statistics, field.no, term, boost, is_text=True,
+                self.statistics, field.no, term, boost, is_text=True,
                 scored_doc_freq=max(doc_freqs),
             )
             for term, doc_freq in zip(terms, doc_freqs, strict=True)
@@ -236,15 +247,15 @@ class Rewriter:
         self, field: Field, places: tuple[PhraseTerm, ...], slop: int, boost: float
     ) -> Plan:
         leaf = PhraseLeaf(
-            self._statistics, field.no, places, slop=slop, boost=boost, within=self._within
+            self.statistics, field.no, places, slop=slop, boost=boost, within=self._within
         )
         return leaf if leaf.cost > 0 else NOTHING
 
     def _zero_terms(self, zero_terms: str, boost: float) -> Plan:
-        return AllLeaf(self._statistics, boost) if zero_terms == "all" else NOTHING
+        return AllLeaf(self.statistics, boost) if zero_terms == "all" else NOTHING
 
     def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> tuple[Token, ...]:
-        return analyze(analyzer_of(self._schema, field, analyzer), keyword_text(text))
+        return analyze(analyzer_of(self.schema, field, analyzer), keyword_text(text))
 
     def _term(self, query: ast.Term, boost: float) -> Plan:
         if query.field == "_id":
@@ -279,10 +290,10 @@ class Rewriter:
             leaf = query.query
             if "*" in pattern.pattern:
                 leaf = replace(leaf, lenient=True)
-                fields = match_names(self._schema, pattern.pattern)
+                fields = match_names(self.schema, pattern.pattern)
                 fields = [field for field in fields if field.index]
             else:
-                found = self._schema.field(pattern.pattern)
+                found = self.schema.field(pattern.pattern)
                 fields = [] if found is None else [found]
             for field in fields:
                 if only_terms and len(fields) > 1 and field.type not in _PATTERN_TYPES:
@@ -297,29 +308,32 @@ class Rewriter:
         return best(tuple(self.plan(part, boost) for part in query.queries), query.tie_breaker)
 
     def _constant_score(self, query: ast.ConstantScore, boost: float) -> Plan:
-        part = self.plan(query.filter)
-        return NOTHING if part is NOTHING else Constant(part, boost)
+        return constant(self._filter(query.filter), boost)
 
     def _bool(self, query: ast.Bool, boost: float) -> Plan:
         if not (query.must or query.should or query.filter or query.must_not):
-            return AllLeaf(self._statistics, boost)
+            return AllLeaf(self.statistics, boost)
         required = [(self.plan(part, boost), True) for part in query.must]
-        required += [(self.plan(part), False) for part in query.filter]
+        required += [(self._filter(part), False) for part in _different(query.filter)]
         should = tuple(self.plan(part, boost) for part in query.should)
-        excluded = tuple(part for part in map(self.plan, query.must_not) if part is not NOTHING)
+        excluded = [self._filter(part) for part in _different(query.must_not)]
         at_least = n_needed(query)
-        optional = tuple(part for part in should if part is not NOTHING)
         if at_least > 0:
             required.append((some(should, at_least), True))
-            optional = ()
-        if any(part is NOTHING for part, _ in required):
-            return NOTHING
-        if not required:
-            required = [(AllLeaf(self._statistics, 0.0), True)]
-        if len(required) == 1 and not excluded and not optional:
-            part, scores = required[0]
-            return part if scores else Constant(part, 0.0)
-        return Every(tuple(required), excluded, optional)
+            should = ()
+        return conjunction(self.statistics, required, excluded, should)
+
+    def _filter(self, query: ast.Query) -> Plan:
+        """Return the plan of a query whose scores do not matter."""
+        plan = self.plan(query)
+        return plan if self._filters is None else self._filters.kept(query, plan)
+
+
+def _different(queries: tuple[ast.Query, ...]) -> Iterable[ast.Query]:
+    """Return the queries without those that are there before; 1, 1.0 and true are not the same."""
+    if len(queries) < 2:
+        return queries
+    return {repr(query): query for query in queries}.values()
 
 
 def n_needed(query: ast.Bool) -> int:
@@ -335,40 +349,6 @@ def _places(tokens: Sequence[Token]) -> tuple[PhraseTerm, ...]:
     for token in tokens:
         at.setdefault(token.position - tokens[0].position, []).append(token.term)
     return tuple(PhraseTerm(offset, tuple(dict.fromkeys(at[offset]))) for offset in sorted(at))
-
-
-def some(parts: tuple[Plan, ...], at_least: int) -> Plan:
-    """Return the plan of at least `at_least` of the parts, those that match nothing dropped."""
-    kept = tuple(part for part in parts if part is not NOTHING)
-    if not kept or len(kept) < at_least:
-        return NOTHING
-    if len(kept) == 1:
-        return kept[0]
-    if at_least == len(kept):
-        return every(kept)
-    return Some(_flat(kept) if at_least == 1 else kept, at_least)
-
-
-def _flat(parts: tuple[Plan, ...]) -> tuple[Plan, ...]:
-    """Return the parts with those that are alternatives themselves laid open."""
-    return tuple(
-        inner
-        for part in parts
-        for inner in (part.parts if isinstance(part, Some) and part.at_least == 1 else (part,))
-    )
-
-
-def every(parts: tuple[Plan, ...]) -> Plan:
-    if not parts or any(part is NOTHING for part in parts):
-        return NOTHING
-    return parts[0] if len(parts) == 1 else Every(tuple((part, True) for part in parts))
-
-
-def best(parts: tuple[Plan, ...], tie_breaker: float) -> Plan:
-    kept = tuple(part for part in parts if part is not NOTHING)
-    if not kept:
-        return NOTHING
-    return kept[0] if len(kept) == 1 else Best(kept, tie_breaker)
 
 
 def match_names(schema: Schema, pattern: str) -> list[Field]:

@@ -46,8 +46,9 @@ class TextField:
     stats: FieldStats
     table: npt.NDArray[np.float32]
     table_address: int
-    part: float
-    """Of BM25, what stands for frequency and length where both are always 1: for a keyword."""
+    parameters: I64
+    """[documents, bits of the part of BM25 that stands for frequency and length where both are
+    always 1, address of the table], as `kernels/best_terms.py` takes them."""
     rows: I64
     """i64[views, FIELD_WIDTH], see kernels/lookup.py."""
     norms: tuple[np.ndarray | None, ...]
@@ -105,9 +106,10 @@ class Statistics:
             norms = tuple(view.reader.norms(field_no) for view in self.views)
             addresses = tuple(0 if array is None else address(array) for array in norms)
             rows = self._describe(field_no, average)
-            field = TextField(
-                stats, table, address(table), keyword_part(stats), rows, norms, addresses
-            )
+            is_text = any(addresses)
+            part = np.float64(keyword_part(stats)).view(np.int64)
+            parameters = np.array([stats.n_docs, part, address(table) if is_text else 0])
+            field = TextField(stats, table, address(table), parameters, rows, norms, addresses)
             self._texts[field_no] = field
         return field
 

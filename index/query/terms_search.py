@@ -23,7 +23,12 @@ from index.schema import Field, Schema
 NO_LIMIT = 1 << 62
 """A limit of the count that no index reaches: all matches are counted."""
 
-_BOOST_AND_PART = slice(kernels.BOOST, kernels.PART + 1)
+_OF_FIELD = slice(kernels.FIELD_DOCS, kernels.TABLE + 1)
+_ANSWER = slice(kernels.TOTAL, kernels.N_HITS + 1)
+_NEVER_AT = address(NEVER)
+
+
+_ONE = int(np.float64(1.0).view(np.int64))
 
 
 class Question:
@@ -37,6 +42,9 @@ class Question:
         self.row = np.zeros(kernels.ENDS + 2 * len(terms), np.int64)
         self.row[kernels.HOW] = how
         self.row[kernels.N_TERMS] = len(terms)
+        self.row[kernels.LIMIT] = -1
+        self.row[kernels.STOP] = _NEVER_AT
+        self.row[kernels.BOOST] = _ONE
         self.row[kernels.ENDS :] = [*ends, *places]
 
 
@@ -102,13 +110,16 @@ def ask(
     """
     text = statistics.text(field.no)
     row = question.row.copy()
-    row[kernels.FIELD_DOCS] = text.stats.n_docs
-    row.view(np.float64)[_BOOST_AND_PART] = boost, text.part
-    if field.is_text:
-        row[kernels.TABLE] = text.table_address
-    row[kernels.LIMIT] = limit
-    row[kernels.STOP] = address(stop)
+    row[_OF_FIELD] = text.parameters
+    if limit >= 0:
+        row[kernels.LIMIT] = limit
+    if boost != 1.0:
+        row.view(np.float64)[kernels.BOOST] = boost
+    if stop is not NEVER:
+        row[kernels.STOP] = address(stop)
     scores, docs = np.empty(k, np.float32), np.empty(k, np.int64)
     kernels.best_of_terms(text.rows, question.text, row, scores, docs)
-    total, n = row[kernels.TOTAL : kernels.N_HITS + 1].tolist()
-    return total, scores[:n].tolist(), docs[:n].tolist()
+    total, n = row[_ANSWER].tolist()
+    if n < k:
+        scores, docs = scores[:n], docs[:n]
+    return total, scores.tolist(), docs.tolist()

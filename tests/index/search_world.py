@@ -128,6 +128,9 @@ class World:
         elif choice == "reopen":
             self._engine = Engine.open(self._disk, self._ref, ENGINE_OPTIONS)
 
+    def flush(self) -> None:
+        self._run(self._engine.plan_flush())
+
     def _run(self, job: Any) -> None:
         if job is not None:
             job.run()

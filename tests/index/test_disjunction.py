@@ -59,4 +59,6 @@ def test_the_best_are_the_same_with_and_without_exact_totals(searcher: Searcher,
         assert [hit.score for hit in other.hits] == pytest.approx(scores, rel=1e-5)
     assert exact.total == general.total
     assert limited.total == min(exact.total, 50)
-    assert [hit[:2] for hit in pruned.hits] == [hit[:2] for hit in exact.hits]
+    assert [(hit.view_no, hit.doc_id) for hit in pruned.hits] == [
+        (hit.view_no, hit.doc_id) for hit in exact.hits
+    ]

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from index import term_walk
 from index.errors import CorruptionError
 from index.format import Kind
-from index.merge import MergeDraft, plan_merge
-from index.options import IndexOptions
+from index.merge import MergeDraft
 from index.segment import Segment
 from tests.index import storage_world as world
 from tests.index.storage_world import Document, ListDraft, MemoryDirectory
@@ -63,8 +62,9 @@ def test_a_merge_is_the_segment_of_all_kept_documents(
         at += 1000
     draft = MergeDraft(segments, keep)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("CHUNK_TERMS", "CHUNK_POSTINGS", "CHUNK_POSITIONS", "CHUNK_BYTES"):
+        for name in ("CHUNK_TERMS", "CHUNK_BLOCKS", "CHUNK_BYTES", "WAITING_POSITIONS"):
             patch.setattr(term_walk, name, room)
+        patch.setattr(term_walk, "CHUNK_DATA", room << 10)
         merged = Segment.open(directory, world.write(directory, "merged.seg", draft))
     direct = world.write(directory, "direct.seg", Offsets(kept, offsets))
     assert contents(merged) == contents(Segment.open(directory, direct))
@@ -129,48 +129,4 @@ def test_a_merge_of_damaged_postings_stops() -> None:
     segment = world.write_and_open(ListDraft(docs))
     segment.postings._owners[1][1] |= np.uint64(1 << 39)
     with pytest.raises(CorruptionError, match="cannot be read"):
-        list(MergeDraft([segment], [None]).term_chunks())
-
-
-MB = 1 << 20
-OPTIONS = IndexOptions(merge_factor=4, max_merged_bytes=1000 * MB)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "expected"),
-    [
-        ([], None),
-        ([MB // 2] * 3, None),
-        ([MB // 2] * 4, slice(0, 4)),
-        ([300 * MB, *[MB // 2] * 4], slice(1, 5)),
-        ([300 * MB, MB // 2, 300 * MB, MB // 2], slice(0, 4)),
-        ([300 * MB, MB // 2, 10 * MB, MB // 2], None),
-        ([*[30 * MB] * 3, MB // 2, 30 * MB], slice(0, 5)),
-        ([300 * MB] * 4, None),
-        ([200 * MB] * 4, slice(0, 4)),
-        ([200 * MB, MB // 2, MB // 2, MB // 2], None),
-        ([2000 * MB, *[MB // 2] * 4, 2000 * MB], slice(1, 5)),
-    ],
-)
-def test_neighbours_of_a_size_are_chosen(sizes: list[int], expected: slice | None) -> None:
-    assert plan_merge(sizes, OPTIONS) == expected
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.integers(1, 200 * MB), min_size=1, max_size=120), st.integers(2, 10))
-def test_segments_stay_few_and_each_byte_is_rewritten_rarely(
-    flushes: list[int], factor: int
-) -> None:
-    options = IndexOptions(merge_factor=factor, max_merged_bytes=1 << 50)
-    sizes: list[int] = []
-    rewritten = 0
-    for size in flushes:
-        sizes.append(size)
-        while (chosen := plan_merge(sizes, options)) is not None:
-            assert chosen.stop - chosen.start >= factor
-            merged = sum(sizes[chosen])
-            rewritten += merged
-            sizes[chosen] = [merged]
-    levels = 2 + np.log(sum(flushes) / MB + 1) / np.log(factor)
-    assert len(sizes) <= 2 * factor * levels
-    assert rewritten <= 3 * levels * sum(flushes)
+        list(MergeDraft([segment], [None]).encoded_terms(np.zeros((2, 0), np.int64)))

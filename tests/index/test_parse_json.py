@@ -171,7 +171,7 @@ def test_a_whole_body() -> None:
         ({"_source": {"include": 5}}, "[_source.include] expected an array"),
         ({"highlight": {}}, "[highlight] needs [fields]"),
         ({"timeout": "5 minutes"}, "[timeout] expected a time"),
-        ({"aggs": {}}, "[body] unknown key [aggs]"),
+        ({"ags": {}}, "[body] unknown key [ags]"),
     ],
 )
 def test_errors_of_the_body_name_the_key(body: Any, message: str) -> None:

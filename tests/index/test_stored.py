@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index import stored as stored_module
 from index.errors import CorruptionError, StorageError
 from index.format import Sections, SegmentFile
-from index.stored import CACHED_BLOCKS, Frame, Stored, encode_sources
+from index.stored import CACHED_BLOCKS, Frames, Stored, encode_sources
 
 
-def opened(sources: list[bytes | Frame], n_docs: int, block_bytes: int = 50) -> Stored:
+def opened(sources: list[bytes | Frames], n_docs: int, block_bytes: int = 50) -> Stored:
     parts = SegmentFile().chunks(encode_sources(sources, n_docs, block_bytes, 3))
     data = b"".join(bytes(memoryview(part)) for part in parts)
     return Stored(Sections("1.seg", np.frombuffer(bytearray(data), np.uint8)), n_docs)
@@ -36,7 +37,7 @@ def test_sources_come_back_in_any_order(sources: list[bytes], data: st.DataObjec
 def test_copied_frames_hold_the_documents_that_are_kept(
     drawn: list[tuple[int, bool]], block_bytes: int
 ) -> None:
-    sources: list[bytes | Frame] = [bytes([i]) * size for i, (size, _) in enumerate(drawn)]
+    sources: list[bytes | Frames] = [bytes([i]) * size for i, (size, _) in enumerate(drawn)]
     kept = np.array([flag for _, flag in drawn], np.bool_)
     packed = list(opened(sources, len(sources), block_bytes).packed(kept))
     copy = opened(packed, int(kept.sum()), block_bytes)
@@ -44,10 +45,22 @@ def test_copied_frames_hold_the_documents_that_are_kept(
 
 
 def test_whole_blocks_are_copied_without_unpacking() -> None:
-    sources: list[bytes | Frame] = [bytes([i]) * 10_000 for i in range(4)]
+    sources: list[bytes | Frames] = [bytes([i]) * 10_000 for i in range(4)]
     stored = opened(sources, 4, block_bytes=10_000)
-    packed = list(stored.packed(np.array([True, False, True, True])))
-    assert [isinstance(part, Frame) for part in packed] == [True, True, True]
+    first, second = stored.packed(np.array([True, False, True, True]))
+    assert isinstance(first, Frames)
+    assert isinstance(second, Frames)
+    assert (first.n_docs.tolist(), second.n_docs.tolist()) == ([1], [1, 1])
+
+
+def test_frames_are_copied_in_runs_of_bounded_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = np.random.default_rng(1)
+    sources: list[bytes | Frames] = [chance.bytes(10_000) for _ in range(7)]
+    stored = opened(sources, 7, block_bytes=10_000)
+    monkeypatch.setattr(stored_module, "LARGEST_RUN", 30_100)
+    runs = list(stored.packed(np.ones(7, np.bool_)))
+    assert [len(run.n_docs) for run in runs if isinstance(run, Frames)] == [3, 3, 1]
+    assert list(opened(runs, 7).all()) == sources
 
 
 def test_the_number_of_sources_must_be_that_of_the_documents() -> None:

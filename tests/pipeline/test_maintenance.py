@@ -9,7 +9,7 @@ import pytest
 from index.directory import FsDirectory
 from index.document import Op
 from index.errors import StorageError
-from index.jobs import FlushJob, MergeJob
+from index.jobs import FlushJob, MergeJob, Pace
 from index.manifest import load_manifest
 from index.options import IndexOptions
 from pipeline.node import Index, Node, PipelineOptions, WriteOp
@@ -23,10 +23,10 @@ def upserts(first: int, count: int) -> list[WriteOp]:
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
-    def run(job: Any) -> None:
+    def run(job: Any, pace: Any) -> None:
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(kind, "run", run)
+    monkeypatch.setattr(kind, "write", run)
 
 
 async def test_a_failed_flush_stops_the_shard_and_keeps_serving(
@@ -78,13 +78,13 @@ async def test_fields_are_on_disk_before_any_segment_uses_them(
     docs: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_disk: list[str] = []
-    run = FlushJob.run
+    run = FlushJob.write
 
-    def run_and_look(job: FlushJob) -> None:
+    def run_and_look(job: FlushJob, pace: Pace) -> None:
         on_disk.append(index_json(tmp_path, "docs").read_text())
-        run(job)
+        run(job, pace)
 
-    monkeypatch.setattr(FlushJob, "run", run_and_look)
+    monkeypatch.setattr(FlushJob, "write", run_and_look)
     await docs.write([WriteOp(Op.UPSERT, "a", b'{"colour":"blue"}')])
     await docs.flush()
     assert "colour" in on_disk[0]
@@ -106,15 +106,15 @@ async def test_documents_go_on_being_applied_while_a_flush_runs(
 ) -> None:
     loop = asyncio.get_running_loop()
     begun = asyncio.Event()
-    run = FlushJob.run
+    run = FlushJob.write
 
-    def wait_and_run(job: FlushJob) -> None:
+    def wait_and_run(job: FlushJob, pace: Pace) -> None:
         loop.call_soon_threadsafe(begun.set)
         asyncio.run_coroutine_threadsafe(written.wait(), loop).result(5)
-        run(job)
+        run(job, pace)
 
     written = asyncio.Event()
-    monkeypatch.setattr(FlushJob, "run", wait_and_run)
+    monkeypatch.setattr(FlushJob, "write", wait_and_run)
     await docs.write(upserts(0, 10))
     flushing = asyncio.ensure_future(docs.flush())
     await begun.wait()

@@ -167,7 +167,7 @@ async def test_a_flush_that_outlives_the_stop_keeps_others_out(
     index = await node.create_index("docs")
     await index.write([WriteOp(Op.UPSERT, "a", b"{}")])
     may_end = threading.Event()
-    monkeypatch.setattr(FlushJob, "run", lambda job: may_end.wait(10))
+    monkeypatch.setattr(FlushJob, "write", lambda job, pace: may_end.wait(10))
     try:
         await node.stop()
         with pytest.raises(StorageError, match="in use by another process"):

@@ -1,0 +1,67 @@
+"""What is left of a query: nothing that matches nothing, nothing that says nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from index.query.parse_json import parse_query
+from index.searcher import Searcher
+from tests.index.search_world import NOW_MS, views_of
+
+FOX, DOG = {"term": {"title": "fox"}}, {"term": {"title": "dog"}}
+RED, BIG = {"term": {"tag": "red"}}, {"range": {"n": {"gte": 5}}}
+NONE: dict[str, Any] = {"term": {"title": "zebra"}}
+ALL: dict[str, Any] = {"match_all": {}}
+
+
+@pytest.fixture(scope="module")
+def searcher() -> Searcher:
+    views, ref = views_of([("a", {"title": "fox dog", "tag": "red", "n": 5})])
+    return Searcher(views, ref.current, NOW_MS)
+
+
+def both(**parts: Any) -> dict[str, Any]:
+    return {"bool": parts}
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        (both(must=[FOX, NONE]), "MatchNoDocsQuery"),
+        (both(must=FOX, filter=NONE), "MatchNoDocsQuery"),
+        (both(should=[FOX, NONE]), "title:fox"),
+        (both(must=FOX, must_not=NONE), "title:fox"),
+        (both(must=FOX, must_not=ALL), "MatchNoDocsQuery"),
+        ({"constant_score": {"filter": NONE}}, "MatchNoDocsQuery"),
+        ({"dis_max": {"queries": [NONE, both(must=[NONE])]}}, "MatchNoDocsQuery"),
+        (both(must=FOX, filter=ALL), "title:fox"),
+        (both(filter=[RED, ALL]), "ConstantScore(tag:red)^0"),
+        (both(must=ALL, filter=RED), "+*:* #tag:red"),
+        (both(must=both(must=both(must=FOX))), "title:fox"),
+        (both(must=[FOX, both(must=DOG, filter=RED)]), "+title:fox +title:dog #tag:red"),
+        (both(must=FOX, filter=both(must=[DOG, RED])), "+title:fox #title:dog #tag:red"),
+        (both(must=[both(must=FOX, should=DOG), RED]), "+title:fox +tag:red title:dog"),
+        (both(must=FOX, filter=both(must=RED, should=DOG)), "+title:fox #tag:red"),
+        (both(should=[FOX, both(should=[DOG, RED])]), "title:fox title:dog tag:red"),
+        (both(must=FOX, must_not=both(should=[DOG, RED])), "+title:fox -title:dog -tag:red"),
+        (both(must=FOX, must_not=both(must_not=RED)), "+title:fox #tag:red"),
+        (both(must=FOX, must_not=both(must_not=[DOG, RED])), "+title:fox #(title:dog tag:red)"),
+        (both(must=FOX, filter=[RED, RED, BIG, RED]), "+title:fox #tag:red #n:[5 TO *]"),
+        (both(must=FOX, filter={"constant_score": {"filter": RED}}), "+title:fox #tag:red"),
+        (both(must=FOX, filter={"dis_max": {"queries": [DOG, RED]}}),
+         "+title:fox #(title:dog tag:red)"),
+        (both(must=[FOX, FOX]), "+title:fox +title:fox"),
+        ({"exists": {"field": "nope"}}, "MatchNoDocsQuery"),
+    ],
+)  # fmt: skip
+def test_what_is_left_of_a_query(searcher: Searcher, query: dict[str, Any], left: str) -> None:
+    assert searcher.rewritten(parse_query(query)) == left
+
+
+def test_equal_values_of_different_types_are_different_filters(searcher: Searcher) -> None:
+    filters = [{"term": {"tag": 1}}, {"term": {"tag": True}}]
+    views, ref = views_of([("a", {"tag": ["1", "true"]}), ("b", {"tag": "1"})])
+    other = Searcher(views, ref.current, NOW_MS)
+    assert other.count(parse_query(both(filter=filters))) == 1
