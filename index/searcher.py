@@ -15,8 +15,8 @@ from index.kernels.bits import count_bits, list_bits
 from index.part import full_bitset
 from index.query import ast
 from index.query.ast import Scalar
+from index.query.best import best_hits
 from index.query.describe import describe_plan, describe_query
-from index.query.disjunction import any_of_terms, best_of_terms
 from index.query.early import run_until
 from index.query.explain import Explainer, Explanation
 from index.query.filter_cache import FilterCache
@@ -24,14 +24,14 @@ from index.query.highlight import Highlighter
 from index.query.leaves import DocsLeaf
 from index.query.plan import NOTHING, Every, Plan
 from index.query.profile import Clock, Profile, profile_plan
-from index.query.program import Program
+from index.query.program import NO_LIMIT, Program
 from index.query.request import SearchRequest, SortKey
 from index.query.rewrite import Notes, Rewriter
 from index.query.sort import sort_matches
 from index.query.sort_keys import make_key
 from index.query.statistics import Statistics
 from index.query.stop import NEVER, Stop, StoppedError, check_stop
-from index.query.terms_search import NO_LIMIT, Question, ask, question_of
+from index.query.terms_search import Question, ask, question_of
 from index.reader import U32, U64, View
 from index.schema import Field, Schema
 
@@ -104,7 +104,7 @@ class Searcher:
         is_by_score = request.search_after is None and (
             not request.sort or (len(request.sort) == 1 and request.sort[0] == _SCORE_FALLING)
         )
-        return self._by_score(plan, request) if is_by_score else self._by_keys(plan, request)
+        return self._by_score(plan, request, stop) if is_by_score else self._by_keys(plan, request)
 
     def _best_of_terms(
         self, field: Field, question: Question, request: SearchRequest, stop: Stop
@@ -130,18 +130,12 @@ class Searcher:
             self.schema, self._statistics, self.now_ms, within, stop=stop, filters=self._filters
         ).plan(query)
 
-    def _by_score(self, plan: Plan, request: SearchRequest) -> SearchResult:
+    def _by_score(self, plan: Plan, request: SearchRequest, stop: Stop) -> SearchResult:
         k = min(request.from_ + request.size, self._statistics.n_docs) if request.size else 0
         min_score = -np.inf if request.min_score is None else request.min_score
         limit = request.terminate_after
-        is_plain = k > 0 and request.min_score is None and not limit
-        terms = any_of_terms(plan) if is_plain else None
         is_early = False
-        if terms is not None:
-            tracked = request.track_total_hits
-            total_limit = (NO_LIMIT if tracked else -1) if isinstance(tracked, bool) else tracked
-            matches = best_of_terms(terms, self._statistics, k=k, total_limit=total_limit)
-        else:
+        if limit or request.min_score is not None:
             program = Program(plan, scored=k > 0 or request.min_score is not None)
             if limit:
                 matches, is_early = run_until(
@@ -149,7 +143,13 @@ class Searcher:
                 )
             else:
                 every_view = range(len(self.views))
-                matches = program.run(self._statistics, every_view, k=k, min_score=min_score)
+                matches = program.run(
+                    self._statistics, every_view, k=k, min_score=min_score, stop=stop
+                )
+        else:
+            tracked = request.track_total_hits
+            total_limit = (NO_LIMIT if tracked else -1) if isinstance(tracked, bool) else tracked
+            matches = best_hits(plan, self._statistics, k=k, limit=total_limit, stop=stop)
         ranked = matches.ranked()
         has_sort = bool(request.sort)
         hits = [

@@ -146,12 +146,15 @@ class Segment:
         """Answer the busiest questions without a call in between."""
         self.find_term = self.terms.find
         self.term_bytes = self.terms.term_bytes
+        self.term_names = self.terms.names
         self.prefix_terms = self.terms.prefix
-        self.wildcard_terms = self.terms.wildcard
+        self.terms_between = self.terms.between
+        self.matching_terms = self.terms.matching
         self.fuzzy_terms = self.terms.fuzzy
         self.ord_term = self.terms.ord_term
         self.ord_terms = self.terms.ord_terms
         self.leaf = self.postings.leaf
+        self.source_row = self.postings.source_row
         self.doc_freq = self.postings.doc_freq
         self.positions = self.postings.positions
         self.key = self.keys.key

@@ -71,6 +71,11 @@ class Cells:
         ends = np.cumsum([len(part) for part in ids])[:-1]
         return [np.ascontiguousarray(part) for part in np.split(rank[numbers], ends)]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every (owner, key) has a cell."""
+        return self._ids is None
+
     def used(self, min_count: int = 1) -> I64:
         """Return the cells with so many documents, in order of owner and key."""
         return np.flatnonzero(self.counts >= max(min_count, 1))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from index.aggregate.cells import MAX_DENSE, Cells
+from index.aggregate.cells import Cells
 from index.aggregate.collect import Collector
 from index.aggregate.formats import shown_as
 from index.aggregate.keys import key_numbers
@@ -80,7 +80,7 @@ def collect_terms(scope: Scope, aggregation: Terms, level: Level, collector: Col
 def _candidates(cells: Cells, aggregation: Terms) -> I64:
     if aggregation.min_doc_count > 0:
         return cells.used(aggregation.min_doc_count)
-    if cells.n_owners * cells.n_keys > MAX_DENSE:
+    if not cells.is_whole:
         raise InvalidRequestError(
             f"[min_doc_count] 0 would need {cells.n_owners * cells.n_keys} buckets to choose from"
         )

@@ -5,19 +5,19 @@ What highlighting marks. What a query forbids is not among it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from index.analysis.analyzer import Token
+from index.automaton import automaton as automata
 from index.fuzzy import FuzzyPattern
 from index.query import ast
 from index.query.analysis import analyze, analyzer_of, normalized
 from index.query.fuzzy import max_edits
 from index.query.rewrite import match_names
-from index.query.rewrite_terms import wildcard_regex
+from index.query.rewrite_terms import regexp_automaton
 from index.query.token_graph import is_flat, paths, segments, whole_paths
 from index.query.values import keyword_term, keyword_text
 from index.schema import Field, Schema
@@ -139,19 +139,16 @@ class Asked:
 def pattern_of(query: ast.Query) -> Accept | None:
     """Return what accepts the terms that a query by pattern stands for; None: it is no such."""
     if isinstance(query, ast.Term):
-        word = keyword_text(query.value).lower()
-        return lambda term: term.decode("utf-8", "replace").lower() == word
+        return automata.word(keyword_text(query.value), caseless=query.case_insensitive).accepts
     if isinstance(query, ast.Prefix):
         text = query.value
         if query.case_insensitive:
-            lower = text.lower()
-            return lambda term: term.decode("utf-8", "replace").lower().startswith(lower)
+            return automata.prefix(text, caseless=True).accepts
         return _starts_with(keyword_term(text))
     if isinstance(query, ast.Wildcard):
-        flags = re.DOTALL | (re.IGNORECASE if query.case_insensitive else 0)
-        regex = wildcard_regex(query.pattern)
-        match = re.compile(regex, flags).fullmatch
-        return lambda term: match(term.decode("utf-8", "replace")) is not None
+        return automata.wildcard(query.pattern, caseless=query.case_insensitive).accepts
+    if isinstance(query, ast.Regexp):
+        return regexp_automaton(query).accepts
     if isinstance(query, ast.Fuzzy):
         return _near(query, query.fuzziness, keyword_text(query.value))
     return None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from index.fuzzy import FuzzyPattern, FuzzyTerms
 from index.query.leaves import UNLIMITED
 from index.query.statistics import Statistics
+from index.reader import I64
 
 _AUTO = re.compile(r"AUTO(?::(\d{1,9}),(\d{1,9}))?")
 _EDITS = re.compile(r"([012])(?:\.0)?")
@@ -59,22 +60,21 @@ def expand(
 ) -> list[Expansion]:
     """Return at most `limit` terms, the closest; of equally close ones the first in byte order."""
     limit = min(limit, _MOST_TERMS)
-    found = []
-    for view in statistics.views:
-        terms = view.reader.fuzzy_terms(field_no, pattern, UNLIMITED)
-        found.append((view.reader, terms.ids, _closeness(pattern, terms)))
+    found: list[tuple[int, I64, npt.NDArray[np.float64]]] = []
+    for view_no, view in enumerate(statistics.views):
+        if field_no in view.reader.field_nos:
+            terms = view.reader.fuzzy_terms(field_no, pattern, UNLIMITED)
+            if len(terms.ids):
+                found.append((view_no, terms.ids, _closeness(pattern, terms)))
+    if not found:
+        return []
     chosen: list[Expansion] = []
     # What is equally close is so in every view, and seldom must more than the closest be read.
-    for level in sorted({value for _, _, own in found for value in own.tolist()}, reverse=True):
-        names = {
-            reader.term_bytes(term_id)
-            for reader, ids, own in found
-            for term_id in ids[own == level].tolist()
-        }
-        for term in sorted(names):
-            doc_freq = statistics.term(field_no, term).doc_freq
-            if doc_freq > 0:
-                chosen.append(Expansion(term, doc_freq, max(level, 0.0)))
+    for level in np.unique(np.concatenate([own for _, _, own in found]))[::-1].tolist():
+        level_ids = {view_no: ids[own == level] for view_no, ids, own in found}
+        for term, stats in sorted(statistics.know_terms(field_no, level_ids).items()):
+            if stats.doc_freq > 0:
+                chosen.append(Expansion(term, stats.doc_freq, max(level, 0.0)))
                 if len(chosen) == limit:
                     return chosen
     return chosen
@@ -82,6 +82,6 @@ def expand(
 
 def _closeness(pattern: FuzzyPattern, terms: FuzzyTerms) -> npt.NDArray[np.float64]:
     """Return 1 - edits / length of the shorter one, which may be below 0."""
-    shorter = np.minimum(terms.lengths, len(pattern.characters))
+    shorter = np.minimum(terms.lengths, pattern.n_characters)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(terms.edits == 0, 1.0, 1.0 - terms.edits / shorter)

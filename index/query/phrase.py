@@ -12,7 +12,7 @@ from index.kernels import operations as op
 from index.kernels.bits import list_bits
 from index.kernels.phrase import count_exact, count_sloppy
 from index.kernels.rows import LIST
-from index.query.leaves import BitsLeaf, DocsLeaf, TermLeaf, united
+from index.query.leaves import BitsLeaf, DocsLeaf, TermLeaf, ViewLeaf, united
 from index.query.plan import Every, Leaf, Plan
 from index.query.program import Program
 from index.query.statistics import Statistics, address
@@ -28,7 +28,7 @@ class PhraseTerm:
     terms: tuple[bytes, ...]
 
 
-class PhraseLeaf:
+class PhraseLeaf(ViewLeaf):
     """The documents with a phrase, scored by BM25 with the phrase's own frequency."""
 
     mode = op.GIVEN
@@ -111,7 +111,7 @@ class PhraseLeaf:
         parts: list[U32] = []
         first = 0
         for i, place in enumerate(self.terms):
-            own, positions = self._positions(view, view_no, place, doc_ids)
+            own, positions = self._positions(view, place, doc_ids)
             starts[i] = own + first
             first += len(positions)
             parts.append(positions)
@@ -127,13 +127,9 @@ class PhraseLeaf:
         count_sloppy(starts, together, offsets, groups, self.slop, scratch, frequencies)
         return frequencies
 
-    def _positions(
-        self, view: View, view_no: int, place: PhraseTerm, doc_ids: U32
-    ) -> tuple[I64, U32]:
+    def _positions(self, view: View, place: PhraseTerm, doc_ids: U32) -> tuple[I64, U32]:
         """Return (starts, positions) of one place of the phrase, positions rising."""
-        term_ids = [
-            self._statistics.term(self.field_no, term).term_ids[view_no] for term in place.terms
-        ]
+        term_ids = [view.reader.find_term(self.field_no, term) for term in place.terms]
         found = [view.reader.positions(t, doc_ids) for t in term_ids if t >= 0]
         if len(found) == 1:
             return found[0]

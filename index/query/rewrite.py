@@ -279,12 +279,15 @@ class Rewriter:
     def _wildcard(self, query: ast.Wildcard, boost: float) -> Plan:
         return self._on_field(query, boost, self._terms.wildcard)
 
+    def _regexp(self, query: ast.Regexp, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.regexp)
+
     def _fuzzy(self, query: ast.Fuzzy, boost: float) -> Plan:
         return self._on_field(query, boost, self._terms.fuzzy)
 
     # --- several -------------------------------------------------------------------------
     def _over_fields(self, query: ast.OverFields, boost: float) -> Plan:
-        only_terms = isinstance(query.query, ast.Prefix | ast.Wildcard | ast.Fuzzy)
+        only_terms = isinstance(query.query, ast.Prefix | ast.Wildcard | ast.Regexp | ast.Fuzzy)
         parts = []
         for pattern in query.fields:
             leaf = query.query
@@ -399,6 +402,7 @@ _REWRITES: dict[type[ast.Query], Callable[..., Plan]] = {
     ast.Range: Rewriter._range,
     ast.Prefix: Rewriter._prefix,
     ast.Wildcard: Rewriter._wildcard,
+    ast.Regexp: Rewriter._regexp,
     ast.Fuzzy: Rewriter._fuzzy,
     ast.OverFields: Rewriter._over_fields,
     ast.DisMax: Rewriter._dis_max,

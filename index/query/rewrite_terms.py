@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-import numpy as np
-
+from index.automaton import automaton as automata
+from index.automaton.automaton import Automaton
 from index.errors import InvalidQueryError
 from index.fuzzy import FuzzyPattern
 from index.query import ast
+from index.query.expansion import ExpansionLeaf
 from index.query.fuzzy import expand, max_edits
-from index.query.leaves import (
-    UNLIMITED,
-    BitsLeaf,
-    KeywordRangeLeaf,
-    RangeLeaf,
-    TermLeaf,
-    united,
-)
+from index.query.leaves import UNLIMITED, KeywordRangeLeaf, RangeLeaf, TermLeaf
 from index.query.phrase import term_finder
 from index.query.plan import NOTHING, Constant, Plan, Some
 from index.query.statistics import Statistics
@@ -48,8 +41,7 @@ class TermRewriter:
         return NOTHING if bounds is None else self._number_range(field, *bounds, boost)
 
     def caseless_term(self, field: Field, value: str, boost: float) -> Plan:
-        wanted = value.lower()
-        return self._filtered(field, b"", lambda term: term.lower() == wanted, boost)
+        return self._matching(field, automata.word(value, caseless=True), boost)
 
     # --- several values ------------------------------------------------------------------
     def terms(self, field: Field, query: ast.Terms, boost: float) -> Plan:
@@ -75,11 +67,8 @@ class TermRewriter:
                 return NOTHING
             if field.is_keyword:
                 return KeywordRangeLeaf(self._statistics, field.no, low, high, boost)
-            return self._filtered_bytes(
-                field,
-                b"",
-                lambda term: (low is None or term >= low) and (high is None or term < high),
-                boost,
+            return self._union(
+                field, lambda reader: reader.terms_between(field.no, low, high), boost
             )
         bounds = range_bounds(query, field, self._now_ms)
         return NOTHING if bounds is None else self._number_range(field, *bounds, boost)
@@ -94,8 +83,7 @@ class TermRewriter:
         _need_terms(field, "prefix")
         value = query.value
         if query.case_insensitive:
-            wanted = value.lower()
-            return self._filtered(field, b"", lambda term: term.lower().startswith(wanted), boost)
+            return self._matching(field, automata.prefix(value, caseless=True), boost)
         prefix = keyword_term(value)
         return self._union(
             field, lambda reader: reader.prefix_terms(field.no, prefix, UNLIMITED), boost
@@ -103,14 +91,12 @@ class TermRewriter:
 
     def wildcard(self, field: Field, query: ast.Wildcard, boost: float) -> Plan:
         _need_terms(field, "wildcard")
-        pattern = query.pattern
-        if query.case_insensitive:
-            matches = re.compile(wildcard_regex(pattern), re.DOTALL | re.IGNORECASE).fullmatch
-            return self._filtered(field, b"", lambda term: matches(term) is not None, boost)
-        encoded = keyword_term(pattern)
-        return self._union(
-            field, lambda reader: reader.wildcard_terms(field.no, encoded, UNLIMITED), boost
-        )
+        automaton = automata.wildcard(query.pattern, caseless=query.case_insensitive)
+        return self._matching(field, automaton, boost)
+
+    def regexp(self, field: Field, query: ast.Regexp, boost: float) -> Plan:
+        _need_terms(field, "regexp")
+        return self._matching(field, regexp_automaton(query), boost)
 
     def fuzzy(self, field: Field, query: ast.Fuzzy, boost: float) -> Plan:
         """Return the documents with one of the closest terms. All of these count as frequent as
@@ -147,31 +133,27 @@ class TermRewriter:
             reader = view.reader
             if field.no in reader.field_nos:
                 ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
-                found.update(reader.term_bytes(term_id) for term_id in ids.tolist())
+                found.update(reader.term_names(ids, field.no))
         return tuple(sorted(found)[:limit])
 
     # --- unions --------------------------------------------------------------------------
     def _union(self, field: Field, find: Callable[[Reader], I64], boost: float) -> Plan:
-        return BitsLeaf(self._statistics, united(field.no, find), boost)
+        return ExpansionLeaf(self._statistics, field.no, find, boost)
 
-    def _filtered(
-        self, field: Field, prefix: bytes, accept: Callable[[str], bool], boost: float
-    ) -> Plan:
-        return self._filtered_bytes(
-            field, prefix, lambda term: accept(term.decode("utf-8", "replace")), boost
+    def _matching(self, field: Field, automaton: Automaton, boost: float) -> Plan:
+        return self._union(
+            field, lambda reader: reader.matching_terms(field.no, automaton, UNLIMITED), boost
         )
 
-    def _filtered_bytes(
-        self, field: Field, prefix: bytes, accept: Callable[[bytes], bool], boost: float
-    ) -> Plan:
-        """Return the documents with a term that Python accepts: one call a term, so slow."""
 
-        def find(reader: Reader) -> I64:
-            ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
-            kept = [i for i in ids.tolist() if accept(reader.term_bytes(i))]
-            return np.array(kept, np.int64)
-
-        return self._union(field, find, boost)
+def regexp_automaton(query: ast.Regexp) -> Automaton:
+    """Return what accepts the terms that are asked for. Raises: InvalidQueryError."""
+    return automata.regexp(
+        query.pattern,
+        syntax=query.syntax,
+        caseless=query.case_insensitive,
+        max_states=query.max_states,
+    )
 
 
 def _term_bounds(query: ast.Range) -> tuple[bytes | None, bytes | None]:
@@ -195,17 +177,3 @@ def _need_terms(field: Field, kind: str) -> None:
             f"{kind} queries work on keyword and text fields, not on [{field.name}] "
             f"which is of type [{field.type}]"
         )
-
-
-def wildcard_regex(pattern: str) -> str:
-    """Return the regular expression of a wildcard pattern."""
-    out, i = "", 0
-    while i < len(pattern):
-        char = pattern[i]
-        if char == "\\" and i + 1 < len(pattern):
-            i += 1
-            out += re.escape(pattern[i])
-        else:
-            out += {"*": ".*", "?": "."}.get(char) or re.escape(char)
-        i += 1
-    return out

@@ -20,9 +20,6 @@ from index.query.token_graph import in_a_row
 from index.query.values import keyword_term
 from index.schema import Field, Schema
 
-NO_LIMIT = 1 << 62
-"""A limit of the count that no index reaches: all matches are counted."""
-
 _OF_FIELD = slice(kernels.FIELD_DOCS, kernels.TABLE + 1)
 _ANSWER = slice(kernels.TOTAL, kernels.N_HITS + 1)
 _NEVER_AT = address(NEVER)
