@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from index.analysis.analyzer import Analyzer
 from index.dates import parse_date
@@ -45,6 +45,28 @@ def _strings(encode: Convert) -> dict[type, Convert]:
         int: lambda value: encode(str(value)),
         float: lambda value: encode(repr(value)),
     }
+
+
+class Limits(NamedTuple):
+    """Of the strings that are taken as they are."""
+
+    max_bytes: int | None
+    """A longer one is an error."""
+    max_chars: int | None
+    """A longer one is not indexed."""
+
+
+def string_limits(field: Field, options: IndexOptions, analyzer: Analyzer) -> Limits | None:
+    """Return the limits of a field of strings; None: it takes no string. `analyzer`: the schema's
+    `index_analyzer` of the field.
+
+    What `converters` makes of a string is, within the limits, its UTF-8 bytes.
+    """
+    if field.type == "text" and not field.index:
+        return None
+    if field.type == "text" and not analyzer.is_whole:
+        return Limits(None, None)
+    return Limits(min(options.max_term_bytes, MAX_TERM_BYTES), field.ignore_above)
 
 
 def nothing(value: Any) -> None:

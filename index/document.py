@@ -18,7 +18,8 @@ class Op(IntEnum):
 class DocumentEvent(msgspec.Struct, frozen=True, gc=False):
     """One upsert, create, partial update or delete of a document, at one place in the log.
 
-    `fields` is `source` parsed; both are None for a delete. For an update they hold the
+    `source` is None for a delete. `fields` is `source` parsed; None: the engine parses it, and
+    rejects the event where it is no JSON object. For an update both are there, and hold the
     partial document, which the engine merges into the newest version. `version` is None
     where the record names none: the offset then orders the versions of a key.
     """

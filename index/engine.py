@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
-from index.batch import Batch, Change, Located
+from index.batch import Batch, Change, Places, source_of
 from index.directory import Directory
 from index.document import DocumentEvent, Outcome
 from index.errors import StorageError
 from index.extract import Extractor
 from index.jobs import FlushJob, Job, MergeJob, decode_deletes
+from index.live_bytes import KeyBatch
 from index.manifest import Manifest, SegmentEntry, load_manifest, remove_orphans, write_manifest
 from index.memtable import Memtable
+from index.memtable_reader import MemtableReader
 from index.merge_policy import (
     SegmentSize,
     n_unsettled,
@@ -31,7 +33,9 @@ from index.merge_policy import (
 )
 from index.options import IndexOptions
 from index.part import Part, carry_over
+from index.plain_batch import PlainBatch, plan_plain
 from index.reader import U64, View, Views
+from index.reading import DocumentReader
 from index.schema import SchemaRef
 from index.segment import Segment
 
@@ -39,13 +43,32 @@ NOTHING = -1
 """The next offset of a shard that has never seen its log."""
 
 
-class Applied(NamedTuple):
-    outcomes: list[Outcome]
-    """One for each event; an event below `next_offset`, applied before, is a NOOP."""
-    versions: list[int]
-    rejected: list[tuple[int, str]]
-    """Index into the events, and why the document cannot be indexed."""
-    changes: list[Change]
+class Applied:
+    """What became of the events of a batch."""
+
+    __slots__ = ("_changes", "_make_changes", "outcomes", "rejected", "versions")
+
+    def __init__(
+        self,
+        outcomes: list[Outcome],
+        versions: list[int],
+        rejected: list[tuple[int, str]],
+        changes: Callable[[], list[Change]],
+    ) -> None:
+        self.outcomes = outcomes
+        """One for each event; an event below `next_offset`, applied before, is a NOOP."""
+        self.versions = versions
+        self.rejected = rejected
+        """Index into the events, and why the document cannot be indexed."""
+        self._make_changes = changes
+        self._changes: list[Change] | None = None
+
+    @property
+    def changes(self) -> list[Change]:
+        """What each key's search results differ by; made when first asked for."""
+        if self._changes is None:
+            self._changes = self._make_changes()
+        return self._changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +118,7 @@ class Engine:
         self._directory = directory
         self._manifest = manifest
         self._extractor = Extractor(schema, options)
+        self._documents = DocumentReader(schema, options, self._extractor)
         self._segments = segments
         self._frozen: Part | None = None
         self._frozen_memtable: Memtable | None = None
@@ -213,51 +237,54 @@ class Engine:
         `next_offset` is the log position after the batch; events below the current one were
         applied before and are skipped, so that a replay changes nothing.
         """
-        located = self._locate(list({event.key for event in events}))
-        batch = Batch(events, located, self._tombstones(), self._extractor, self._next_offset)
-        batch.decide()
+        keys = [event.key for event in events]
+        batch = self._decide(events, keys, self._locate(keys))
         first_doc = self._memtable.n_docs
-        if batch.parsed:
-            self._memtable.append(
-                batch.parsed, batch.keys, batch.versions, batch.offsets, batch.sources
-            )
+        added = batch.accepted()
+        if added.n_docs:
+            self._memtable.append(*added)
         before = self._view_of
-        changes = batch.changes(first_doc, before)
-        if batch.parsed:
+        if added.n_docs:
             self._active.grow(self._memtable.reader())
         for part, docs in batch.superseded(self._active, first_doc):
             part.kill(docs)
         self._next_offset = max(self._next_offset, next_offset)
         self._publish()
-        return Applied(batch.outcomes, batch.outcome_versions, batch.rejected, changes)
+        return Applied(
+            batch.outcomes,
+            batch.outcome_versions,
+            batch.rejected,
+            partial(batch.changes, first_doc, before),
+        )
 
-    def _locate(self, keys: list[bytes]) -> dict[bytes, Located]:
-        """Return where each of the keys that are alive is. Newest part first."""
-        found: dict[bytes, Located] = {}
-        missing = keys
+    def _decide(
+        self, events: list[DocumentEvent], keys: list[bytes], places: Places
+    ) -> Batch | PlainBatch:
+        reading = self._documents.read([source_of(event) for event in events])
+        tombstones = self._tombstones()
+        if not any(tombstones):
+            plain = plan_plain(events, reading, keys, places, self._next_offset)
+            if plain is not None:
+                return plain
+        batch = Batch(
+            events, reading, keys, places, tombstones,
+            self._extractor, self.schema, self._next_offset,
+        )  # fmt: skip
+        batch.decide()
+        return batch
+
+    def _locate(self, keys: list[bytes]) -> Places:
+        """Return where each of the keys is alive."""
+        places = Places(KeyBatch.of(keys))
         for part in self._newest_first():
-            if not missing:
-                break
             if part.reader.n_docs == 0:
                 continue
-            doc_ids = self._find_keys(part, missing)
-            still: list[bytes] = []
-            for key, doc_id in zip(missing, doc_ids, strict=True):
-                if doc_id < 0:
-                    still.append(key)
-                elif part.is_alive(doc_id):
-                    found[key] = Located(part, doc_id)
-            missing = still
-        return found
-
-    def _find_keys(self, part: Part, keys: list[bytes]) -> list[int]:
-        if part is self._active:
-            return self._memtable.find_keys(keys)
-        if part is self._frozen and self._frozen_memtable is not None:
-            return self._frozen_memtable.find_keys(keys)
-        assert isinstance(part.reader, Segment)
-        doc_ids: list[int] = part.reader.find_keys(keys).tolist()
-        return doc_ids
+            if isinstance(part.reader, MemtableReader):
+                places.add(part, part.reader.find_batch(places.keys))
+            else:
+                assert isinstance(part.reader, Segment)
+                places.add(part, part.reader.keys.find_all(places.keys.blob, places.keys.starts))
+        return places
 
     def _newest_first(self) -> list[Part]:
         frozen = [self._frozen] if self._frozen is not None else []

@@ -120,21 +120,21 @@ def _listed(value: Any) -> list[Any]:
     return value if type(value) is list else [value]
 
 
-class _Layout:
+class _Leaves:
     """The leaves of one schema."""
 
-    __slots__ = ("leaves", "schema", "tops")
+    __slots__ = ("by_name", "schema", "tops")
 
     def __init__(self, schema: Schema, options: IndexOptions) -> None:
         self.schema = schema
-        self.leaves: dict[str, _Leaf] = {}
+        self.by_name: dict[str, _Leaf] = {}
         for field in schema.fields:
             leaf = _Leaf(field, field.no, options, schema)
             if field.parent is None:
-                self.leaves[field.name] = leaf
+                self.by_name[field.name] = leaf
             else:
-                self.leaves[field.parent].add_sub(leaf, field, options)
-        self.tops = {name: leaf for name, leaf in self.leaves.items() if "." not in name}
+                self.by_name[field.parent].add_sub(leaf, field, options)
+        self.tops = {name: leaf for name, leaf in self.by_name.items() if "." not in name}
 
 
 class Extractor:
@@ -143,7 +143,7 @@ class Extractor:
     def __init__(self, schema_ref: SchemaRef, options: IndexOptions) -> None:
         self._ref = schema_ref
         self._options = options
-        self._layout = _Layout(schema_ref.current, options)
+        self._leaves = _Leaves(schema_ref.current, options)
 
     def parse(self, fields: dict[str, Any]) -> ParsedDocument:
         """Return the document's values; new fields are added to the schema as its mapping says.
@@ -161,13 +161,21 @@ class Extractor:
         if walk is not None and walk.has_grown:
             walk.grown_schema()
 
+    def convert(self, name: str, value: Any) -> Any:
+        """Return what the field `name` makes of one value that is no array: as in
+        `ParsedDocument.values`, or None for nothing. Raises: MappingError where `parse` would."""
+        return self._current_leaves().by_name[name].convert(value)
+
+    def _current_leaves(self) -> _Leaves:
+        if self._leaves.schema is not self._ref.current:
+            self._leaves = _Leaves(self._ref.current, self._options)
+        return self._leaves
+
     def _read(self, fields: dict[str, Any]) -> tuple[dict[int, Any], _Walk | None]:
-        layout = self._layout
-        if layout.schema is not self._ref.current:
-            layout = self._layout = _Layout(self._ref.current, self._options)
+        leaves = self._current_leaves()
         values: dict[int, Any] = {}
         rest: list[tuple[str, Any]] = []
-        tops = layout.tops
+        tops = leaves.tops
         name = ""
         try:
             for name, value in fields.items():
@@ -186,7 +194,7 @@ class Extractor:
                     leaf.put_subs(value, converted, values)
             if not rest:
                 return values, None
-            walk = _Walk(layout, self._options, values)
+            walk = _Walk(leaves, self._options, values)
             for name, value in rest:
                 check_top_name(name)
                 walk.member("", name, value, 1)
@@ -202,9 +210,9 @@ class _Walk:
 
     __slots__ = ("_leaves", "_new_fields", "_new_objects", "_options", "_schema", "_values")
 
-    def __init__(self, layout: _Layout, options: IndexOptions, values: dict[int, Any]) -> None:
-        self._schema = layout.schema
-        self._leaves = layout.leaves
+    def __init__(self, leaves: _Leaves, options: IndexOptions, values: dict[int, Any]) -> None:
+        self._schema = leaves.schema
+        self._leaves = leaves.by_name
         self._options = options
         self._values = values
         self._new_fields: list[Field] = []

@@ -6,7 +6,6 @@ a reader's documents never change afterwards; cells beyond them may be written a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -170,19 +169,3 @@ def _grown(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
     grown = np.zeros(length, array.dtype)
     grown[: len(array)] = array
     return grown
-
-
-def flattened(values: Sequence[Any]) -> tuple[list[Any], list[int] | None]:
-    """Return the values with lists opened, and how many each had; None: there was no list."""
-    if list not in set(map(type, values)):
-        return list(values), None
-    flat: list[Any] = []
-    counts: list[int] = []
-    for value in values:
-        if type(value) is list:
-            flat += value
-            counts.append(len(value))
-        else:
-            flat.append(value)
-            counts.append(1)
-    return flat, counts

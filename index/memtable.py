@@ -6,35 +6,33 @@ is made in microseconds, shares everything, and never sees a later document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
-from typing import Any
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from index.analysis.analyzer import Analyzer
-from index.extract import ParsedDocument
-from index.live_columns import DTYPES, ColumnSnapshot, LiveColumn, LiveText, TextSnapshot, flattened
+from index.live_bytes import KeyBatch, LiveBytes, LiveKeys
+from index.live_columns import DTYPES, ColumnSnapshot, LiveColumn, LiveText, TextSnapshot
 from index.memtable_draft import MemtableDraft
 from index.memtable_reader import MemtableReader
 from index.options import IndexOptions
-from index.reader import I64, U32, U64, Reader
+from index.reader import I64, U8, U32, U64, Reader
 from index.schema import Field, SchemaRef
-from index.vocabulary import Vocabulary
+from index.values import DOC, FIELD, FIRST, SECOND, Values
+from index.vocabulary import Spans, Vocabulary
 
 FIRST_CAPACITY = 64
-_DOC_BYTES = 200
-"""What a document costs beside its bytes: objects, dictionary entries, offset, version."""
+_DOC_BYTES = 100
+"""What a document costs beside its bytes: offset, version, share of doubled arrays."""
 
 
-class _Group:
-    """The values of one field in a batch: document `docs[i]` has `values[i]`."""
+class _Group(NamedTuple):
+    """The rows of one field in a batch, documents rising."""
 
-    __slots__ = ("docs", "values")
-
-    def __init__(self) -> None:
-        self.docs: list[int] = []
-        self.values: list[Any] = []
+    field: Field
+    docs: U32
+    rows: I64
 
 
 class Memtable:
@@ -49,14 +47,10 @@ class Memtable:
         """Never changed, only replaced: readers keep it."""
         self._capacity = FIRST_CAPACITY
         self._n_docs = 0
-        self._n_source_bytes = 0
-        self._keys: list[bytes] = []
-        self._sources: list[bytes] = []
+        self._keys = LiveKeys()
+        self._sources = LiveBytes()
         self._versions = np.zeros(FIRST_CAPACITY, np.int64)
         self._offsets = np.zeros(FIRST_CAPACITY, np.int64)
-        self._doc_of_key: dict[bytes, int] = {}
-        self._older: dict[int, int] = {}
-        """Document -> the one that had its key before."""
         self.tombstones: dict[bytes, int] = {}
         """Key -> version of deletes to remember. The engine's, kept here."""
 
@@ -69,13 +63,8 @@ class Memtable:
     def n_bytes(self) -> int:
         """Memory in use, to within some percent."""
         fields = sum(field.n_bytes for field in self._fields.values())
-        own = self._n_source_bytes + self._n_docs * _DOC_BYTES
+        own = self._keys.n_bytes + self._sources.n_bytes + self._n_docs * _DOC_BYTES
         return self._vocabulary.n_bytes + fields + own
-
-    def find_keys(self, keys: list[bytes]) -> list[int]:
-        """Return the newest document of each key, or -1."""
-        get = self._doc_of_key.get
-        return [get(key, -1) for key in keys]
 
     def reader(self) -> MemtableReader:
         """Return the documents appended so far, for any thread."""
@@ -83,12 +72,10 @@ class Memtable:
             self._n_docs,
             self._vocabulary.terms(),
             self._snapshots,
-            self._keys,
-            self._sources,
+            self._keys.snapshot(),
+            self._sources.snapshot(),
             self._versions,
             self._offsets,
-            self._doc_of_key,
-            self._older,
         )
 
     def draft(self, reader: Reader, alive: U64 | None) -> MemtableDraft:
@@ -100,94 +87,87 @@ class Memtable:
     # --- append ------------------------------------------------------------------------
     def append(
         self,
-        docs: list[ParsedDocument],
-        keys: list[bytes],
-        versions: list[int],
-        offsets: list[int],
-        sources: list[bytes],
+        values: Values,
+        keys: KeyBatch,
+        versions: I64,
+        offsets: I64,
+        sources: U8,
+        source_starts: I64,
     ) -> None:
-        """Add documents in log order. Only a `reader()` made afterwards sees them.
+        """Add documents in log order; source i is sources[source_starts[i]:source_starts[i + 1]].
+        Only a `reader()` made afterwards sees them.
 
-        Raises: OverflowError for a version or offset of more than 63 bits; nothing has changed.
+        Requires: `values` has no document but these, numbered from 0.
         """
-        first, n_docs = self._n_docs, self._n_docs + len(docs)
-        new_versions, new_offsets = np.array(versions, np.int64), np.array(offsets, np.int64)
+        first, n_docs = self._n_docs, self._n_docs + len(versions)
         self._reserve(n_docs)
-        self._versions[first:n_docs] = new_versions
-        self._offsets[first:n_docs] = new_offsets
-        groups = _group(docs, first)
-        schema = self._ref.current
-        by_field = [(schema.by_no(no), group) for no, group in groups.items()]
-        self._append_texts([(field, group) for field, group in by_field if field.is_text])
-        self._append_keywords([(field, group) for field, group in by_field if field.is_keyword])
-        for field, group in by_field:
-            if field.is_numeric:
-                self._append_numbers(field, group)
-        self._sources += sources
-        self._append_keys(keys, first)
-        self._n_source_bytes += sum(map(len, sources)) + sum(map(len, keys))
-        self._publish(groups, n_docs)
+        self._versions[first:n_docs] = versions
+        self._offsets[first:n_docs] = offsets
+        groups = self._groups(values.rows, first)
+        of_analyzer: dict[str, list[_Group]] = {}
+        keywords: list[_Group] = []
+        for group in groups:
+            if group.field.is_text:
+                of_analyzer.setdefault(group.field.analyzer, []).append(group)
+            elif group.field.is_keyword:
+                keywords.append(group)
+            else:
+                self._append_numbers(group)
+        for name, members in of_analyzer.items():
+            self._append_texts(name, members, values.text)
+        if keywords:
+            self._append_keywords(keywords, values.text)
+        self._sources.append(sources, source_starts)
+        self._keys.append(keys)
+        self._publish([group.field.no for group in groups], n_docs)
         self._n_docs = n_docs
 
-    def _append_texts(self, fields: list[tuple[Field, _Group]]) -> None:
-        of_analyzer: dict[str, list[tuple[Field, _Group]]] = {}
-        for field, group in fields:
-            of_analyzer.setdefault(field.analyzer, []).append((field, group))
-        for name, members in of_analyzer.items():
-            self._append_analyzed(self._ref.current.analyzer(name), members)
+    def _groups(self, rows: I64, first: int) -> list[_Group]:
+        """Return the rows field by field."""
+        order = np.argsort(rows[:, FIELD], kind="stable")
+        rows = rows[order]
+        numbers = rows[:, FIELD]
+        docs = (rows[:, DOC] + first).astype(np.uint32)
+        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(rows)]
+        by_no = self._ref.current.by_no
+        return [
+            _Group(by_no(int(numbers[begin])), docs[begin:end], rows[begin:end])
+            for begin, end in itertools.pairwise(bounds)
+            if begin < end
+        ]
 
-    def _append_analyzed(self, analyzer: Analyzer, fields: list[tuple[Field, _Group]]) -> None:
-        flat = [_flatten(group) for _, group in fields]
-        texts = list(chain.from_iterable(values for values, _, _ in flat))
-        docs = np.concatenate([docs for _, docs, _ in flat])
-        sizes = [len(values) for values, _, _ in flat]
-        numbers = np.repeat(np.array([field.no for field, _ in fields], np.uint32), sizes)
-        continues = np.zeros(len(docs), np.uint8)
-        continues[1:] = (docs[1:] == docs[:-1]) & (numbers[1:] == numbers[:-1])
-        lengths = self._vocabulary.add_texts(analyzer, texts, continues, docs, numbers)
-        begin = 0
-        for (field, _), size in zip(fields, sizes, strict=True):
-            live = self._live(field)
+    def _append_texts(self, analyzer: str, groups: list[_Group], text: U8) -> None:
+        spans = _spans(groups, text)
+        lengths = self._vocabulary.add_texts(self._ref.current.analyzer(analyzer), spans)
+        for group, part in _parts(groups):
+            live = self._live(group.field)
             assert isinstance(live, LiveText)
-            live.append(docs[begin : begin + size], lengths[begin : begin + size])
-            begin += size
+            live.append(group.docs, lengths[part])
 
-    def _append_keywords(self, fields: list[tuple[Field, _Group]]) -> None:
-        if not fields:
-            return
-        flat = [_flatten(group) for _, group in fields]
-        sizes = [len(values) for values, _, _ in flat]
-        numbers = np.repeat(np.array([field.no for field, _ in fields], np.uint32), sizes)
-        words = list(chain.from_iterable(values for values, _, _ in flat))
-        docs = np.concatenate([docs for _, docs, _ in flat])
-        ids = self._vocabulary.add_keywords(words, docs, numbers)
-        begin = 0
-        for (field, group), size, (_, _, counts) in zip(fields, sizes, flat, strict=True):
-            values = ids[begin : begin + size].view(np.uint32)
-            self._append_column(field, group, values, counts)
-            begin += size
+    def _append_keywords(self, groups: list[_Group], text: U8) -> None:
+        ids = self._vocabulary.add_keywords(_spans(groups, text)).view(np.uint32)
+        for group, part in _parts(groups):
+            docs, own = group.docs, ids[part]
+            starts = _starts_of(docs)
+            if len(starts) < len(docs):
+                docs, own = _each_once(docs, own)
+                starts = _starts_of(docs)
+            self._append_column(group.field, docs, own, starts)
 
-    def _append_numbers(self, field: Field, group: _Group) -> None:
-        values, counts = flattened(group.values)
-        assert field.column_kind is not None
-        array = np.array(values, DTYPES[field.column_kind])
-        self._append_column(field, group, array, None if counts is None else np.array(counts))
+    def _append_numbers(self, group: _Group) -> None:
+        assert group.field.column_kind is not None
+        values = np.ascontiguousarray(group.rows[:, FIRST]).view(DTYPES[group.field.column_kind])
+        self._append_column(group.field, group.docs, values, _starts_of(group.docs))
 
-    def _append_column(
-        self, field: Field, group: _Group, values: np.ndarray, counts: I64 | None
-    ) -> None:
+    def _append_column(self, field: Field, docs: U32, values: np.ndarray, starts: I64) -> None:
+        """Add values, those of a document one after the other; `starts`: where each one's begin."""
         live = self._live(field)
         assert isinstance(live, LiveColumn)
-        live.append(np.array(group.docs, np.uint32), values, counts)
-
-    def _append_keys(self, keys: list[bytes], first: int) -> None:
-        doc_of_key, older = self._doc_of_key, self._older
-        self._keys += keys
-        for doc, key in enumerate(keys, first):
-            before = doc_of_key.get(key)
-            if before is not None:
-                older[doc] = before
-            doc_of_key[key] = doc
+        counts = None
+        if len(starts) < len(docs):
+            counts = np.diff(starts, append=len(docs))
+            docs = docs[starts]
+        live.append(docs, values, counts)
 
     def _live(self, field: Field) -> LiveText | LiveColumn:
         live = self._fields.get(field.no)
@@ -214,31 +194,43 @@ class Memtable:
         self._capacity = capacity
         self._snapshots = {no: field.snapshot() for no, field in self._fields.items()}
 
-    def _publish(self, touched: dict[int, _Group], n_docs: int) -> None:
+    def _publish(self, touched: Sequence[int], n_docs: int) -> None:
         for field in self._fields.values():
             field.pad(n_docs)
         changed = {no: self._fields[no].snapshot() for no in touched}
         self._snapshots = {**self._snapshots, **changed}
 
 
-def _group(docs: Sequence[ParsedDocument], first: int) -> dict[int, _Group]:
-    """Turn documents into fields: documents `first`, `first` + 1 .. by field number."""
-    groups: dict[int, _Group] = {}
-    for doc, parsed in enumerate(docs, first):
-        for no, value in parsed.values.items():
-            group = groups.get(no)
-            if group is None:
-                group = groups[no] = _Group()
-            group.docs.append(doc)
-            group.values.append(value)
-    return groups
+def _spans(groups: list[_Group], text: U8) -> Spans:
+    """Return the strings of several fields, one field after the other."""
+    rows = np.concatenate([group.rows for group in groups]) if len(groups) > 1 else groups[0].rows
+    docs = np.concatenate([group.docs for group in groups])
+    return Spans(
+        text,
+        np.ascontiguousarray(rows[:, FIRST]),
+        np.ascontiguousarray(rows[:, SECOND]),
+        docs,
+        rows[:, FIELD].astype(np.uint32),
+    )
 
 
-def _flatten(group: _Group) -> tuple[list[bytes], U32, I64 | None]:
-    """Return (values, the document of each, how many each document has or None: one)."""
-    values, counts = flattened(group.values)
-    docs = np.array(group.docs, np.uint32)
-    if counts is None:
-        return values, docs, None
-    per_doc = np.array(counts, np.int64)
-    return values, np.repeat(docs, per_doc), per_doc
+def _parts(groups: list[_Group]) -> Iterator[tuple[_Group, slice]]:
+    begin = 0
+    for group in groups:
+        yield group, slice(begin, begin + len(group.docs))
+        begin += len(group.docs)
+
+
+def _starts_of(docs: U32) -> I64:
+    """Return where each document's first row is."""
+    is_first = np.ones(len(docs), np.bool_)
+    is_first[1:] = docs[1:] != docs[:-1]
+    return np.flatnonzero(is_first)
+
+
+def _each_once(docs: U32, ids: U32) -> tuple[U32, U32]:
+    """Return the keywords of documents, those that a document has twice once, where first."""
+    keys = docs.astype(np.uint64) << np.uint64(32) | ids
+    _, firsts = np.unique(keys, return_index=True)
+    firsts.sort()
+    return docs[firsts], ids[firsts]

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from index.draft import TermChunk
+from index.kernels.intern import gather
+from index.live_bytes import BytesSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
 from index.memtable_reader import MemtableReader, counts_of, to_ordinals
 from index.reader import I64, U8, U32, U64, Column, bitset
@@ -111,9 +113,7 @@ class MemtableDraft:
 
     # --- documents ---------------------------------------------------------------------
     def keys(self) -> tuple[U8, I64]:
-        keys = [self._reader.key(doc) for doc in self._kept.tolist()]
-        starts = _starts(np.fromiter(map(len, keys), np.int64, len(keys)))
-        return np.frombuffer(bytearray().join(keys), np.uint8), starts
+        return self._kept_bytes(self._reader.keys)
 
     def versions(self) -> I64:
         return self._reader.versions_of(self._kept)
@@ -122,8 +122,22 @@ class MemtableDraft:
         return self._reader.offsets_of(self._kept)
 
     def sources(self) -> Iterator[bytes]:
+        blob, starts = self._reader.sources
+        data = blob.data
+        bounds = starts[: self._reader.n_docs + 1].tolist()
         for doc in self._kept.tolist():
-            yield self._reader.source(doc)
+            yield bytes(data[bounds[doc] : bounds[doc + 1]])
+
+    def _kept_bytes(self, strings: BytesSnapshot) -> tuple[U8, I64]:
+        """Return (blob, starts) of the living documents' strings."""
+        n_docs = self._reader.n_docs
+        begins = strings.starts[:n_docs][self._kept]
+        starts = _starts(strings.starts[1 : n_docs + 1][self._kept] - begins)
+        if len(self._kept) == n_docs:
+            return strings.blob[: starts[-1]], starts
+        out = np.empty(int(starts[-1]), np.uint8)
+        gather(strings.blob, begins, starts, out)
+        return out, starts
 
     def tombstones(self) -> dict[bytes, int]:
         return self._tombstones

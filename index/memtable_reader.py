@@ -11,6 +11,7 @@ from index.kernels import vocabulary_search as search
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
 from index.kernels.digrams import sketch_text
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
+from index.live_bytes import BytesSnapshot, KeyBatch, KeysSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
 from index.reader import I64, U8, U32, U64, Column, FieldStats
 from index.vocabulary import Terms
@@ -22,10 +23,8 @@ class MemtableReader:
     """Thread rule: any thread, also while the memtable grows."""
 
     __slots__ = (
-        "_doc_of_key",
         "_keys",
         "_offsets",
-        "_older",
         "_ordinals",
         "_sources",
         "_table_row",
@@ -40,12 +39,10 @@ class MemtableReader:
         n_docs: int,
         terms: Terms,
         fields: dict[int, TextSnapshot | ColumnSnapshot],
-        keys: list[bytes],
-        sources: list[bytes],
+        keys: KeysSnapshot,
+        sources: BytesSnapshot,
         versions: I64,
         offsets: I64,
-        doc_of_key: dict[bytes, int],
-        older: dict[int, int],
     ) -> None:
         self.n_docs = n_docs
         self.terms = terms
@@ -54,8 +51,6 @@ class MemtableReader:
         self._sources = sources
         self._versions = versions
         self._offsets = offsets
-        self._doc_of_key = doc_of_key
-        self._older = older
         self._ordinals: dict[int, tuple[Column, I64]] = {}
         self._table_row: I64 | None = None
 
@@ -214,13 +209,14 @@ class MemtableReader:
 
     # --- documents ---------------------------------------------------------------------
     def find_key(self, key: bytes) -> int:
-        doc = self._doc_of_key.get(key, -1)
-        while doc >= self.n_docs:
-            doc = self._older.get(doc, -1)
-        return doc
+        return self._keys.find(key)
+
+    def find_batch(self, keys: KeyBatch) -> I64:
+        """Return the newest document of each key, or -1."""
+        return self._keys.find_batch(keys)
 
     def key(self, doc_id: int) -> bytes:
-        return self._keys[self._known(doc_id)]
+        return self._keys.keys.get(self._known(doc_id))
 
     def version(self, doc_id: int) -> int:
         return int(self._versions[self._known(doc_id)])
@@ -229,7 +225,17 @@ class MemtableReader:
         return int(self._offsets[self._known(doc_id)])
 
     def source(self, doc_id: int) -> bytes:
-        return self._sources[self._known(doc_id)]
+        return self._sources.get(self._known(doc_id))
+
+    @property
+    def keys(self) -> BytesSnapshot:
+        """All keys; there may be more than documents."""
+        return self._keys.keys
+
+    @property
+    def sources(self) -> BytesSnapshot:
+        """All sources; there may be more than documents."""
+        return self._sources
 
     def versions_of(self, doc_ids: I64) -> I64:
         return self._versions[doc_ids]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from index.merge_policy import SegmentSize
 from index.reader import I64, U32, U64, FieldStats, Reader, View
@@ -169,8 +170,13 @@ class Part:
         self.reader = reader
         self._make_view()
 
-    def is_alive(self, doc_id: int) -> bool:
-        return is_set(self.alive, doc_id)
+    def are_alive(self, doc_ids: I64) -> npt.NDArray[np.bool_]:
+        """Return which of the documents are alive."""
+        if self.alive is None:
+            return np.ones(len(doc_ids), np.bool_)
+        ids = doc_ids.astype(np.uint64)
+        bits: U64 = self.alive[ids >> np.uint64(6)] >> (ids & np.uint64(63)) & _ONE
+        return bits.astype(np.bool_)
 
 
 def carry_over(

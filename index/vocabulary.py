@@ -154,6 +154,18 @@ def _runs(ties: I64) -> list[tuple[int, int]]:
     return [(int(run[0]), int(run[-1]) + 2) for run in np.split(ties, breaks)]
 
 
+class Spans(NamedTuple):
+    """Strings text[begins[i]:begins[i] + sizes[i]] of documents; those of one field come together,
+    its documents rising."""
+
+    text: U8
+    """With 16 bytes or more after the last."""
+    begins: I64
+    sizes: I64
+    docs: U32
+    fields: U32
+
+
 class Vocabulary:
     """Thread rule: the apply thread only; what `terms` returns goes to any."""
 
@@ -191,19 +203,21 @@ class Vocabulary:
         )
 
     # --- append ------------------------------------------------------------------------
-    def add_texts(
-        self, analyzer: Analyzer, texts: Sequence[bytes], continues: U8, docs: U32, fields: U32
-    ) -> U32:
-        """Append the tokens of texts of documents `docs`; return how many each text has.
+    def add_texts(self, analyzer: Analyzer, spans: Spans) -> U32:
+        """Append the tokens of texts; return how many each has.
 
-        Requires: within a field, documents rise, and are above those of earlier calls.
+        Requires: within a field, documents are above those of earlier calls.
         """
-        text, tokens = analyzer.scan(texts, continues)
+        docs, fields = spans.docs, spans.fields
+        text, starts = _joined(spans)
+        continues = np.zeros(len(docs), np.uint8)
+        continues[1:] = (docs[1:] == docs[:-1]) & (fields[1:] == fields[:-1])
+        text, tokens = analyzer.scan_text(text, starts, continues)
         ids, terms, n_open = self._intern(text, tokens, fields)
-        lengths = np.zeros(len(texts), np.uint32)
+        lengths = np.zeros(len(docs), np.uint32)
         if analyzer.overlaps:
             self._append(tokens, terms, docs, lengths)
-            return _count_positions(tokens, len(texts))
+            return _count_positions(tokens, len(docs))
         if n_open:
             self._resolve(analyzer, ids, terms, n_open)
             n = intern.settle(ids, terms, self._records, self._expansions)
@@ -214,12 +228,19 @@ class Vocabulary:
         self._append(tokens, terms, docs, lengths)
         return lengths
 
-    def add_keywords(self, values: Sequence[bytes], docs: U32, fields: U32) -> I32:
-        """Append the values, each a term of its document; return their term ids."""
-        ids = self._intern_whole(values, fields, 0)
-        done, n = 0, len(values)
+    def add_keywords(self, spans: Spans) -> I32:
+        """Append the strings, each a term of its document; return their term ids."""
+        n = len(spans.docs)
+        tokens = np.empty((n, 4), np.uint32)
+        tokens[:, 0] = spans.begins
+        tokens[:, 1] = spans.sizes << 1
+        tokens[:, 2] = np.arange(n)
+        ids = self._intern(spans.text, tokens, spans.fields)[0]
+        done = 0
         while True:
-            done = append_documents(done, n, ids, docs, self._chains, self._pool, self._pool_counts)
+            done = append_documents(
+                done, n, ids, spans.docs, self._chains, self._pool, self._pool_counts
+            )
             if done == n:
                 return ids
             self._grow_pool()
@@ -363,6 +384,15 @@ def _is_plain(expansion: Expansion) -> bool:
     return expansion.advance == 1 and (
         not expansion.terms or (len(expansion.terms) == 1 and expansion.terms[0][1] == 0)
     )
+
+
+def _joined(spans: Spans) -> tuple[U8, I64]:
+    """Return the strings one after the other, padded, and their starts."""
+    starts = np.zeros(len(spans.sizes) + 1, np.int64)
+    np.cumsum(spans.sizes, out=starts[1:])
+    text = np.empty(int(starts[-1]) + len(PADDING), np.uint8)
+    intern.gather(spans.text, spans.begins, starts, text)
+    return text, starts
 
 
 def _doubled(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

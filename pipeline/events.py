@@ -10,17 +10,14 @@ import re
 from typing import Any, Final
 
 import msgspec
-import orjson
 
 from index.document import DocumentEvent, Op
+from index.errors import MappingError
 from index.options import IndexOptions
+from index.source import parse_object
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
-MAX_SOURCE_BYTES: Final = 16 << 20
-"""Largest document in bytes of JSON."""
-MAX_JSON_DEPTH: Final = 32
-"""Deepest nesting of objects and arrays that is parsed at all."""
 MAX_VERSION: Final = (1 << 63) - 1
 MAX_REASON_CHARS: Final = 1_000
 
@@ -34,8 +31,6 @@ OPS: Final[dict[bytes, Op]] = {
 SAME_DOCUMENT: Final = b"true"
 """Header `upsert` of an update whose partial document is to be indexed where none is there."""
 
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-"""A string is one match, closed or not, so that looking through a value is linear."""
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 _DEFAULTS = IndexOptions()
@@ -80,11 +75,23 @@ class _RejectError(Exception):
 
 
 def decode(record: Record, options: IndexOptions = _DEFAULTS) -> DocumentEvent | Rejected:
-    """Return the event that `record` stands for (INTERFACE section 4), or why there is none."""
+    """Return the event that `record` stands for (INTERFACE section 4), or why there is none. The
+    JSON of a whole document is left to the engine, which rejects what is none."""
     try:
         return _decode(record, options)
     except _RejectError as bad:
         return Rejected(record, bad.type, str(bad)[:MAX_REASON_CHARS])
+
+
+def decode_wholly(record: Record, options: IndexOptions = _DEFAULTS) -> DocumentEvent | Rejected:
+    """Return the same with the document parsed: for who wants to know before it is in the log."""
+    event = decode(record, options)
+    if isinstance(event, Rejected) or event.fields is not None or event.source is None:
+        return event
+    try:
+        return msgspec.structs.replace(event, fields=parse_object(event.source))
+    except MappingError as error:
+        return Rejected(record, error.type, str(error)[:MAX_REASON_CHARS])
 
 
 def _decode(record: Record, options: IndexOptions) -> DocumentEvent:
@@ -103,11 +110,13 @@ def _decode(record: Record, options: IndexOptions) -> DocumentEvent:
         if record.key is None:
             raise _RejectError("illegal_argument_exception", "delete without a document id")
         return DocumentEvent(record.offset, op, key, None, None, version)
+    if op is not Op.UPDATE:
+        return DocumentEvent(record.offset, op, key, value, None, version)
     assert value is not None
-    fields = parse_object(value)
+    fields = _parse(value)
     initial = None
-    if op is Op.UPDATE and upsert is not None:
-        initial = fields if upsert == SAME_DOCUMENT else parse_object(upsert)
+    if upsert is not None:
+        initial = fields if upsert == SAME_DOCUMENT else _parse(upsert)
     return DocumentEvent(record.offset, op, key, value, fields, version, initial)
 
 
@@ -160,47 +169,11 @@ def _decode_version(value: bytes | None) -> int:
     )
 
 
-def parse_object(value: bytes) -> dict[str, Any]:
-    """Return the one JSON object that `value` holds.
-
-    Raises: an error of this module that `decode` turns into `Rejected`.
-    """
-    if len(value) > MAX_SOURCE_BYTES:
-        raise _RejectError(
-            "mapper_parsing_exception",
-            f"document of {len(value)} bytes, at most {MAX_SOURCE_BYTES} are allowed",
-        )
-    if is_nested_deeper(value, MAX_JSON_DEPTH):
-        raise _RejectError(
-            "mapper_parsing_exception", f"json is nested deeper than {MAX_JSON_DEPTH}"
-        )
+def _parse(value: bytes) -> dict[str, Any]:
     try:
-        fields = orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise _RejectError(
-            "mapper_parsing_exception", f"not json: {_first_line(str(error))}"
-        ) from error
-    if not isinstance(fields, dict):
-        raise _RejectError("mapper_parsing_exception", "not a json object")
-    return fields
-
-
-def is_nested_deeper(value: bytes, depth: int) -> bool:
-    """Return whether objects and arrays nest deeper than `depth` in a JSON text, without parsing
-    it. Linear in the bytes."""
-    # Counting is 50 times cheaper than looking, and nearly every document has few brackets.
-    if value.count(b"{") + value.count(b"[") <= depth:
-        return False
-    level = 0
-    for match in _BRACKETS.finditer(value):
-        first = value[match.start()]
-        if first in b"{[":
-            level += 1
-            if level > depth:
-                return True
-        elif first in b"}]":
-            level -= 1
-    return False
+        return parse_object(value)
+    except MappingError as error:
+        raise _RejectError(error.type, str(error)) from error
 
 
 def find_traceparent(record: Record) -> bytes | None:
@@ -245,7 +218,3 @@ def dead_letter(rejected: Rejected) -> NewRecord:
 
 def _shown(value: bytes | None) -> str:
     return repr((value or b"")[:40].decode(errors="replace"))
-
-
-def _first_line(text: str) -> str:
-    return text.split("\n", 1)[0].lower()

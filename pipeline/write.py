@@ -25,7 +25,7 @@ from index.errors import (
 from index.extract import Extractor
 from index.options import IndexOptions
 from index.schema import SchemaRef
-from pipeline.events import SAME_DOCUMENT, NewRecord, Record, Rejected, decode
+from pipeline.events import SAME_DOCUMENT, NewRecord, Record, Rejected, decode_wholly
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import EventOutcome
@@ -142,7 +142,7 @@ class Writer:
         key = op.key if op.key is not None else secrets.token_urlsafe(15)
         record = NewRecord(key.encode(errors="surrogatepass"), op.source, _headers(op))
         # Decoding is what the shard will do, so what passes here will not become a dead letter.
-        event = decode(
+        event = decode_wholly(
             Record(self._index, 0, 0, 0, record.key, record.value, record.headers),
             self._index_options,
         )

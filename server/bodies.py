@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from index.errors import InvalidRequestError
-from pipeline.events import is_nested_deeper
+from index.source import is_nested_deeper
 from server.faults import MalformedBodyError, TooLargeError, UnsupportedBodyError
 from server.limits import Limits
 

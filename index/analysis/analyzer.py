@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,11 @@ from index.analysis.terms import Expansion, Mapped, TermMap
 from index.analysis.tokenizers import PADDING as PADDING
 from index.analysis.tokenizers import Scan, Tokenizer, spans
 from index.analysis.word import Word, n_positions, present
-from index.kernels.tokenize import POSITION_GAP
+from index.kernels.tokenize import POSITION_GAP, lower_ascii
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
+I64 = npt.NDArray[np.int64]
 
 MAX_TERM_BYTES = 32_766
 """A longer one is left out; its position stays."""
@@ -116,7 +118,7 @@ class Analyzer:
 
     @property
     def overlaps(self) -> bool:
-        """True where `scan` itself may give several tokens at one position, none marked."""
+        """True where `scan_text` itself may give several tokens at one position, none marked."""
         return self._scan is None
 
     @property
@@ -124,30 +126,25 @@ class Analyzer:
         """True where a text is one term, and its length that of the text."""
         return self.tokenizer.is_whole
 
-    def scan(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
-        """Return texts as the kernels read them, padded, and their tokens (u32[n, 4]).
+    def scan_text(self, text: U8, starts: I64, continues: U8) -> tuple[U8, U32]:
+        """Return text as the kernels read it, padded, and its tokens (u32[n, 4]); a token that is
+        marked stands for what `lookup` says, any other for its bytes.
 
-        A token that is marked stands for what `terms` says, any other for its bytes.
+        `text`: texts one after the other, text i from starts[i] to starts[i + 1], and padding; it
+        may be changed.
         """
         if self._scan is None:
-            return self._walk(texts, continues)
-        if self._prepare is not None:
-            texts = list(map(self._prepare, texts))
-        joined = bytearray().join((*texts, PADDING))  # kernels take writable arrays only
+            return self._walk(_texts(text, starts), continues)
+        if self._prepare is not None and self._prepare(data := text.tobytes()) != data:
+            text, starts = _joined([self._prepare(each) for each in _texts(text, starts)])
         if self.folds_ascii:
-            joined = joined.lower()
-        starts = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
-        text = np.frombuffer(joined, np.uint8)
-        return text, self._scan(text, starts, continues, self._ascii_mark, self._wide_mark)
+            lower_ascii(text)
+        wide_mark = _PLAIN if self.terms is None else _MARKED
+        return text, self._scan(text, starts, continues, self._ascii_mark, wide_mark)
 
     def lookup(self, spellings: Sequence[bytes]) -> Sequence[Mapped]:
         """Return what each spelling of a marked token stands for."""
         return spellings if self.terms is None else self.terms.lookup(spellings)
-
-    @property
-    def _wide_mark(self) -> np.uint32:
-        return _PLAIN if self.terms is None else _MARKED
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of one text; removed ones leave a gap in the positions."""
@@ -224,8 +221,21 @@ class Analyzer:
                 terms.append(term)
                 at += len(term)
             base += n_positions(words)
-        joined = bytearray().join((*terms, PADDING))
-        return np.frombuffer(joined, np.uint8), np.array(rows, np.uint32).reshape(-1, 4)
+        return _joined(terms)[0], np.array(rows, np.uint32).reshape(-1, 4)
+
+
+def _texts(text: U8, starts: I64) -> list[bytes]:
+    bounds = starts.tolist()
+    data = text[: bounds[-1]].tobytes()
+    return [data[begin:end] for begin, end in pairwise(bounds)]
+
+
+def _joined(texts: Sequence[bytes]) -> tuple[U8, I64]:
+    """Return texts one after the other, padded, and where each begins and the last ends."""
+    joined = bytearray().join((*texts, PADDING))  # kernels take writable arrays only
+    starts = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
+    return np.frombuffer(joined, np.uint8), starts
 
 
 def _settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:

@@ -52,3 +52,14 @@ def prefetch(typing_context, address):
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
+
+
+@intrinsic
+def fence(typing_context):
+    """Let no store before it be seen after one that follows it."""
+
+    def generate(context, builder, signature, args):
+        builder.fence("release")
+        return context.get_dummy_value()
+
+    return types.void(), generate

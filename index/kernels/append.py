@@ -5,8 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import prefetch
 from index.kernels.chains import FIRST_SIZE, LAST_SIZE
-from index.kernels.words import prefetch
 
 AHEAD = 16
 """Entries ahead of which a term's chain is fetched; the block it will write to at half of it."""
@@ -33,9 +33,7 @@ def _add_entry(pool, write, link, size, n_pool, entry):
 def _fetch(i, n, terms, chains, pool):
     """Fetch what the next entries will touch: cache misses overlap instead of adding up."""
     if i + AHEAD < n and terms[i + AHEAD] >= 0:
-        prefetch(chains, np.int64(terms[i + AHEAD]) * 4)
-    if i + AHEAD // 2 < n and terms[i + AHEAD // 2] >= 0:
-        prefetch(pool, np.int64(chains[terms[i + AHEAD // 2], 0] & _LOW))
+        prefetch(np.int64(chains.ctypes.data) + np.int64(terms[i + AHEAD]) * 32)
 
 
 @numba.njit(

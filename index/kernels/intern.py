@@ -17,8 +17,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import load_word, prefetch
 from index.kernels.term_table import mix_end, mix_head, mix_word
-from index.kernels.words import load_word, prefetch
 
 ONE = 0
 PENDING = 1
@@ -47,7 +47,7 @@ def _word(text, begin, length, at):
     """
     left = max(min(length - at, 8), 0)
     kept = _ALL >> (np.uint64(64 - 8 * left) & _U63)
-    return load_word(text, np.int64(begin + at)) & (kept if left > 0 else _ZERO)
+    return load_word(np.int64(text.ctypes.data + begin + at)) & (kept if left > 0 else _ZERO)
 
 
 @numba.njit(
@@ -89,11 +89,11 @@ def intern_tokens(text, tokens, first, n, text_fields, slots, records, blob, cou
             words[j, 1] = k1
             words[j, 2] = info
             words[j, 3] = h
-            prefetch(slots, np.int64(h & mask))
+            prefetch(np.int64(slots.ctypes.data) + 8 * np.int64(h & mask))
         for j in range(n_group):
             slot = slots[words[j, 3] & mask]
             if slot != _ZERO:
-                prefetch(records, (np.int64(slot & _LOW) - 1) * 4)
+                prefetch(np.int64(records.ctypes.data) + (np.int64(slot & _LOW) - 1) * 32)
         for j in range(n_group):
             k0 = words[j, 0]
             k1 = words[j, 1]
@@ -272,3 +272,13 @@ def fill_slots(records, blob, n_terms, slots):
         while slots[at] != _ZERO:
             at = (at + _ONE) & mask
         slots[at] = ((h >> _U32) << _U32) | np.uint64(term + 1)
+
+
+@numba.njit("void(uint8[::1], int64[::1], int64[::1], uint8[::1])", nogil=True, cache=True)
+def gather(text, begins, starts, out):
+    """Copy strings from where they lie to out[starts[i]:starts[i + 1]]; zero what follows."""
+    for i in range(len(begins)):
+        begin = begins[i]
+        size = starts[i + 1] - starts[i]
+        out[starts[i] : starts[i + 1]] = text[begin : begin + size]
+    out[starts[-1] :] = np.uint8(0)

@@ -298,3 +298,11 @@ def scan_whole(starts, continues, mark, tokens):
         tokens[t, 3] = np.uint32(position)
         position += 1
     return np.int64(len(starts) - 1)
+
+
+@numba.njit("void(uint8[::1])", nogil=True, cache=True)
+def lower_ascii(text):
+    """Make ASCII letters small, in place."""
+    for i in range(len(text)):
+        byte = text[i]
+        text[i] = byte + np.uint8(32) if np.uint8(byte - np.uint8(65)) < 26 else byte

@@ -9,13 +9,18 @@ import numpy as np
 from hypothesis import strategies as st
 
 from index.analysis.definitions import get_analyzer
-from index.extract import Extractor
+from index.extract import Extractor, ParsedDocument
 from index.kernels.tokenize import POSITION_GAP
+from index.keys import join_bytes
+from index.live_bytes import KeyBatch
 from index.memtable import Memtable
 from index.memtable_reader import MemtableReader
 from index.options import IndexOptions
 from index.reader import Column
 from index.schema import Field, Schema, SchemaRef
+from index.values import PADDING
+from index.values import values_of as rows_of
+from index.vocabulary import Spans
 from tests.index.chain_world import drain
 
 MAPPING: dict[str, Any] = {
@@ -72,7 +77,8 @@ class World:
         first = len(self.documents)
         numbers = range(first, first + len(batch))
         self.documents += batch
-        self.memtable.append(
+        append(
+            self.memtable,
             [self._extractor.parse(document) for document in batch],
             [key_of(number) for number in numbers],
             [2 * number for number in numbers],
@@ -85,6 +91,36 @@ class World:
         field = self.ref.current.field(name)
         assert field is not None
         return field
+
+
+def append(
+    memtable: Memtable,
+    docs: list[ParsedDocument],
+    keys: list[bytes],
+    versions: list[int],
+    offsets: list[int],
+    sources: list[bytes],
+) -> None:
+    """Append parsed documents."""
+    memtable.append(
+        rows_of(enumerate(doc.values for doc in docs)),
+        KeyBatch.of(keys),
+        np.array(versions, np.int64),
+        np.array(offsets, np.int64),
+        *join_bytes(sources),
+    )
+
+
+def spans_of(strings: list[bytes], docs: list[int], fields: list[int]) -> Spans:
+    """Return the strings as the vocabulary takes them."""
+    text, starts = join_bytes([*strings, bytes(PADDING)])
+    return Spans(
+        text,
+        starts[: len(strings)].copy(),
+        np.diff(starts)[: len(strings)].copy(),
+        np.array(docs, np.uint32),
+        np.array(fields, np.uint32),
+    )
 
 
 def key_of(number: int) -> bytes:

@@ -19,6 +19,7 @@ from index.query.request import SearchRequest
 from index.reader import View
 from index.schema import Schema, SchemaRef
 from index.searcher import Searcher
+from tests.index.memtable_world import append
 from tests.index.random_queries import DATES, WORDS, RandomQueries
 from tests.index.storage_world import MemoryDirectory
 from tests.oracle import Oracle, OracleHit, OracleResult, differences
@@ -49,7 +50,8 @@ def views_of(*batches: list[tuple[str, dict[str, Any]]]) -> tuple[tuple[View, ..
     for batch in batches:
         memtable = Memtable(ref, OPTIONS)
         numbers = list(range(len(batch)))
-        memtable.append(
+        append(
+            memtable,
             [extractor.parse(document) for _, document in batch],
             [key.encode() for key, _ in batch],
             numbers,

@@ -17,6 +17,7 @@ from index.kernels.rows import CHAIN, KIND, ROW_WIDTH
 from index.kernels.term_table import fill_table_leaf, find_table_term
 from index.kernels.tokenize import POSITION_GAP
 from index.vocabulary import Terms, Vocabulary
+from tests.index.memtable_world import spans_of
 
 WORDS = ("wifi", "fi", "new", "gone", "york", "hole", "nyc", "abc")
 MAPPED: dict[bytes, Mapped] = {
@@ -94,14 +95,8 @@ def test_a_token_may_stand_for_several_terms_at_positions_of_their_own(
     wanted: Positions = {}
     for batch in batches:
         docs = [doc for doc, texts in enumerate(batch, n_docs) for _ in texts]
-        continues = [i > 0 for texts in batch for i in range(len(texts))]
-        lengths = vocabulary.add_texts(
-            analyzer,
-            [" ".join(words).encode() for texts in batch for words in texts],
-            np.array(continues, np.uint8),
-            np.array(docs, np.uint32),
-            np.ones(len(docs), np.uint32),
-        )
+        texts = [" ".join(words).encode() for texts in batch for words in texts]
+        lengths = vocabulary.add_texts(analyzer, spans_of(texts, docs, [1] * len(docs)))
         found, expected_lengths = expected(batch, n_docs)
         assert lengths.tolist() == expected_lengths
         for term, places in found.items():
@@ -122,9 +117,7 @@ def test_a_spelling_is_asked_for_once_a_memtable() -> None:
 
     vocabulary, analyzer = Vocabulary(), Counting()
     for doc in range(3):
-        texts = [b"wifi new wifi nyc york"]
-        ones = np.ones(1, np.uint32)
-        vocabulary.add_texts(analyzer, texts, np.zeros(1, np.uint8), ones * np.uint32(doc), ones)
+        vocabulary.add_texts(analyzer, spans_of([b"wifi new wifi nyc york"], [doc], [1]))
     assert [(word, len(list(same))) for word, same in groupby(sorted(asked))] == [
         (b"new", 1), (b"nyc", 1), (b"wifi", 1), (b"york", 1),
     ]  # fmt: skip

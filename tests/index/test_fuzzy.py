@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from index.document import DocumentEvent, Op
 from index.fuzzy import FuzzyPattern
+from index.live_bytes import LiveBytes, LiveKeys
 from index.memtable_reader import MemtableReader
 from index.query.fuzzy import max_edits, read_fuzziness
 from index.query.parse_json import parse_search
@@ -77,7 +78,8 @@ def test_dictionaries_give_all_terms_that_are_near(
 def memtable_of(terms: list[tuple[int, bytes]]) -> MemtableReader:
     """Return a memtable with one document that has these terms."""
     none = np.zeros(0, np.int64)
-    return MemtableReader(1, filled([terms]).terms(), {}, [], [], none, none, {}, {})
+    keys, sources = LiveKeys().snapshot(), LiveBytes().snapshot()
+    return MemtableReader(1, filled([terms]).terms(), {}, keys, sources, none, none)
 
 
 @settings(deadline=None, max_examples=200)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from index.automaton.automaton import wildcard
 from index.extract import Extractor
 from index.lengths import encode_length
+from index.live_bytes import KeyBatch
 from index.memtable import Memtable
 from index.memtable_reader import MemtableReader
 from index.options import IndexOptions
@@ -20,6 +21,7 @@ from index.schema import Schema, SchemaRef
 from tests.index.memtable_world import (
     Document,
     World,
+    append,
     batches,
     bits_of,
     column_values,
@@ -165,7 +167,8 @@ def test_a_reader_is_a_reader() -> None:
 def test_find_keys_gives_the_newest() -> None:
     world = World()
     world.append([{}] * 9)
-    assert world.memtable.find_keys([b"key-0", b"key-1", b"key-2", b"other"]) == [7, 8, 2, -1]
+    wanted = KeyBatch.of([b"key-0", b"key-1", b"key-2", b"other"])
+    assert world.memtable.reader().find_batch(wanted).tolist() == [7, 8, 2, -1]
 
 
 def test_a_document_beyond_the_reader_is_an_error() -> None:
@@ -200,7 +203,8 @@ def test_a_field_that_turns_up_late_is_absent_before(before: int, after: int) ->
     parsed = [extractor.parse(document) for document in documents]
     numbers = list(range(len(documents)))
     for part in (slice(0, before), slice(before, None)):
-        memtable.append(
+        append(
+            memtable,
             parsed[part],
             [b"%d" % i for i in numbers[part]],
             numbers[part],
@@ -236,13 +240,3 @@ def test_readers_stay_right_while_another_thread_appends() -> None:
             n_checks += 1
         rest.result()
     check_columns(world, reader, documents[:500])
-
-
-def test_a_version_out_of_range_changes_nothing() -> None:
-    world = World()
-    reader = world.append([{"title": "a"}])
-    document = Extractor(world.ref, IndexOptions()).parse({"title": "a"})
-    with pytest.raises(OverflowError):
-        world.memtable.append([document], [b"k"], [2**63], [1], [b"{}"])
-    check_documents(world.memtable.reader(), 1)
-    assert read_postings(reader, world.field("title"), b"a") == {0: [0]}

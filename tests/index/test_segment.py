@@ -185,12 +185,13 @@ def test_the_memtables_of_a_shard_become_segments() -> None:
     from index.options import IndexOptions
     from index.schema import Schema, SchemaRef
     from index.segment import write_segment
+    from tests.index.memtable_world import append
 
     ref, options = SchemaRef(Schema()), IndexOptions()
     extractor, memtable = Extractor(ref, options), Memtable(ref, options)
     docs = [{"text": "one two"}, {"text": "two", "n": 3}, {"n": [4, 5], "flag": True}]
-    memtable.append([extractor.parse(doc) for doc in docs], [b"a", b"b", b"c"], [1, 2, 3],
-                    [1, 2, 3], [b"1", b"2", b"3"])  # fmt: skip
+    append(memtable, [extractor.parse(doc) for doc in docs], [b"a", b"b", b"c"], [1, 2, 3],
+           [1, 2, 3], [b"1", b"2", b"3"])  # fmt: skip
     reader = memtable.reader()
     directory = MemoryDirectory()
     meta = write_segment(

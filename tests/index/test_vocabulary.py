@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.vocabulary import Vocabulary
+from tests.index.memtable_world import spans_of
 
 values = st.one_of(
     st.binary(max_size=4),
@@ -19,11 +20,8 @@ def filled(batches: list[list[tuple[int, bytes]]]) -> Vocabulary:
     """Each batch is a document with these keywords."""
     vocabulary = Vocabulary()
     for doc, batch in enumerate(batches):
-        vocabulary.add_keywords(
-            [value for _, value in batch],
-            np.full(len(batch), doc, np.uint32),
-            np.array([field for field, _ in batch], np.uint32),
-        )
+        values, fields = [value for _, value in batch], [field for field, _ in batch]
+        vocabulary.add_keywords(spans_of(values, [doc] * len(batch), fields))
     return vocabulary
 
 
@@ -57,7 +55,7 @@ def test_terms_taken_before_a_growth_stay_as_they_were() -> None:
     vocabulary = filled([[(0, b"a"), (0, b"b")]])
     before = vocabulary.terms()
     many = [b"%d" % i for i in range(10_000)]
-    vocabulary.add_keywords(many, np.full(len(many), 1, np.uint32), np.zeros(len(many), np.uint32))
+    vocabulary.add_keywords(spans_of(many, [1] * len(many), [0] * len(many)))
     assert before.find(0, b"7") == -1
     assert before.doc_freq(before.find(0, b"a"), 1) == 1
     after = vocabulary.terms()
