@@ -17,7 +17,7 @@ from index.kernels.front_coding import (
     read_entry,
 )
 from index.kernels.memory import u8_at, u64_at
-from index.kernels.words import load_word, prefetch
+from index.kernels.addresses import load_word, prefetch
 
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -83,7 +83,7 @@ def copy_ordinals(row, first_block, ordinals, term, starts, out):
 def _word(blob, begin, length, at):
     """Return bytes at .. at + 7 of the `length` bytes from `begin`, zero beyond them."""
     left = length - at
-    word = load_word(blob, begin + at)
+    word = load_word(np.int64(blob.ctypes.data) + begin + at)
     return word if left >= 8 else word & (_ALL >> np.uint64(64 - 8 * left))
 
 
@@ -113,7 +113,7 @@ def number_strings(starts, blob, hashes, slots, firsts, numbers):
     n = 0
     for i in range(len(starts) - 1):
         if i + _AHEAD < len(hashes):
-            prefetch(slots, np.int64(hashes[i + _AHEAD] & mask))
+            prefetch(np.int64(slots.ctypes.data) + 8 * np.int64(hashes[i + _AHEAD] & mask))
         begin = starts[i]
         length = starts[i + 1] - begin
         at = hashes[i] & mask
