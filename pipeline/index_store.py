@@ -110,7 +110,7 @@ def _flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         dotted = f"{path}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (value or "analysis." not in path):
             flat.update(_flat(value, f"{dotted}."))
         else:
             flat[dotted.removeprefix("index.")] = value
@@ -121,11 +121,15 @@ def _take_analysis(flat: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]
     """Take `analysis.SORT.NAME.PARAMETER` out of flat settings, and return it as a tree."""
     tree: dict[str, dict[str, dict[str, Any]]] = {}
     for name in [name for name in flat if name.startswith("analysis.")]:
+        value = flat.pop(name)
         parts = name.split(".")
+        if value == {} and len(parts) > 2:  # a definition of nothing
+            parts.append("type")
+            value = None
         if len(parts) < 4:
-            raise InvalidRequestError(f"unknown setting [index.{name}]")
+            raise InvalidRequestError(f"[index.{name}] must be an object")
         _, sort, *middle, parameter = parts
-        tree.setdefault(sort, {}).setdefault(".".join(middle), {})[parameter] = flat.pop(name)
+        tree.setdefault(sort, {}).setdefault(".".join(middle), {})[parameter] = value
     return tree
 
 
