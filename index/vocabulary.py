@@ -215,6 +215,9 @@ class Vocabulary:
         text, tokens = analyzer.scan_text(text, starts, continues)
         ids, terms, n_open = self._intern(text, tokens, fields)
         lengths = np.zeros(len(docs), np.uint32)
+        if analyzer.overlaps:
+            self._append(tokens, terms, docs, lengths)
+            return _count_positions(tokens, len(docs))
         if n_open:
             self._resolve(analyzer, ids, terms, n_open)
             n = intern.settle(ids, terms, self._records, self._expansions)
@@ -356,6 +359,13 @@ class Vocabulary:
     def _grow_pool(self) -> None:
         self._pool = _doubled(self._pool)
         self._pool_address = self._pool.ctypes.data
+
+
+def _count_positions(tokens: U32, n_texts: int) -> U32:
+    """Return how many positions of each text have a token. Requires: tokens in order."""
+    is_first = np.ones(len(tokens), np.bool_)
+    is_first[1:] = (tokens[1:, 2:] != tokens[:-1, 2:]).any(axis=1)
+    return np.bincount(tokens[is_first, 2], minlength=n_texts).astype(np.uint32)
 
 
 _REMOVED = Expansion(())
