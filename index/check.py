@@ -200,7 +200,6 @@ def _check_column(
     has = mask_of(segment.present(field.no), n_docs)
     if not np.array_equal(counts > 0, has):
         yield Kind.PRESENT, field.no, "not the documents that have values"
-    values = column.values[has] if column.starts is None else column.values
     if column.zones is not None and not np.array_equal(
         column.zones, zones_of(canonical(column, n_docs), n_docs), equal_nan=column.kind == "f64"
     ):
