@@ -178,6 +178,8 @@ def agree(query: Query, ours: Any, theirs: Any, is_counted: bool) -> bool:
 
 def query_table(layout: Layout, mode: Mode, outcomes: list[Outcome], scores: Scores) -> Table:
     where = f"{layout.name}, {mode}"
+    is_counted = mode != "top 10"
+    what, tolerance = ("totals", TOTAL_TOLERANCE) if is_counted else ("scores", SCORE_TOLERANCE)
     table = Table(
         f"Queries: {where}",
         f"{layout.what} p50 / p99 over the queries of a class, each query the median of {ROUNDS} "
@@ -186,11 +188,7 @@ def query_table(layout: Layout, mode: Mode, outcomes: list[Outcome], scores: Sco
         "out about terms. Counted: the search body, parsed JSON, becoming a request, or the "
         "Query object being built; not the fetching of sources. high: in more than 2% of the "
         "documents, mid: 0.1% to 2%, low: 10 documents to 0.1%. *: not judged. agree: queries "
-        + (
-            "with as many hits."
-            if mode == "top 10"
-            else f"whose totals are within {TOLERANCE:.0%}."
-        ),
+        f"whose {what} are within {tolerance:.0%} of each other's.",
         ["class", "queries", "Tailrace", "tantivy-py", "ratio p50", "ratio p99", "agree"],
     )
     for outcome in outcomes:
