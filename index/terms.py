@@ -21,6 +21,7 @@ from index.kernels import digrams
 from index.kernels import terms as kernels
 from index.kernels.automaton_terms import scan_terms
 from index.kernels.front_coding import BLOCK_TERMS, TERMS_WIDTH
+from index.kernels.fuzzy_sketches import scan_sketches, sketch_dictionary
 from index.kernels.fuzzy_terms import scan_fuzzy
 from index.kernels.ordinals import copy_ordinals
 from index.reader import I64, U8, U64
@@ -31,6 +32,8 @@ _LARGEST_REMEMBERED = 1024
 _NAMES_AT_ONCE = 1 << 14
 _FEW = 4096
 """Terms that are walked sooner than passed over by their digrams."""
+_MOST_SKETCHED = 1 << 18
+"""Terms of a field that are passed over by sketches, 8 bytes each."""
 _Question = tuple[int, Automaton | FuzzyPattern, int]
 _KINDS = (Kind.TERMS, Kind.TERM_BLOCKS, Kind.TERM_PREFIXES)
 
@@ -133,6 +136,7 @@ class Terms:
         self._numbers = list(self.fields)
         self._known: dict[_Question, I64] = {}
         self._digrams: dict[int, U64] = {}
+        self._sketches: dict[int, U64] = {}
 
     def find(self, field_no: int, term: bytes) -> int:
         """Return the term's id, or -1."""
@@ -285,17 +289,30 @@ class Terms:
             self._digrams[field_no] = marks
         return marks
 
+    def _sketches_of(self, field_no: int) -> U64:
+        """Return the sketches of a field's terms, made when they are first asked for."""
+        sketches = self._sketches.get(field_no)
+        if sketches is None:
+            place = self.fields[field_no]
+            sketches = np.empty(place.n_terms, np.uint64)
+            path = np.empty(self.longest, np.uint8)
+            sketch_dictionary(self.row, place.first_block, path, sketches)
+            self._sketches[field_no] = sketches
+        return sketches
+
     def _scan_fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> I64:
         place = self.fields.get(field_no)
         if place is None:
             return np.empty((0, 3), np.int64)
         first, end = self.range_of(field_no, pattern.prefix)
         out = np.empty((max(min(limit, end - first), 0), 3), np.int64)
-        n = scan_fuzzy(
-            self.row, place.first_block, first - place.first, end - place.first,
-            pattern.characters, pattern.max_edits, pattern.transposes,
-            np.empty(self.longest + 16, np.uint8), out,
-        )  # fmt: skip
+        span = self.row, place.first_block, first - place.first, end - place.first
+        asked = pattern.characters, pattern.max_edits, pattern.transposes
+        path = np.empty(self.longest + 16, np.uint8)
+        if pattern.max_edits == 2 and place.n_terms <= _MOST_SKETCHED:
+            n = scan_sketches(*span, self._sketches_of(field_no), pattern.sketch, *asked, path, out)
+        else:
+            n = scan_fuzzy(*span, *asked, path, out)
         found = out[:n].copy()
         found[:, 0] += place.first
         return found

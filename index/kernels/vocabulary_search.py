@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from index.kernels.digrams import may_be_near, sketch_of
-from index.kernels.fuzzy import PADDING, count_between
+from index.kernels.fuzzy import PADDING, count_between, find_places
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(0xFFFF)
@@ -147,6 +147,7 @@ def scan_fuzzy(
     len(out)."""
     n_query = np.int64(len(query) - PADDING)
     swaps = np.uint64(255 if transposes else 0)
+    places = find_places(query)
     n = 0
     for term in range(n_terms):
         if not may_be_near(sketches[term], sketch, max_edits):
@@ -156,7 +157,7 @@ def scan_fuzzy(
         begin, end = _place(records, term)
         if end - begin < n_query - max_edits or not _starts_with(blob, begin, end, prefix):
             continue
-        edits, depth = count_between(blob, begin, end, query, n_query, max_edits, swaps)
+        edits, depth = count_between(blob, begin, end, query, places, n_query, max_edits, swaps)
         if edits <= max_edits:
             if n == len(out):
                 break
