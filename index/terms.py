@@ -17,7 +17,7 @@ from index.draft import EncodedTerms, TermChunk
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
-from index.kernels import digrams
+from index.kernels import grams
 from index.kernels import terms as kernels
 from index.kernels.automaton_terms import scan_terms
 from index.kernels.front_coding import BLOCK_TERMS, TERMS_WIDTH
@@ -31,7 +31,7 @@ _LARGEST_REMEMBERED = 1024
 """Answers about patterns that are kept, and the most terms of one."""
 _NAMES_AT_ONCE = 1 << 14
 _FEW = 4096
-"""Terms that are walked sooner than passed over by their digrams."""
+"""Terms that are walked sooner than passed over by their grams."""
 _MOST_SKETCHED = 1 << 18
 """Terms of a field that are passed over by sketches, 8 bytes each."""
 _Question = tuple[int, Automaton | FuzzyPattern, int]
@@ -135,7 +135,7 @@ class Terms:
         self._firsts = [place.first for place in self.fields.values()]
         self._numbers = list(self.fields)
         self._known: dict[_Question, I64] = {}
-        self._digrams: dict[int, U64] = {}
+        self._grams: dict[int, U64] = {}
         self._sketches: dict[int, U64] = {}
 
     def find(self, field_no: int, term: bytes) -> int:
@@ -265,10 +265,10 @@ class Terms:
         first, end = (each - place.first for each in self.range_of(field_no, automaton.prefix))
         out = np.empty(max(min(limit, end - first), 0), np.int64)
         program = automaton.program, automaton.class_of
-        if automaton.roams and end - first > _FEW and len(automaton.digrams):
-            wanted = np.bitwise_and.reduce(self._digrams_of(field_no)[automaton.digrams])
+        if automaton.roams and end - first > _FEW and len(automaton.grams):
+            wanted = np.bitwise_and.reduce(self._grams_of(field_no)[automaton.grams])
             n_classes = len(automaton.class_lows)
-            n = digrams.scan_blocks(
+            n = grams.scan_blocks(
                 self.row, place.first_block, first, end, wanted, *program, n_classes, out
             )
         else:
@@ -277,16 +277,16 @@ class Terms:
             )
         return out[:n] + place.first
 
-    def _digrams_of(self, field_no: int) -> U64:
-        """Return the marks of a field's blocks, made when they are first asked for: 4 bytes a term,
+    def _grams_of(self, field_no: int) -> U64:
+        """Return the marks of a field's blocks, made when they are first asked for: 8 bytes a term,
         and as long as a few slow searches take."""
-        marks = self._digrams.get(field_no)
+        marks = self._grams.get(field_no)
         if marks is None:
             place = self.fields[field_no]
             n_blocks = -(-place.n_terms // BLOCK_TERMS)
-            marks = np.zeros((digrams.N_KINDS, (n_blocks + 63) // 64), np.uint64)
-            digrams.mark_digrams(self.row, place.first_block, place.n_terms, marks)
-            self._digrams[field_no] = marks
+            marks = np.zeros((grams.N_KINDS, (n_blocks + 63) // 64), np.uint64)
+            grams.mark_grams(self.row, place.first_block, place.n_terms, marks)
+            self._grams[field_no] = marks
         return marks
 
     def _sketches_of(self, field_no: int) -> U64:

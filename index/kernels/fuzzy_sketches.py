@@ -1,4 +1,4 @@
-"""Pass over the terms of a small dictionary by their sketches (digrams.py).
+"""Pass over the terms of a small dictionary by their sketches (grams.py).
 
 Two edits leave so much of a dictionary open that walking it (fuzzy_terms.py) reads nearly all of
 it, unless it is large.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.digrams import may_be_near, sketch_of
+from index.kernels.grams import may_be_near, sketch_of
 from index.kernels.front_coding import (
     BLOCK_TERMS,
     T_ENTRIES,

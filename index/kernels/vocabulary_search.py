@@ -1,6 +1,6 @@
 """Looking through the terms of a memtable, which are in no order (vocabulary.py keeps them).
 
-Each term has a sketch (digrams.py) beside it, one word, so that most terms are passed over at
+Each term has a sketch (grams.py) beside it, one word, so that most terms are passed over at
 the speed of memory. Terms without postings are spellings only, and are not found.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.digrams import may_be_near, sketch_of
+from index.kernels.grams import may_be_near, sketch_of
 from index.kernels.fuzzy import PADDING, count_between, find_places
 
 _LOW = np.uint64(0xFFFFFFFF)
