@@ -22,7 +22,7 @@ from index.query.program import Matches, Program
 from index.query.statistics import Statistics, address
 from index.query.stop import NEVER, Stop
 
-_DENSE = (AllLeaf, BitsLeaf, KeywordRangeLeaf, RangeLeaf)
+_DENSE = (AllLeaf, BitsLeaf, ExpansionLeaf, KeywordRangeLeaf, RangeLeaf)
 """Leaves whose rows are dense: a kernel can ask them about one document."""
 _SELECTIVE = 64
 """A filter so many times rarer than the terms had better lead."""

@@ -57,9 +57,7 @@ class ExpansionLeaf(ViewLeaf):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         terms = self.terms(view_no)
         reader = self._views[view_no].reader
-        if len(terms) == 1:
-            reader.leaf(int(terms[0]), row)
-        elif len(terms):
+        if len(terms):
             words = bitset(reader.n_docs)
             unite(reader.source_row(), terms, reader.n_docs, words)
             owners.append(words)
