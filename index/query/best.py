@@ -44,9 +44,8 @@ def best_hits(
 ) -> Matches:
     """Return the best `k` documents, best first, and the total; a total above `limit` is not
     exact, and with `limit` -1 there is none."""
-    if isinstance(plan, ExpansionLeaf) and limit < NO_LIMIT:
-        # All scores are the same, so the first of the log are the best.
-        return plan.first(max(k, limit + 1)).best(k)
+    if isinstance(plan, ExpansionLeaf):
+        return plan.best(k, limit)
     shape = _shape_of(plan)
     if shape is None or not _is_worth_it(shape):
         program = Program(plan, scored=k > 0)
