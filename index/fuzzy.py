@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.kernels.grams import sketch_text
 from index.kernels.fuzzy import MARGIN, PADDING, count_edits
+from index.kernels.grams import sketch_text
 
 I64 = npt.NDArray[np.int64]
 

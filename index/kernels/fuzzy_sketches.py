@@ -9,7 +9,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from index.kernels.grams import may_be_near, sketch_of
 from index.kernels.front_coding import (
     BLOCK_TERMS,
     T_ENTRIES,
@@ -19,6 +18,7 @@ from index.kernels.front_coding import (
     read_entry,
 )
 from index.kernels.fuzzy import PADDING, count_between, find_places
+from index.kernels.grams import may_be_near, sketch_of
 from index.kernels.memory import u8_at, u64_at
 from index.kernels.terms import read_term
 
