@@ -7,9 +7,9 @@ import numpy as np
 from index.automaton.automaton import Automaton
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
 from index.kernels import lookup, union
-from index.kernels import vocabulary_search as search
+from index.kernels import vocabulary as search
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
-from index.kernels.digrams import sketch_text
+from index.kernels.grams import sketch_text
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
 from index.live_bytes import BytesSnapshot, KeyBatch, KeysSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
