@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from index.aggregate.collect import Collector
+from index.aggregate.date_histogram import collect_date_histogram
 from index.aggregate.filters import (
     collect_filter,
     collect_filters,
     collect_global,
     collect_missing,
 )
-from index.aggregate.histogram import collect_date_histogram, collect_histogram
+from index.aggregate.histogram import collect_histogram
 from index.aggregate.level import Level, Scope, ShowHits, top_level
 from index.aggregate.metrics import collect_cardinality, collect_metric
 from index.aggregate.ranges import collect_date_ranges, collect_ranges

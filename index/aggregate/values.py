@@ -84,15 +84,24 @@ class Source:
         return np.float64 if self.is_float else np.int64
 
     def number(self, value: Scalar | None, path: str) -> float | int | None:
-        """Return a value of the request as the column holds it. Raises: InvalidQueryError."""
+        """Return a value of the request as the column holds it; as a float, if it holds whole
+        numbers and this is none. Raises: InvalidQueryError."""
         if value is None:
             return None
         if self.field is None:
-            return _plain_number(value, path)
+            return float(_plain_number(value, path))
         bounds = exact_bounds(self.field, value, self.scope.now_ms)
         if bounds is None:
             return float(value)
         return float(bounds[0]) if self.is_float else bounds[0]
+
+
+    def held(self, value: Scalar | None, path: str) -> float | int | None:
+        """Return the same. Raises: InvalidQueryError where the column cannot hold it."""
+        number = self.number(value, path)
+        if isinstance(number, float) and not self.is_float:
+            raise InvalidQueryError(f"[{path}] [{value}] is no whole number, as [{self.name}] has")
+        return number
 
 
 def numeric(scope: Scope, name: str, kind: str) -> Source:
@@ -108,7 +117,7 @@ def numeric(scope: Scope, name: str, kind: str) -> Source:
 def numbers(source: Source, level: Level, missing: Scalar | None, path: str) -> list[Gathered]:
     """Return all values as f64."""
     own = source.number(missing, path)
-    if own is not None and not source.is_float and own != int(own):
+    if isinstance(own, float) and not source.is_float:
         # a fraction for documents of an integer field: only as f64 it can be among them
         return [
             gather(_as_floats(source.column(i)), pairs, own, np.float64)

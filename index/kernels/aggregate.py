@@ -275,9 +275,9 @@ def place_between(values, bounds, keys):
             keys[i] = _NONE
             continue
         at = min(np.int64((np.float64(value) - np.float64(low)) * scale), n - 1)
-        while bounds[at] > value:
+        while at > 0 and bounds[at] > value:
             at -= 1
-        while bounds[at + 1] <= value:
+        while at < n - 1 and bounds[at + 1] <= value:
             at += 1
         keys[i] = np.uint32(at)
 
