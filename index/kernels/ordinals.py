@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import prefetch
 from index.kernels.front_coding import (
     BLOCK_TERMS,
     T_ENTRIES,
@@ -16,7 +17,6 @@ from index.kernels.front_coding import (
     T_STARTS,
     read_entry,
 )
-from index.kernels.addresses import prefetch
 from index.kernels.memory import u8_at, u64_at
 
 _ONE = np.uint64(1)

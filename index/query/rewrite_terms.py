@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from index.automaton import automaton as automata
 from index.automaton.automaton import Automaton
@@ -21,8 +22,6 @@ from index.schema import Field
 
 _SINGLE_VALUES = 8
 """More numbers than this in a `terms` are looked for together."""
-_VERBATIM = frozenset({"keyword", "whitespace"})
-"""Analyzers that keep capital letters."""
 
 
 class TermRewriter:
@@ -83,7 +82,7 @@ class TermRewriter:
     # --- patterns ------------------------------------------------------------------------
     def prefix(self, field: Field, query: ast.Prefix, boost: float) -> Plan:
         _need_terms(field, "prefix")
-        value = _normalized(field, query.value) if query.normalize else query.value
+        value = query.value
         if query.case_insensitive:
             return self._matching(field, automata.prefix(value, caseless=True), boost)
         prefix = keyword_term(value)
@@ -93,8 +92,7 @@ class TermRewriter:
 
     def wildcard(self, field: Field, query: ast.Wildcard, boost: float) -> Plan:
         _need_terms(field, "wildcard")
-        pattern = _normalized(field, query.pattern) if query.normalize else query.pattern
-        automaton = automata.wildcard(pattern, caseless=query.case_insensitive)
+        automaton = automata.wildcard(query.pattern, caseless=query.case_insensitive)
         return self._matching(field, automaton, boost)
 
     def regexp(self, field: Field, query: ast.Regexp, boost: float) -> Plan:
@@ -106,8 +104,6 @@ class TermRewriter:
         the most frequent of them: else a rare misspelling would score above the word."""
         _need_terms(field, "fuzzy")
         text = keyword_text(query.value)
-        if query.normalize:
-            text = _normalized(field, text)
         edits = max_edits(query.fuzziness, text)
         if edits == 0:
             return self.text_term(field, keyword_term(text), boost)
@@ -132,14 +128,17 @@ class TermRewriter:
         return leaves[0] if len(leaves) == 1 else Some(leaves)
 
     def expand_prefix(self, field: Field, prefix: bytes, limit: int) -> tuple[bytes, ...]:
-        """Return at most `limit` terms that start so, the first ones in byte order."""
+        """Return at most `limit` terms that start so and that a live document has, the first ones
+        in byte order."""
         found: set[bytes] = set()
         for view in self._statistics.views:
             reader = view.reader
             if field.no in reader.field_nos:
                 ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
                 found.update(reader.term_names(ids, field.no))
-        return tuple(sorted(found)[:limit])
+        statistics = self._statistics
+        live = (term for term in sorted(found) if statistics.term(field.no, term).doc_freq > 0)
+        return tuple(islice(live, limit))
 
     # --- unions --------------------------------------------------------------------------
     def _union(self, field: Field, find: Callable[[Reader], I64], boost: float) -> Plan:
@@ -182,8 +181,3 @@ def _need_terms(field: Field, kind: str) -> None:
             f"{kind} queries work on keyword and text fields, not on [{field.name}] "
             f"which is of type [{field.type}]"
         )
-
-
-def _normalized(field: Field, text: str) -> str:
-    keeps_case = field.is_keyword or field.query_analyzer in _VERBATIM
-    return text if keeps_case else text.lower()
