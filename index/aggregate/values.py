@@ -11,6 +11,7 @@ from index.aggregate.level import NO_U32, Level, Pairs, Place, Scope
 from index.errors import InvalidQueryError, InvalidRequestError
 from index.field import Field
 from index.kernels import aggregate as kernels
+from index.memtable_reader import MemtableReader
 from index.query.ast import Scalar
 from index.query.values import exact_bounds
 from index.reader import U32, U64, Column
@@ -67,6 +68,14 @@ class Source:
         field = self.fields[number]
         return None if field is None else self.scope.places[number].view.reader.column(field.no)
 
+    def terms(self, number: int) -> Column | None:
+        """Return the column of a keyword in view `number`: of a segment ordinals, of a memtable
+        term ids, whose order means nothing."""
+        field, reader = self.fields[number], self.scope.places[number].view.reader
+        if field is not None and isinstance(reader, MemtableReader):
+            return reader.term_column(field.no)
+        return self.column(number)
+
     def gather(self, level: Level, missing: float | int | None = None) -> list[Gathered]:
         """Return the values of all views as they lie in the columns.
 
@@ -94,7 +103,6 @@ class Source:
         if bounds is None:
             return float(value)
         return float(bounds[0]) if self.is_float else bounds[0]
-
 
     def held(self, value: Scalar | None, path: str) -> float | int | None:
         """Return the same. Raises: InvalidQueryError where the column cannot hold it."""
