@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import orjson
 from hypothesis import given, settings
@@ -25,10 +26,15 @@ def test_no_mutated_aggregation_fails_by_accident(seed: int) -> None:
         body = {"aggs": requests.aggs(0)}
         for _ in range(chance.randint(1, 3)):
             body = mutate(body, chance)
-        try:
-            found = aggregate([world.searcher()], parse_search(body), no_hits)
-        except TailraceError as error:
-            assert error.status == 400, body
-            assert "\n" not in str(error)
-            continue
+        answer(world, body)
+
+
+def answer(world: World, body: dict[str, Any]) -> None:
+    refusal: TailraceError | None = None
+    try:
+        found = aggregate([world.searcher()], parse_search(body), no_hits)
         orjson.dumps(found.body)
+    except TailraceError as error:
+        refusal = error
+    assert refusal is None or refusal.status == 400, body
+    assert "\n" not in str(refusal)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import statistics
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.aggregate.run import aggregate
 from index.query.parse_json import parse_search
 from index.query.request import SearchRequest
-from index.searcher import SearchResult
+from index.schema import Schema
+from index.searcher import Searcher, SearchResult
 from tests.aggregate_oracle import AggregationOracle, difference
 from tests.index.search_world import NOW_MS, WORDS, World
 
@@ -207,3 +210,47 @@ def test_aggregations_give_what_the_oracle_gives(seed: int) -> None:
 @given(seed=st.integers(0, 2**32))
 def test_several_indexes_are_aggregated_as_one(seed: int) -> None:
     check([World(seed), World(seed + 1), World(seed + 2)])
+
+
+EVERY_KIND: dict[str, Any] = {
+    "terms": {"terms": {"field": "tag", "min_doc_count": 0, "missing": "x"}},
+    "numbers": {"terms": {"field": "n"}},
+    "histogram": {"histogram": {"field": "f", "interval": 1}},
+    "dates": {"date_histogram": {"field": "d", "calendar_interval": "month"}},
+    "range": {"range": {"field": "n", "ranges": [{"to": 1}]}},
+    "cardinality": {"cardinality": {"field": "tag"}},
+    "stats": {"extended_stats": {"field": "n"}},
+    "count": {"value_count": {"field": "tag"}},
+    "missing": {"missing": {"field": "n"}},
+    "global": {"global": {}, "aggs": {"sum": {"sum": {"field": "n"}}}},
+    "filters": {
+        "filters": {"filters": [{"match_all": {}}], "other_bucket": True},
+        "aggs": {"tags": {"terms": {"field": "tag"}}, "top": {"top_hits": {}}},
+    },
+}
+
+
+@pytest.mark.parametrize("searchers", [[], [Searcher((), Schema(), 0)]])
+def test_nothing_gives_empty_results_of_every_kind(searchers: list[Searcher]) -> None:
+    request = parse_search({"aggs": EVERY_KIND})
+    found = aggregate(searchers, request, lambda _, __: {"hits": []}).body
+    assert list(found) == list(EVERY_KIND)
+    assert found["terms"]["buckets"] == []
+    assert found["stats"]["avg"] is None
+    assert found["stats"]["std_deviation_bounds"]["upper"] is None
+    assert found["filters"]["buckets"][1]["top"] == {"hits": {"hits": []}}
+
+
+def test_extended_stats_are_those_of_the_values() -> None:
+    world = World(7, n_docs=60)
+    searcher = world.searcher()
+    request = parse_search({"aggs": {"s": {"extended_stats": {"field": "o.y", "sigma": 3}}}})
+    found = aggregate([searcher], request, no_hits).body["s"]
+    oracle = AggregationOracle([world.oracle], NOW_MS)
+    values = oracle.numbers({"field": "o.y"}, oracle.everything)
+    assert found["sum_of_squares"] == pytest.approx(sum(value * value for value in values))
+    assert found["variance"] == pytest.approx(statistics.pvariance(values))
+    assert found["variance_sampling"] == pytest.approx(statistics.variance(values))
+    assert found["std_deviation"] == pytest.approx(statistics.pstdev(values))
+    upper = statistics.mean(values) + 3 * statistics.pstdev(values)
+    assert found["std_deviation_bounds"]["upper"] == pytest.approx(upper)
