@@ -71,7 +71,7 @@ class AggregationParser:
         if parse is None:
             raise fail(path, f"unknown aggregation type [{word}]")
         kind = parse(Body(options, f"{path}.{word}"))
-        if subs and isinstance(kind, agg.Metric | agg.Cardinality | agg.TopHits):
+        if subs and isinstance(kind, _LEAVES):
             raise fail(path, f"an aggregation of type [{word}] cannot have sub-aggregations")
         if isinstance(kind, agg.Global) and depth > 1:
             raise fail(path, "a [global] aggregation can only be at the top")
@@ -191,6 +191,22 @@ def _cardinality(body: Body) -> Kind:
     return kind
 
 
+def _percentiles(body: Body) -> Kind:
+    body.ignore("tdigest", "hdr", "compression", "method")
+    field, missing = take_field(body), opt_scalar(body, "missing")
+    percents = body.take("percents")
+    keyed = body.take("keyed")
+    is_keyed = keyed is None or as_bool(keyed, body.at("keyed"))
+    body.done()
+    if percents is None:
+        return agg.Percentiles(field, keyed=is_keyed, missing=missing)
+    path = body.at("percents")
+    numbers = sorted({as_number(item, path) for item in as_list(percents, path)})
+    if not numbers or not 0 <= numbers[0] <= numbers[-1] <= 100:
+        raise fail(path, "expected numbers from 0 to 100")
+    return agg.Percentiles(field, tuple(numbers), is_keyed, missing)
+
+
 def _filter(body: Body) -> Kind:
     return agg.Filter(ClauseParser().parse(dict(body.items()), body.path))
 
@@ -228,6 +244,8 @@ def _global(body: Body) -> Kind:
     return agg.Global()
 
 
+_LEAVES = (agg.Metric, agg.Cardinality, agg.Percentiles, agg.TopHits)
+
 KINDS: dict[str, Callable[[Body], Kind]] = {
     "terms": _terms,
     "range": _range,
@@ -236,6 +254,7 @@ KINDS: dict[str, Callable[[Body], Kind]] = {
     "date_histogram": parse_date_histogram,
     **{name: _metric(name) for name in get_args(agg.MetricName)},
     "cardinality": _cardinality,
+    "percentiles": _percentiles,
     "filter": _filter,
     "filters": _filters,
     "missing": _missing,

@@ -37,7 +37,7 @@ class Requests:
 
     def one(self, depth: int) -> dict[str, Any]:
         r = self.random
-        kinds = ["metric", "metric", "cardinality"]
+        kinds = ["metric", "metric", "cardinality", "percentiles"]
         if depth < 3:
             kinds += ["terms"] * 4 + ["range", "histogram", "histogram", "date_histogram"] * 2
             kinds += ["date_range", "filter", "filters", "missing"]
@@ -45,7 +45,11 @@ class Requests:
             kinds.append("global")
         kind = r.choice(kinds)
         body = getattr(self, f"_{kind}")(depth)
-        if kind not in ("metric", "cardinality") and "aggs" not in body and r.random() < 0.5:
+        if (
+            kind not in ("metric", "cardinality", "percentiles")
+            and "aggs" not in body
+            and r.random() < 0.5
+        ):
             body["aggs"] = self.aggs(depth + 1)
         if r.random() < 0.1:
             body["meta"] = {"colour": "red"}
@@ -64,6 +68,11 @@ class Requests:
         name = self.random.choice(METRICS)
         field = self.random.choice(FIELDS) if name == "value_count" else self._number_field()
         return {name: {"field": field, **self._missing_value(field)}}
+
+    def _percentiles(self, depth: int) -> dict[str, Any]:
+        field = self._number_field()
+        percents = self.random.choice([[50], [0, 10, 99.9, 100]])
+        return {"percentiles": {"field": field, "percents": percents}}
 
     def _cardinality(self, depth: int) -> dict[str, Any]:
         field = self.random.choice(FIELDS)
@@ -93,11 +102,12 @@ class Requests:
             subs = {
                 "m": {r.choice(["min", "max", "avg", "sum"]): {"field": r.choice(NUMBERS)}},
                 "s": {"stats": {"field": r.choice(NUMBERS)}},
+                "p": {"percentiles": {"field": r.choice(NUMBERS), "percents": [50, 90]}},
                 "f": {"filter": self.world.query(3)},
             }
             body["aggs"] = subs
-            orders += [{path: way} for path in ("m", "s.avg", "s.min", "f._count") for way in
-                       ("asc", "desc")]  # fmt: skip
+            paths = ("m", "s.avg", "s.min", "f._count", "p.90")
+            orders += [{path: way} for path in paths for way in ("asc", "desc")]
         if r.random() < 0.6:
             options["order"] = r.choice(orders)
 
@@ -221,6 +231,7 @@ EVERY_KIND: dict[str, Any] = {
     "cardinality": {"cardinality": {"field": "tag"}},
     "stats": {"extended_stats": {"field": "n"}},
     "count": {"value_count": {"field": "tag"}},
+    "percentiles": {"percentiles": {"field": "n"}},
     "missing": {"missing": {"field": "n"}},
     "global": {"global": {}, "aggs": {"sum": {"sum": {"field": "n"}}}},
     "filters": {
