@@ -71,9 +71,10 @@ def collect_percentiles(scope: Scope, aggregation: Percentiles, level: Level) ->
 
 def _interpolated(ordered: F64, first: np.ndarray, last: np.ndarray, part: float) -> F64:
     """Return the value a part of the way from the place `first` to `last`, run by run."""
-    places = first + part * (last - first)
-    below = np.minimum(places.astype(np.int64), last)
+    places = part * (last - first)
+    whole = np.floor(places)
+    below = np.minimum(first + whole.astype(np.int64), last)
     above = np.minimum(below + 1, last)
-    rest = places - below
+    rest = places - whole
     low: F64 = ordered[below]
     return low + (ordered[above] - low) * rest
