@@ -76,5 +76,6 @@ def _interpolated(ordered: F64, first: np.ndarray, last: np.ndarray, part: float
     below = np.minimum(first + whole.astype(np.int64), last)
     above = np.minimum(below + 1, last)
     rest = places - whole
-    low: F64 = ordered[below]
-    return low + (ordered[above] - low) * rest
+    low = ordered[below]
+    mixed: F64 = low + (ordered[above] - low) * rest
+    return mixed
