@@ -290,11 +290,11 @@ def find_ranges(values, lows, highs, out_at, out_keys):
     for i in range(len(values)):
         value = values[i]
         for j in range(len(lows)):
-            if lows[j] <= value and value < highs[j]:
-                if n < len(out_at):
-                    out_at[n] = i
-                    out_keys[n] = np.uint32(j)
-                n += 1
+            # written first and counted then: values come in any order, so a branch would be a guess
+            if n < len(out_at):
+                out_at[n] = i
+                out_keys[n] = np.uint32(j)
+            n += np.int64((lows[j] <= value) & (value < highs[j]))
     return np.int64(n)
 
 

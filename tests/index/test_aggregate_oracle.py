@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import statistics
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index.aggregate import cells, date_histogram
 from index.aggregate.run import aggregate
 from index.query.parse_json import parse_search
 from index.query.request import SearchRequest
@@ -220,6 +222,34 @@ def test_aggregations_give_what_the_oracle_gives(seed: int) -> None:
 @given(seed=st.integers(0, 2**32))
 def test_several_indexes_are_aggregated_as_one(seed: int) -> None:
     check([World(seed), World(seed + 1), World(seed + 2)])
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32))
+def test_cells_that_are_too_many_for_an_array_are_counted_too(seed: int) -> None:
+    with patch.object(cells, "MAX_DENSE", 3):
+        world = World(seed)
+        tags = {"terms": {"field": "tag", "size": 3, "missing": "none"}}
+        numbers = {"histogram": {"field": "n", "interval": 2, "order": {"_count": "desc"}}}
+        body = {"aggs": {"a": {**tags, "aggs": {"b": {**numbers, "aggs": {"c": tags}}}}}}
+        found = aggregate([world.searcher()], parse_search(body), no_hits).body
+        oracle = AggregationOracle([world.oracle], NOW_MS)
+        assert difference(oracle.answer(body), found) is None
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32), unit=st.sampled_from(["minute", "hour", "day"]))
+def test_dates_too_far_apart_to_lay_out_buckets_are_rounded_one_by_one(
+    seed: int, unit: str
+) -> None:
+    with patch.object(date_histogram, "MAX_BEGINNINGS", 0):
+        world = World(seed)
+        dates = {"field": "d", "calendar_interval": unit, "time_zone": "Europe/Berlin"}
+        hard = {"hard_bounds": {"min": "2020-01-01T00:00:00+01:00"}}
+        body = {"aggs": {"a": {"date_histogram": {**dates, **hard, "min_doc_count": 1}}}}
+        found = aggregate([world.searcher()], parse_search(body), no_hits).body
+        oracle = AggregationOracle([world.oracle], NOW_MS)
+        assert difference(oracle.answer(body), found) is None
 
 
 EVERY_KIND: dict[str, Any] = {
