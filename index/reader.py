@@ -129,10 +129,6 @@ class Reader(Protocol):
 
     def ord_term(self, field_no: int, ordinal: int) -> bytes: ...
 
-    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
-        """Return (starts i64[n + 1], blob): the terms of ordinals that rise, one after the
-        other."""
-
     # --- documents ---------------------------------------------------------------------
     def find_key(self, key: bytes) -> int:
         """Return the newest doc id with this key, dead or alive, or -1."""
