@@ -162,6 +162,13 @@ def _tokens(field: Field, text: ast.Scalar, analyzer: str | None) -> list[Token]
     return get_analyzer(analyzer or field.query_analyzer).tokens(keyword_text(text))
 
 
+def terms_of(field: Field, text: str) -> list[bytes]:
+    """Return the terms that a field holds of a text."""
+    if field.is_keyword:
+        return [keyword_term(text)]
+    return [token.term for token in get_analyzer(field.analyzer).tokens(text)]
+
+
 def _normal(field: Field, query: ast.Prefix | ast.Wildcard | ast.Fuzzy, text: str) -> str:
     return text.lower() if query.normalize and field.is_text else text
 

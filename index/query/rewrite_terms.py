@@ -12,7 +12,15 @@ from index.fuzzy import FuzzyPattern
 from index.query import ast
 from index.query.expansion import ExpansionLeaf
 from index.query.fuzzy import expand, max_edits
-from index.query.leaves import UNLIMITED, KeywordRangeLeaf, RangeLeaf, TermLeaf
+from index.query.leaves import (
+    UNLIMITED,
+    AllLeaf,
+    KeywordRangeLeaf,
+    RangeLeaf,
+    TermLeaf,
+    column_row,
+    relation_of,
+)
 from index.query.phrase import term_finder
 from index.query.plan import NOTHING, Constant, Plan, Some
 from index.query.statistics import Statistics
@@ -79,6 +87,15 @@ class TermRewriter:
     def _number_range(
         self, field: Field, low: int | float, high: int | float, boost: float
     ) -> Plan:
+        relations = {
+            relation_of(column_row(view, field.no), low, high)
+            for view in self._statistics.views
+            if view.reader.n_docs
+        }
+        if relations <= {"misses"}:
+            return NOTHING
+        if relations == {"covers"}:
+            return AllLeaf(self._statistics, boost)
         return RangeLeaf(self._statistics, field.no, low, high, boost)
 
     # --- patterns ------------------------------------------------------------------------
