@@ -8,6 +8,7 @@ from typing import Any
 
 from index.aggregate.formats import Shown, shown_as
 from index.aggregate.zones import UTC_ZONE
+from index.analysis.analyzer import Analyzer
 from index.convert import Convert, converters
 from index.errors import TailraceError
 from index.options import IndexOptions
@@ -29,7 +30,11 @@ def field_values(
     for request in requests:
         for field in fields_named(schema, request.pattern):
             values = values_at(source, field.parent or field.name)
-            shown = list(_shown(field, values, request.format)) if values else []
+            shown = (
+                list(_shown(field, schema.index_analyzer(field), values, request.format))
+                if values
+                else []
+            )
             if shown:
                 found[field.name] = shown
         if request.with_unmapped:
@@ -39,11 +44,13 @@ def field_values(
     return found
 
 
-def _shown(field: Field, values: Iterable[Any], format: str | None) -> Iterator[Any]:
+def _shown(
+    field: Field, analyzer: Analyzer, values: Iterable[Any], format: str | None
+) -> Iterator[Any]:
     if field.is_text:
         yield from values
         return
-    convert = converters(field, _OPTIONS)
+    convert = converters(field, _OPTIONS, analyzer)
     write = shown_as(field, format, UTC_ZONE) if field.type != "boolean" else None
     for value in values:
         shown = _converted(convert, value)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from index.analysis.analyzer import get_analyzer
+from index.analysis.definitions import get_analyzer
 from index.dates import parse_date, resolve_date, resolve_date_up
 from index.document import DocumentEvent, Op, Outcome
 from index.query import ast

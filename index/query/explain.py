@@ -16,7 +16,8 @@ import numpy as np
 from index.bm25 import K1, B, average_length, idf
 from index.lengths import LENGTH_OF_NORM
 from index.query import ast
-from index.query.asked import pattern_of, terms_of
+from index.query.analysis import normalized
+from index.query.asked import pattern_of
 from index.query.boosts import multiplied
 from index.query.describe import boosted, describe_plan, describe_query
 from index.query.leaves import AllLeaf, DocsLeaf, TermLeaf
@@ -186,12 +187,17 @@ class Explainer:
         noted = self._notes.get(id(plan))
         query = None if noted is None else noted[1]
         field = self._schema.field(getattr(query, "field", ""))
-        accept = None if query is None or field is None else pattern_of(query, field)
+        accept = (
+            None
+            if query is None or field is None
+            else pattern_of(normalized(query, field, self._schema))
+        )
         if accept is None or field is None:
             return
         source = self._statistics.views[self._view_no].reader.source(self._doc_id)
         values = values_at(msgspec.json.decode(source), field.parent or field.name)
-        found = {term for value in values for term in terms_of(field, keyword_text(value))}
+        analyzer = self._schema.index_analyzer(field)
+        found = {token.term for value in values for token in analyzer.tokens(keyword_text(value))}
         for term in sorted(filter(accept, found))[:_MOST_EXPANSIONS]:
             name = term.decode("utf-8", "replace")
             yield Explanation(value, f"{field.name}:{name}, one of the terms that it stands for")

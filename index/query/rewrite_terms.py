@@ -30,8 +30,6 @@ from index.schema import Field
 
 _SINGLE_VALUES = 8
 """More numbers than this in a `terms` are looked for together."""
-_VERBATIM = frozenset({"keyword", "whitespace"})
-"""Analyzers that keep capital letters."""
 
 
 class TermRewriter:
@@ -101,7 +99,7 @@ class TermRewriter:
     # --- patterns ------------------------------------------------------------------------
     def prefix(self, field: Field, query: ast.Prefix, boost: float) -> Plan:
         _need_terms(field, "prefix")
-        value = _normalized(field, query.value) if query.normalize else query.value
+        value = query.value
         if query.case_insensitive:
             return self._matching(field, automata.prefix(value, caseless=True), boost)
         prefix = keyword_term(value)
@@ -111,8 +109,7 @@ class TermRewriter:
 
     def wildcard(self, field: Field, query: ast.Wildcard, boost: float) -> Plan:
         _need_terms(field, "wildcard")
-        pattern = _normalized(field, query.pattern) if query.normalize else query.pattern
-        automaton = automata.wildcard(pattern, caseless=query.case_insensitive)
+        automaton = automata.wildcard(query.pattern, caseless=query.case_insensitive)
         return self._matching(field, automaton, boost)
 
     def regexp(self, field: Field, query: ast.Regexp, boost: float) -> Plan:
@@ -124,8 +121,6 @@ class TermRewriter:
         the most frequent of them: else a rare misspelling would score above the word."""
         _need_terms(field, "fuzzy")
         text = keyword_text(query.value)
-        if query.normalize:
-            text = _normalized(field, text)
         edits = max_edits(query.fuzziness, text)
         if edits == 0:
             return self.text_term(field, keyword_term(text), boost)
@@ -203,8 +198,3 @@ def _need_terms(field: Field, kind: str) -> None:
             f"{kind} queries work on keyword and text fields, not on [{field.name}] "
             f"which is of type [{field.type}]"
         )
-
-
-def _normalized(field: Field, text: str) -> str:
-    keeps_case = field.is_keyword or field.query_analyzer in _VERBATIM
-    return text if keeps_case else text.lower()

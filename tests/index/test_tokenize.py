@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.analysis import characters as ch
-from index.analysis.analyzer import Analyzer, get_analyzer
+from index.analysis.analyzer import Analyzer
+from index.analysis.definitions import get_analyzer
 from index.kernels.tokenize import POSITION_GAP, scan_words
 from tests.index.word_rules import words
 
