@@ -340,10 +340,12 @@ def _different(queries: tuple[ast.Query, ...]) -> Iterable[ast.Query]:
 
 
 def n_needed(query: ast.Bool) -> int:
-    """Return how many of the `should` clauses a document needs."""
-    if query.minimum_should_match is not None:
-        return minimum_should_match(query.minimum_should_match, len(query.should))
-    return 1 if query.should and not (query.must or query.filter) else 0
+    """Return how many of the `should` clauses a document needs: one where nothing else asks for
+    documents, even if `minimum_should_match` says none (as in Lucene)."""
+    least = 1 if query.should and not (query.must or query.filter) else 0
+    if query.minimum_should_match is None:
+        return least
+    return max(least, minimum_should_match(query.minimum_should_match, len(query.should)))
 
 
 def _places(tokens: Sequence[Token]) -> tuple[PhraseTerm, ...]:

@@ -66,6 +66,12 @@ def test_what_is_left_of_a_query(searcher: Searcher, query: dict[str, Any], left
     assert searcher.rewritten(parse_query(query)) == left
 
 
+def test_a_query_of_optional_clauses_alone_needs_one_of_them(searcher: Searcher) -> None:
+    query = both(should=[NONE], minimum_should_match=0)
+    assert searcher.count(parse_query(query)) == 0
+    assert searcher.count(parse_query(both(should=[NONE], must=FOX))) == 1
+
+
 def test_equal_values_of_different_types_are_different_filters(searcher: Searcher) -> None:
     filters = [{"term": {"tag": 1}}, {"term": {"tag": True}}]
     views, ref = views_of([("a", {"tag": ["1", "true"]}), ("b", {"tag": "1"})])
