@@ -58,7 +58,7 @@ class Rewriter:
         self.statistics = statistics
         self._within = within
         self._now_ms = now_ms
-        self._terms = TermRewriter(statistics, now_ms)
+        self._terms = TermRewriter(statistics, now_ms, stop)
 
     def over(self, statistics: Statistics) -> Rewriter:
         """Return what rewrites the same way for other views, and keeps nothing."""
