@@ -329,7 +329,12 @@ class Rewriter:
     def _filter(self, query: ast.Query) -> Plan:
         """Return the plan of a query whose scores do not matter."""
         plan = self.plan(query)
-        return plan if self._filters is None else self._filters.kept(query, plan)
+        if self._filters is None:
+            return plan
+        kept = self._filters.kept(query, plan)
+        if self._notes is not None and kept is not plan:
+            self._notes[id(kept)] = (kept, query)
+        return kept
 
 
 def _different(queries: tuple[ast.Query, ...]) -> Iterable[ast.Query]:

@@ -168,6 +168,18 @@ def check(world: World, cache: FilterCache, body: dict[str, Any]) -> None:
     assert differences(expected, OracleResult(hits, result.total)) is None, body
 
 
+def test_a_profile_shows_what_is_kept() -> None:
+    world = World(11, n_docs=200)
+    world.flush()
+    searcher = Searcher(world.views, world.schema, NOW_MS, eager())
+    query = parse_query({"bool": {"must": {"match_all": {}}, "filter": {"prefix": {"tag": "f"}}}})
+    ticks = iter(range(1_000))
+    profile = searcher.profile(query, lambda: next(ticks))
+    assert profile.rewritten == "+*:* #kept(tag:f*)"
+    assert [part.kind for part in profile.part.children] == ["MatchAllDocsQuery", "CachedQuery"]
+    assert profile.part.children[1].time_ns == 1
+
+
 def test_an_older_view_still_sees_what_was_alive_then() -> None:
     world = World(11, n_docs=200)
     world.flush()
