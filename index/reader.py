@@ -152,6 +152,10 @@ class ColumnRow(NamedTuple):
     row: I64
     owners: list[np.ndarray]
     """The arrays whose addresses are in the row."""
+    span: tuple[int | float, int | float] | None = None
+    """The least and the greatest value of numbers; None: not known, or there is a NaN."""
+    is_full: bool = False
+    """Every document has a value."""
 
 
 @dataclass(frozen=True, slots=True)

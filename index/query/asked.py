@@ -51,6 +51,12 @@ class Wanted:
         """Return whether the term is meant wherever it stands."""
         return term in self.terms or any(accept(term) for accept in self.patterns)
 
+    def is_of_use(self, term: bytes) -> bool:
+        """Return whether the term is meant, or may stand in a phrase."""
+        return self.accepts(term) or any(
+            accept(term) for phrase in self.phrases for _, accept in phrase.places
+        )
+
     @property
     def is_nothing(self) -> bool:
         return not (self.terms or self.patterns or self.phrases)

@@ -189,7 +189,7 @@ class Fuzzy(Query, frozen=True):
 class Bool(Query, frozen=True):
     """All of `must` and `filter`, none of `must_not`, some of `should`.
 
-    `minimum_should_match` None: one where there is neither `must` nor `filter`, else none.
+    `minimum_should_match` None: none; but one where there is neither `must` nor `filter`.
     """
 
     must: tuple[Query, ...] = ()

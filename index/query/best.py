@@ -20,7 +20,7 @@ from index.query.plan import Constant, Every, Leaf, Plan, Some
 from index.query.program import NO_LIMIT as NO_LIMIT
 from index.query.program import Matches, Program
 from index.query.statistics import Statistics, address
-from index.query.stop import NEVER, Stop
+from index.query.stop import NEVER, Stop, check_stop
 
 _DENSE = (AllLeaf, BitsLeaf, ExpansionLeaf, KeywordRangeLeaf, RangeLeaf)
 """Leaves whose rows are dense: a kernel can ask them about one document."""
@@ -104,12 +104,14 @@ def _run(shape: _Shape, statistics: Statistics, k: int, limit: int, stop: Stop) 
     slacks = np.ones((n_views, n_streams), np.float32)
     owners: list[np.ndarray] = []
     for i, (term, weight) in enumerate(shape.streams):
+        check_stop(stop)
         term.fill_views(range(n_views), rows[:, i], norms[:, i], owners)
         if weight == 0.0:
             norms[:, i] = 0
         else:
             slacks[:, i] = term.slacks
     for i, (leaf, wanted) in enumerate(shape.filters):
+        check_stop(stop)
         leaf.fill_views(range(n_views), filters[:, i], None, owners)
         filters[:, i, WANTED] = wanted
     scores, docs = np.empty(k, np.float32), np.empty(k, np.int64)
