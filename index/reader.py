@@ -50,8 +50,7 @@ class Column:
     """Bitset of the documents with a value, u64[(n_docs + 63) // 64]; None: all have one."""
     starts: U32 | None
     zones: np.ndarray | None = None
-    """Of numbers in a segment: the least values of each 1024 documents, then the greatest ones
-    (kernels/zones.py)."""
+    """Of numbers: the least and the greatest value of each 1024 documents (kernels/zones.py)."""
 
 
 @runtime_checkable
