@@ -24,8 +24,8 @@ I64 = npt.NDArray[np.int64]
 MAX_TOKEN_CHARS = 255
 """A longer token is split, as in Lucene."""
 
-PADDING = bytes(16)
-"""Kernels load words past a token's end."""
+PADDING = bytes(64)
+"""Kernels read blocks of 64 bytes past a text's end."""
 
 
 class Token(NamedTuple):

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from index.analysis import characters as ch
-from index.analysis.analyzer import Analyzer, get_analyzer
+from index.analysis.analyzer import MAX_TOKEN_CHARS, Analyzer, get_analyzer
 from index.kernels.tokenize import POSITION_GAP, scan_words
 from tests.index.word_rules import words
 
@@ -27,6 +27,46 @@ def spans(analyzer: Analyzer, text: str) -> list[tuple[int, int]]:
 @settings(deadline=None, max_examples=500)
 def test_words_are_those_of_the_standard(text: str) -> None:
     assert spans(standard, text) == words(text)
+
+
+pieces = st.sampled_from(
+    [
+        "a",
+        "B9",
+        "_",
+        "__",
+        ".",
+        "'",
+        ":",
+        ",",
+        ";",
+        " ",
+        "1",
+        "é",
+        "漢",
+        "\u0301",
+        "x" * 30,
+        "7" * 61,
+    ]
+)
+long_texts = st.lists(pieces, max_size=150).map("".join)
+
+
+@given(long_texts | st.integers(200, 252).map(lambda n: "a" * n + ".b"))
+@settings(deadline=None, max_examples=500)
+def test_words_do_not_depend_on_where_blocks_end(text: str) -> None:
+    expected = words(text)
+    assume(all(end - begin <= MAX_TOKEN_CHARS for begin, end in expected))
+    assert spans(standard, text) == expected
+
+
+@given(st.integers(200, 900), st.sampled_from(["", " ", "é", ".b", "_"]))
+def test_long_words_are_split(n: int, tail: str) -> None:
+    found = spans(standard, "a" * n + tail)
+    wanted = words("a" * n + tail)
+    assert found[0] == (0, min(n + len(tail.strip()), wanted[0][1], MAX_TOKEN_CHARS)) or n < 255
+    assert found[-1][1] == wanted[-1][1]
+    assert all(end - begin <= MAX_TOKEN_CHARS for begin, end in found)
 
 
 @given(st.lists(texts, max_size=8))
