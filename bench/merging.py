@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from bench.corpus import Item, mapping_of
 from bench.engines import UNBOUNDED, TailraceEngine, TantivyEngine
+from bench.peer_threads import merge_threads
 from bench.progress import say
 from bench.tables import Clock, Table, median, per_second
 from bench.workspace import Workspace
@@ -101,23 +102,11 @@ def _merge_theirs(path: Path, mapping: dict[str, object], last: list[Item]) -> M
     while engine.n_segments >= N_SEGMENTS:
         if time.perf_counter() - began > TIMEOUT_S:
             raise TimeoutError("tantivy did not merge")
-        cpu_s.update(_merge_threads())
+        cpu_s.update(merge_threads())
         time.sleep(POLL_S)
         engine.index.reload()
     wall_s = time.perf_counter() - began
-    cpu_s.update(_merge_threads())
+    cpu_s.update(merge_threads())
     n_docs = int(engine.index.searcher().num_docs)
     engine.wait()
     return Merge(n_docs, wall_s, sum(cpu_s.values()))
-
-
-def _merge_threads() -> dict[str, float]:
-    """Return the CPU seconds of each living thread in which tantivy merges or writes sources."""
-    seconds = {}
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            if (task / "comm").read_text().startswith(("merge", "docstore")):
-                seconds[task.name] = int((task / "schedstat").read_text().split()[0]) * 1e-9
-        except FileNotFoundError:
-            continue
-    return seconds

@@ -3,6 +3,7 @@
     python -m bench.run [--docs N] [--data FOLDER] [--only PART] [--out FILE]
 
 Prints the tables and keeps them in docs/benchmarks.md, or with --only in no file unless told.
+`--only growth` takes long and is no part of a usual run; what it found stays on the page.
 Figures of different runs or machines compare badly; the ratios within one run are what counts.
 """
 
@@ -23,6 +24,8 @@ from bench.indexing import run_indexing
 from bench.languages import run_languages
 from bench.memory import run_memory
 from bench.merging import run_merging
+from bench.page import with_growth, with_main
+from bench.progress import say
 from bench.ranking import run_ranking
 from bench.searching import run_queries
 from bench.sizes import run_sizes
@@ -34,7 +37,17 @@ from bench.workspace import Workspace
 
 DEFAULT_DOCS = 500_000
 DEFAULT_OUT = Path("docs/benchmarks.md")
-PACKAGES = ("numba", "numpy", "tantivy", "aiokafka", "confluent-kafka", "orjson", "uvloop")
+PACKAGES = (
+    "numba",
+    "numpy",
+    "tantivy",
+    "bm25s",
+    "aiokafka",
+    "confluent-kafka",
+    "orjson",
+    "uvloop",
+    "zstandard",
+)
 HEADING = """# Benchmarks
 
 The last run of `make bench`. Ratios within one run are what counts: rates swing with the machine
@@ -52,24 +65,36 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", metavar="PART")
     parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    began = time.monotonic()
-    tables: list[Table] = []
+    names = arguments.only or DEFAULT_PARTS
+    result = _run(names, arguments.data, arguments.docs)
+    out: Path = arguments.out or DEFAULT_OUT
+    page = out.read_text(encoding="utf-8") if out.exists() else ""
+    if names == list(BY_HAND):
+        page = with_growth(page, f"## Growth\n\n{result}")
+    elif arguments.out or not arguments.only:
+        page = with_main(page, HEADING + result)
+    else:
+        return 0
+    out.write_text(page, encoding="utf-8")
+    print(f"kept in {out}")
+    return 0
+
+
+def _run(names: list[str], data: Path | None, n_docs: int) -> str:
+    """Run the parts; return what was run, the goals and the tables as Markdown."""
+    began, load = time.monotonic(), os.getloadavg()[0]
+    tables: list[str] = []
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as folder:
-        space = Workspace.of(arguments.data, arguments.docs, Path(folder))
-        for name in arguments.only or DEFAULT_PARTS:
+        space = Workspace.of(data, n_docs, Path(folder))
+        for name in names:
+            say(f"--- {name}")
             for table in PARTS[name](space):
-                print(table.to_markdown(), flush=True)
-                tables.append(table)
+                tables.append(table.to_markdown())
+                print(tables[-1], flush=True)
     scores = space.scores.to_markdown()
     print(scores)
-    page = HEADING + _describe_run(space.corpus, time.monotonic() - began)
-    page += f"\n## Goals\n\n{scores}\n"
-    page += "\n".join(table.to_markdown() for table in tables)
-    out = arguments.out or (None if arguments.only else DEFAULT_OUT)
-    if out is not None:
-        out.write_text(page, encoding="utf-8")
-        print(f"kept in {out}")
-    return 0
+    about = _describe_run(space.corpus, time.monotonic() - began, load)
+    return "\n".join([about, f"## Goals\n\n{scores}", *tables])
 
 
 PARTS: dict[str, Part] = {
@@ -89,10 +114,11 @@ BY_HAND = ("growth",)
 DEFAULT_PARTS = [name for name in PARTS if name not in BY_HAND]
 
 
-def _describe_run(corpus: Corpus, seconds: float) -> str:
+def _describe_run(corpus: Corpus, seconds: float, load: float) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
-        f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds / 60:.0f} minutes",
+        f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds / 60:.0f} minutes, "
+        f"load average before: {load:.1f}",
         f"- {corpus.n_docs:,} documents made of {corpus.name}: changed ids, sentences mixed",
         f"- {_processor()}, {len(os.sched_getaffinity(0))} cores, {_memory_gb():.0f} GB; "
         f"{platform.system()} {platform.release().split('-')[0]}; "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from index.analysis.analyzer import Analyzer
 from index.dates import parse_date
 from index.errors import MappingError
 from index.field import FLOAT_LIMITS, INTEGER_RANGES, Field
@@ -17,16 +18,17 @@ MAX_TERM_BYTES = 0xFFFF
 """A term's length has 16 bits in the memtable, whatever the options say."""
 
 
-def converters(field: Field, options: IndexOptions) -> dict[type, Convert]:
+def converters(field: Field, options: IndexOptions, analyzer: Analyzer) -> dict[type, Convert]:
     """Return a converter for each JSON type, but null, array and object, that the field takes.
+    `analyzer`: the schema's `index_analyzer` of the field.
 
     A converter returns None for a value that is not to be indexed. It raises MappingError for
     one that does not fit, and UnicodeEncodeError for half a surrogate pair.
     """
     if field.type == "text":
-        return _text(field, options)
+        return _text(field, options, analyzer)
     if field.type == "keyword":
-        return _strings(_keyword(field, options))
+        return _strings(_keyword(field, options, analyzer))
     if field.type in INTEGER_RANGES:
         return _integer(field)
     if field.type in FLOAT_LIMITS:
@@ -54,14 +56,15 @@ class Limits(NamedTuple):
     """A longer one is not indexed."""
 
 
-def string_limits(field: Field, options: IndexOptions) -> Limits | None:
-    """Return the limits of a field of strings; None: it takes no string.
+def string_limits(field: Field, options: IndexOptions, analyzer: Analyzer) -> Limits | None:
+    """Return the limits of a field of strings; None: it takes no string. `analyzer`: the schema's
+    `index_analyzer` of the field.
 
     What `converters` makes of a string is, within the limits, its UTF-8 bytes.
     """
     if field.type == "text" and not field.index:
         return None
-    if field.type == "text" and field.analyzer != "keyword":
+    if field.type == "text" and not analyzer.is_whole:
         return Limits(None, None)
     return Limits(min(options.max_term_bytes, MAX_TERM_BYTES), field.ignore_above)
 
@@ -70,23 +73,26 @@ def nothing(value: Any) -> None:
     """Convert to nothing at all."""
 
 
-def _text(field: Field, options: IndexOptions) -> dict[type, Convert]:
+def _text(field: Field, options: IndexOptions, analyzer: Analyzer) -> dict[type, Convert]:
     if not field.index:
         return dict.fromkeys((str, bool, int, float), nothing)
-    if field.analyzer == "keyword":
-        return _strings(_keyword(field, options))
+    if analyzer.is_whole:
+        return _strings(_keyword(field, options, None))
     return _strings(str.encode)
 
 
-def _keyword(field: Field, options: IndexOptions) -> Convert:
+def _keyword(field: Field, options: IndexOptions, normalizer: Analyzer | None) -> Convert:
     max_bytes = min(options.max_term_bytes, MAX_TERM_BYTES)
     ignore_above = field.ignore_above if field.ignore_above is not None else max_bytes
     name = field.name
+    changes = field.normalizer is not None
 
     def encode(value: str) -> bytes | None:
         if field.ignore_above is not None and len(value) > ignore_above:
             return None
         data = value.encode()
+        if changes and normalizer is not None:
+            data = normalizer.normalized(value)
         if len(data) > max_bytes:
             raise MappingError(
                 f"field [{name}] holds an immense term: {len(data)} bytes, at most {max_bytes}"

@@ -35,14 +35,15 @@ _ALL_STRINGS = {str}
 class _Leaf:
     """How one field reads JSON values: a converter for each type it takes."""
 
-    __slots__ = ("by_type", "is_set", "name", "no", "subs", "twin_bytes")
+    __slots__ = ("by_type", "is_set", "name", "no", "normalizes", "subs", "twin_bytes")
 
-    def __init__(self, field: Field, no: int, options: IndexOptions) -> None:
+    def __init__(self, field: Field, no: int, options: IndexOptions, schema: Schema) -> None:
         self.no = no
         self.name = field.name
         self.is_set = field.is_keyword
+        self.normalizes = field.normalizer is not None
         self.by_type: dict[type, Convert] = {
-            **converters(field, options),
+            **converters(field, options, schema.index_analyzer(field)),
             list: self.many,
             type(None): nothing,
         }
@@ -53,7 +54,8 @@ class _Leaf:
         """Add a multi-field. The only one, a keyword of a text, is its twin: a value of at most
         `twin_bytes` has the same bytes in both, and is converted once."""
         self.subs.append(sub)
-        if len(self.subs) == 1 and sub.is_set and self.by_type[str] is str.encode:
+        is_twin = sub.is_set and not sub.normalizes and self.by_type[str] is str.encode
+        if len(self.subs) == 1 and is_twin:
             self.twin_bytes = min(options.max_term_bytes, MAX_TERM_BYTES)
             if field.ignore_above is not None:
                 self.twin_bytes = min(self.twin_bytes, field.ignore_above)
@@ -127,7 +129,7 @@ class _Leaves:
         self.schema = schema
         self.by_name: dict[str, _Leaf] = {}
         for field in schema.fields:
-            leaf = _Leaf(field, field.no, options)
+            leaf = _Leaf(field, field.no, options, schema)
             if field.parent is None:
                 self.by_name[field.name] = leaf
             else:
@@ -301,7 +303,7 @@ class _Walk:
 
     def _add(self, name: str, sample: Any) -> None:
         """Add the field that `sample` asks for, with the leaf that reads it."""
-        fields = _guess(name, sample, self._schema.date_detection)
+        fields = _guess(name, sample, self._schema)
         no = len(self._schema.fields) + len(self._new_fields)
         if no + len(fields) > self._options.max_fields:
             raise MappingError(
@@ -309,9 +311,10 @@ class _Walk:
             )
         if not self._new_fields:
             self._leaves = dict(self._leaves)
-        leaf = _Leaf(fields[0], no, self._options)
+        leaf = _Leaf(fields[0], no, self._options, self._schema)
         for sub_no, sub in enumerate(fields[1:], no + 1):
-            leaf.add_sub(_Leaf(sub, sub_no, self._options), sub, self._options)
+            sub_leaf = _Leaf(sub, sub_no, self._options, self._schema)
+            leaf.add_sub(sub_leaf, sub, self._options)
         self._leaves[name] = leaf
         self._new_fields += fields
 
@@ -328,7 +331,7 @@ def _first(value: Any) -> Any:
     return value
 
 
-def _guess(name: str, sample: Any, detects_dates: bool) -> list[Field]:
+def _guess(name: str, sample: Any, schema: Schema) -> list[Field]:
     """Return the field that OpenSearch would make for a JSON value, and its multi-field."""
     match sample:
         case bool():
@@ -337,7 +340,7 @@ def _guess(name: str, sample: Any, detects_dates: bool) -> list[Field]:
             return [Field(no=-1, name=name, type="long")]
         case float():
             return [Field(no=-1, name=name, type="float")]
-        case str() if detects_dates and looks_like_date(sample):
+        case str() if schema.date_detection and looks_like_date(sample):
             return [Field(no=-1, name=name, type="date")]
         case str():
             keyword = Field(
@@ -347,5 +350,6 @@ def _guess(name: str, sample: Any, detects_dates: bool) -> list[Field]:
                 ignore_above=DYNAMIC_IGNORE_ABOVE,
                 parent=name,
             )
-            return [Field(no=-1, name=name, type="text"), keyword]
+            text = Field(no=-1, name=name, type="text", analyzer=schema.default_analyzer)
+            return [text, keyword]
     raise MappingError(f"field [{name}] holds a {type(sample).__name__}, which is no JSON value")

@@ -33,6 +33,9 @@ COLUMN_KINDS: dict[str, Literal["i64", "f64", "ord"]] = {
 }
 TYPES = frozenset({"text", *COLUMN_KINDS})
 
+DEFAULT_ANALYZER = "default"
+"""An index's own analyzer of this name is that of the text fields which name none."""
+
 
 class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     """One field. `name` is the dotted path; a multi-field is named `parent.name`."""
@@ -43,6 +46,8 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     analyzer: str = "standard"
     search_analyzer: str | None = None
     """None: the same as `analyzer`."""
+    normalizer: str | None = None
+    """Of a keyword; None: values stay as they are."""
     ignore_above: int | None = None
     """Keywords of more characters are not indexed."""
     format: str | None = None
@@ -72,17 +77,12 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
         """The `Column.kind` of the field; None for text."""
         return COLUMN_KINDS.get(self.type)
 
-    @property
-    def query_analyzer(self) -> str:
-        """The analyzer that query texts go through."""
-        return self.search_analyzer or self.analyzer
-
     def to_mapping(self) -> dict[str, Any]:
         """Return the field as OpenSearch writes it, multi-fields left out."""
         mapping: dict[str, Any] = {"type": self.type}
-        if self.is_text and self.analyzer != "standard":
+        if self.is_text and self.analyzer not in ("standard", DEFAULT_ANALYZER):
             mapping["analyzer"] = self.analyzer
-        for name in ("search_analyzer", "ignore_above", "format"):
+        for name in ("search_analyzer", "normalizer", "ignore_above", "format"):
             if getattr(self, name) is not None:
                 mapping[name] = getattr(self, name)
         if not self.index:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.kernels.fuzzy import count_edits
+from index.kernels.digrams import sketch_text
+from index.kernels.fuzzy import MARGIN, PADDING, count_edits
 
 I64 = npt.NDArray[np.int64]
 
-_CHARACTER = re.compile(rb".[\x80-\xbf]*", re.DOTALL)
+_CHARACTER = re.compile(rb"[\xc0-\xdf].?|[\xe0-\xef].{0,2}|[\xf0-\xff].{0,3}|.", re.DOTALL)
 
 
 class FuzzyTerms(NamedTuple):
@@ -30,11 +31,15 @@ class FuzzyPattern:
     """A term, and how far others may be from it. Thread rule: any thread."""
 
     term: bytes
+    n_characters: int
     characters: I64 = field(compare=False, repr=False)
     """As kernels/fuzzy.py has them."""
     max_edits: int
+    """1 or 2."""
     prefix: bytes
     """All terms must start so."""
+    sketch: np.uint64 = field(compare=False, repr=False)
+    """Of the term (kernels/digrams.py)."""
     transposes: bool
     """Whether swapping two neighbouring characters is one edit, else it is two."""
 
@@ -44,14 +49,13 @@ class FuzzyPattern:
     ) -> FuzzyPattern:
         """`prefix_length`: how many of the first characters must be the same."""
         split = _CHARACTER.findall(term)
-        characters = np.array([int.from_bytes(each[:4]) for each in split], np.int64)
-        return cls(term, characters, max_edits, b"".join(split[:prefix_length]), transposes)
-
-    def new_state(self) -> I64:
-        """Return the kernels' room for work, for one call."""
-        return np.empty(
-            (len(self.characters) + self.max_edits + 2, 2 * self.max_edits + 3), np.int64
+        behind = PADDING - MARGIN
+        characters = np.array(
+            [*(-1,) * MARGIN, *map(int.from_bytes, split), *(-1,) * behind], np.int64
         )
+        prefix = b"".join(split[:prefix_length])
+        sketch = np.uint64(sketch_text(np.frombuffer(bytearray(term), np.uint8)))
+        return cls(term, len(split), characters, max_edits, prefix, sketch, transposes)
 
     def accepts(self, term: bytes) -> bool:
         return term.startswith(self.prefix) and self.edits(term) <= self.max_edits
@@ -59,14 +63,9 @@ class FuzzyPattern:
     def edits(self, term: bytes) -> int:
         """Return the edits between the two, `max_edits` + 1 where they are more."""
         text = np.frombuffer(bytearray(term), np.uint8)
-        return int(
-            count_edits(text, self.characters, self.max_edits, self.transposes, self.new_state())
-        )
+        return int(count_edits(text, self.characters, self.max_edits, self.transposes))
 
 
 def split_found(found: I64) -> FuzzyTerms:
     """Return the columns that the scanning kernels wrote."""
     return FuzzyTerms(found[:, 0], found[:, 1], found[:, 2])
-
-
-NO_TERMS = split_found(np.empty((0, 3), np.int64))

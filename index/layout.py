@@ -78,6 +78,8 @@ class Layout:
         if field is None:
             return kernels.SKIPPED if path in self._schema.disabled else kernels.OBJECT
         subs = self._schema.multi_fields.get(path, ())
+        if any(one.normalizer is not None for one in (field, *subs)):
+            return kernels.SLOW
         if all(one.type in ("text", "keyword") for one in (field, *subs)):
             return kernels.STRING
         return kernels.SLOW if subs else _KINDS.get(field.type, kernels.SLOW)
@@ -108,7 +110,7 @@ class Layout:
             yield field.no, -1, -1
             return
         for one in (field, *self._schema.multi_fields.get(field.name, ())):
-            limits = string_limits(one, self._options)
+            limits = string_limits(one, self._options, self._schema.index_analyzer(one))
             if limits is not None:
                 bounds = (-1 if bound is None else bound for bound in limits)
                 max_bytes, max_chars = bounds

@@ -13,7 +13,7 @@ Dynamic = Literal["true", "false", "strict"]
 # Parameters that change what we do, by type; then those taken and given back that change nothing.
 _PARAMETERS: dict[str, frozenset[str]] = {
     "text": frozenset({"analyzer", "search_analyzer"}),
-    "keyword": frozenset({"ignore_above"}),
+    "keyword": frozenset({"ignore_above", "normalizer"}),
     "date": frozenset({"format"}),
 }
 _INERT = frozenset(
@@ -23,8 +23,6 @@ _INERT = frozenset(
         "split_queries_on_whitespace", "store", "term_vector",
     }
 )  # fmt: skip
-ANALYZERS = frozenset({"standard", "simple", "whitespace", "keyword", "stop", "english"})
-"""The names that `analysis.analyzer.get_analyzer` knows."""
 _ROOT_PARAMETERS = frozenset({"properties", "dynamic", "date_detection", "_meta", "_source"})
 
 
@@ -41,6 +39,10 @@ class Known(Protocol):
     def date_detection(self) -> bool: ...
     @property
     def meta(self) -> dict[str, Any]: ...
+    @property
+    def default_analyzer(self) -> str: ...
+    def has_analyzer(self, name: str) -> bool: ...
+    def has_normalizer(self, name: str) -> bool: ...
     def field(self, name: str) -> Field | None: ...
     def is_object(self, path: str) -> bool: ...
 
@@ -167,14 +169,25 @@ class _Reading:
             no=-1,
             name=name,
             type=kind,
-            analyzer=_analyzer(given.get("analyzer", "standard")),
-            search_analyzer=_analyzer(given.get("search_analyzer")),
+            analyzer=self._analyzer(given.get("analyzer")) or self._known.default_analyzer,
+            search_analyzer=self._analyzer(given.get("search_analyzer")),
+            normalizer=self._normalizer(given.get("normalizer"), name),
             ignore_above=_positive(given.get("ignore_above"), f"ignore_above of [{name}]"),
             format=check_format(given.get("format")),
             index=_boolean(given.get("index", True), f"index of [{name}]"),
             parent=parent,
             inert={key: value for key, value in given.items() if key in _INERT},
         )
+
+    def _analyzer(self, name: Any) -> str | None:
+        if name is None or (isinstance(name, str) and self._known.has_analyzer(name)):
+            return name
+        raise MappingError(f"analyzer [{name}] has not been configured in mappings")
+
+    def _normalizer(self, name: Any, field: str) -> str | None:
+        if name is None or (isinstance(name, str) and self._known.has_normalizer(name)):
+            return name
+        raise MappingError(f"normalizer [{name}] not found for field [{field}]")
 
     def _find(self, name: str) -> Field | None:
         added = next((field for field in self._fields if field.name == name), None)
@@ -187,7 +200,9 @@ class _Reading:
 
 def _identity(field: Field) -> tuple[Any, ...]:
     """Return what a field must keep for good, because documents were indexed by it."""
-    return (field.type, field.analyzer, field.format, field.index, field.parent)
+    return (
+        field.type, field.analyzer, field.normalizer, field.format, field.index, field.parent,
+    )  # fmt: skip
 
 
 def _dynamic(value: Any, where: str) -> Dynamic:
@@ -219,9 +234,3 @@ def _positive(value: Any, what: str) -> int | None:
     if number < 0:
         raise MappingError(f"{what} must be a number from 0 on, not [{value}]")
     return number
-
-
-def _analyzer(value: Any) -> Any:
-    if value is not None and value not in ANALYZERS:
-        raise MappingError(f"analyzer [{value}] has not been configured in mappings")
-    return value

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from index.analysis.analyzer import get_analyzer
 from index.live_bytes import KeyBatch, LiveBytes, LiveKeys
 from index.live_columns import DTYPES, ColumnSnapshot, LiveColumn, LiveText, TextSnapshot
 from index.memtable_draft import MemtableDraft
@@ -139,7 +138,7 @@ class Memtable:
 
     def _append_texts(self, analyzer: str, groups: list[_Group], text: U8) -> None:
         spans = _spans(groups, text)
-        lengths = self._vocabulary.add_texts(get_analyzer(analyzer), spans)
+        lengths = self._vocabulary.add_texts(self._ref.current.analyzer(analyzer), spans)
         for group, part in _parts(groups):
             live = self._live(group.field)
             assert isinstance(live, LiveText)

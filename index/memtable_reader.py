@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from index.automaton.automaton import Automaton
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
-from index.kernels import lookup
+from index.kernels import lookup, union
+from index.kernels import vocabulary_search as search
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
+from index.kernels.digrams import sketch_text
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
-from index.kernels.vocabulary import scan_fuzzy, scan_prefix, scan_wildcard
 from index.live_bytes import BytesSnapshot, KeyBatch, KeysSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
 from index.reader import I64, U8, U32, U64, Column, FieldStats
@@ -69,28 +71,51 @@ class MemtableReader:
     def term_bytes(self, term_id: int) -> bytes:
         return self.terms.bytes_of(term_id)
 
-    def prefix_terms(self, field_no: int, prefix: bytes, limit: int) -> I64:
-        return self._scan(scan_prefix, field_no, prefix, limit)
+    def term_names(self, term_ids: I64, field_no: int) -> list[bytes]:
+        return [self.term_bytes(term_id) for term_id in term_ids.tolist()]
 
-    def wildcard_terms(self, field_no: int, pattern: bytes, limit: int) -> I64:
-        return self._scan(scan_wildcard, field_no, pattern, limit)
+    def terms_between(self, field_no: int, low: bytes | None, high: bytes | None) -> I64:
+        terms = self.terms
+        out = np.empty(terms.n, np.int64)
+        least, above = (np.frombuffer(bytearray(b or b""), np.uint8) for b in (low, high))
+        n = search.scan_between(
+            terms.records, terms.blob, terms.chains, terms.n, field_no, least, above,
+            high is not None, out,
+        )  # fmt: skip
+        return out[:n]
+
+    def prefix_terms(self, field_no: int, prefix: bytes, limit: int) -> I64:
+        terms = self.terms
+        out = np.empty(min(limit, terms.n), np.int64)
+        text = np.frombuffer(bytearray(prefix), np.uint8)
+        n = search.scan_prefix(*self._searched(), terms.n, field_no, sketch_text(text), text, out)
+        return out[:n]
+
+    def matching_terms(self, field_no: int, automaton: Automaton, limit: int) -> I64:
+        if automaton.is_prefix:
+            return self.prefix_terms(field_no, automaton.prefix, limit)
+        terms = self.terms
+        out = np.empty(min(limit, terms.n), np.int64)
+        n = search.scan_program(
+            *self._searched(), terms.n, field_no, automaton.sketch,
+            automaton.program, automaton.class_of, len(automaton.class_lows), out,
+        )  # fmt: skip
+        return out[:n]
 
     def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
         terms = self.terms
         out = np.empty((min(limit, terms.n), 3), np.int64)
-        n = scan_fuzzy(
-            terms.records, terms.blob, terms.chains, terms.n, field_no,
+        n = search.scan_fuzzy(
+            *self._searched(), terms.n, field_no, pattern.sketch,
             np.frombuffer(bytearray(pattern.prefix), np.uint8), pattern.characters,
-            pattern.max_edits, pattern.transposes, pattern.new_state(), out,
+            pattern.max_edits, pattern.transposes, out,
         )  # fmt: skip
         return split_found(out[:n].copy())
 
-    def _scan(self, kernel: object, field_no: int, wanted: bytes, limit: int) -> I64:
+    def _searched(self) -> tuple[U64, U8, U64, U64]:
         terms = self.terms
-        out = np.empty(min(limit, terms.n), np.int64)
-        text = np.frombuffer(bytearray(wanted), np.uint8)
-        n = kernel(terms.records, terms.blob, terms.chains, terms.n, field_no, text, out)  # type: ignore[operator]
-        return out[:n]
+        sketches = terms.sketches.of(terms.records, terms.blob, terms.n)
+        return terms.records, terms.blob, terms.chains, sketches
 
     # --- postings ----------------------------------------------------------------------
     def leaf(self, term_id: int, row: I64) -> None:
@@ -101,6 +126,15 @@ class MemtableReader:
         row[POOL_SIZE] = len(terms.pool)
         row[HEAD] = terms.head(term_id)
         row[N_DOCS] = self.n_docs
+
+    def source_row(self) -> I64:
+        terms = self.terms
+        row = np.zeros(union.SOURCE_WIDTH, np.int64)
+        row[:7] = (
+            union.MEMTABLE, terms.chains.ctypes.data, *terms.chains.shape,
+            terms.pool_address, len(terms.pool), self.n_docs,
+        )  # fmt: skip
+        return row
 
     def doc_freq(self, term_id: int) -> int:
         """Return the exact number; costs a walk where documents came after this reader."""

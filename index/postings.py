@@ -18,6 +18,7 @@ from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.kernels import postings as kernels
 from index.kernels.packing import encode_postings
 from index.kernels.rows import BLOCK, BLOCKS, LIST, ROW_WIDTH, SINGLE_POSITION
+from index.kernels.union import SEGMENT
 from index.reader import I64, U8, U32
 
 _KINDS = (
@@ -77,7 +78,7 @@ class PostingsWriter:
 
     def add_encoded(self, chunk: EncodedTerms) -> None:
         """Take a chunk that is encoded already. Requires: `impacts` was used for it."""
-        parts = (
+        parts: tuple[npt.NDArray[Any], ...] = (
             chunk.records, chunk.last_docs, chunk.doc_metas, chunk.pos_metas, chunk.data,
             chunk.positions,
         )  # fmt: skip
@@ -131,8 +132,13 @@ class Postings:
             pos_metas.ctypes.data, n_blocks, data.ctypes.data, len(data), positions.ctypes.data,
             len(positions),
         ]  # fmt: skip
+        self._source = np.concatenate([np.array([SEGMENT], np.int64), self.row])
         self._records_at = int(self.row[0])
         self._n_terms = n_terms
+
+    def source_row(self) -> I64:
+        """See `Reader.source_row`."""
+        return self._source
 
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` so that kernels can walk the term's postings."""

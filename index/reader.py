@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from index.automaton.automaton import Automaton
 from index.fuzzy import FuzzyPattern, FuzzyTerms
 from index.kernels import lookup
 
@@ -70,12 +71,18 @@ class Reader(Protocol):
 
     def term_bytes(self, term_id: int) -> bytes: ...
 
+    def term_names(self, term_ids: I64, field_no: int) -> list[bytes]:
+        """Return the bytes of terms of one field."""
+
     def prefix_terms(self, field_no: int, prefix: bytes, limit: int) -> I64:
         """Return ids of at most `limit` of the field's terms that start so (b"": all)."""
 
-    def wildcard_terms(self, field_no: int, pattern: bytes, limit: int) -> I64:
-        """Return ids of at most `limit` terms that match: `*` any run of bytes, `?` one UTF-8
-        character, a backslash takes the next byte as it is."""
+    def terms_between(self, field_no: int, low: bytes | None, high: bytes | None) -> I64:
+        """Return ids of the field's terms from `low` on and below `high`, in byte order; None: no
+        bound."""
+
+    def matching_terms(self, field_no: int, automaton: Automaton, limit: int) -> I64:
+        """Return ids of at most `limit` of the field's terms that the automaton accepts."""
 
     def fuzzy_terms(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
         """Return at most `limit` of the field's terms that are near enough, in any order."""
@@ -88,6 +95,10 @@ class Reader(Protocol):
     def leaf(self, term_id: int, row: I64) -> None:
         """Fill `row` (i64[ROW_WIDTH]) so that kernels can walk the term's postings. The memory
         it names lives as long as this reader."""
+
+    def source_row(self) -> I64:
+        """Return the row by which kernels/union.py reaches all postings; the memory it names lives
+        as long as this reader."""
 
     def doc_freq(self, term_id: int) -> int:
         """Return how many documents have the term, dead ones included (an upper bound while a
@@ -137,6 +148,16 @@ class Reader(Protocol):
         """Return the document as it came, JSON text."""
 
 
+class ColumnRow(NamedTuple):
+    """A column as kernels read it (kernels/ranges.py), all but the bounds of a range."""
+
+    kind: str | None
+    """As `Column.kind`; None: no document has a value."""
+    row: I64
+    owners: list[np.ndarray]
+    """The arrays whose addresses are in the row."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A reader, and which of its documents were alive at one moment."""
@@ -152,6 +173,8 @@ class View:
     """The segment's file name."""
     described: dict[int, I64] = field(default_factory=dict)
     """Rows that describe fields to kernels (kernels/lookup.py), kept from search to search."""
+    columns: dict[int, ColumnRow] = field(default_factory=dict)
+    """The same of columns."""
 
     def describe(self, field_no: int) -> I64:
         """Return the row of one field, i64[FIELD_WIDTH], all but SLACK."""

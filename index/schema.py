@@ -13,10 +13,15 @@ from typing import Any
 
 import msgspec
 
+from index.analysis.analyzer import Analyzer
+from index.analysis.definitions import Analysis
 from index.errors import MappingError
-from index.field import MAX_FIELDS
+from index.field import DEFAULT_ANALYZER, MAX_FIELDS
 from index.field import Field as Field
 from index.mapping import Dynamic, read_mapping
+
+_DEFAULT_SEARCH = "default_search"
+"""An index's own analyzer of this name is for the queries of fields without `search_analyzer`."""
 
 
 class Schema(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
@@ -33,11 +38,18 @@ class Schema(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """`dynamic` of single objects, where they name one."""
     date_detection: bool = True
     meta: dict[str, Any] = {}
+    analysis: dict[str, dict[str, dict[str, Any]]] = {}
+    """The index's settings of that name; see analysis/definitions.py. They never change."""
 
     @classmethod
-    def from_mapping(cls, body: dict[str, Any], max_fields: int = 1_000) -> Schema:
+    def from_mapping(
+        cls,
+        body: dict[str, Any],
+        max_fields: int = 1_000,
+        analysis: dict[str, dict[str, dict[str, Any]]] | None = None,
+    ) -> Schema:
         """Read an OpenSearch mapping. Raises: MappingError."""
-        return cls().merged(body, max_fields)
+        return cls(analysis=analysis or {}).merged(body, max_fields)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Schema:
@@ -96,6 +108,63 @@ class Schema(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
             for field in self.fields
             if (field.is_text or field.is_keyword) and field.index and matches(field.name)
         ]
+
+    # --- analyzers ---------------------------------------------------------------------
+    @cached_property
+    def _analysis(self) -> Analysis:
+        return Analysis(self.analysis)
+
+    @property
+    def default_analyzer(self) -> str:
+        """The analyzer of a text field that names none."""
+        own = self.analysis.get("analyzer", {})
+        return DEFAULT_ANALYZER if DEFAULT_ANALYZER in own else "standard"
+
+    def has_analyzer(self, name: str) -> bool:
+        return self._analysis.has_analyzer(name)
+
+    def has_normalizer(self, name: str) -> bool:
+        return self._analysis.has_normalizer(name)
+
+    def analyzer(self, name: str) -> Analyzer:
+        """Raises: MappingError if there is none of this name."""
+        return self._analysis.analyzer(name)
+
+    def inline_analyzer(self, sort: str, definition: dict[str, Any]) -> Analyzer:
+        """Return the analyzer of a chain that stands in a request. Raises: InvalidRequestError."""
+        return self._analysis.inline(sort, definition)
+
+    def index_analyzer(self, field: Field) -> Analyzer:
+        """Return what the texts of a field go through; the values of a keyword: its normalizer."""
+        if field.is_text:
+            return self._analysis.analyzer(field.analyzer)
+        return self.normalizer(field) or self._analysis.analyzer("keyword")
+
+    def search_analyzer(self, field: Field) -> Analyzer:
+        """Return what query texts for a field go through where the query names no analyzer."""
+        known = self._search_analyzers.get(field.no)
+        if known is None:
+            known = self._search_analyzers[field.no] = self._search_analyzer(field)
+        return known
+
+    @cached_property
+    def _search_analyzers(self) -> dict[int, Analyzer]:
+        return {}
+
+    def _search_analyzer(self, field: Field) -> Analyzer:
+        if not field.is_text:
+            return self.index_analyzer(field)
+        name = field.search_analyzer
+        if name is None and _DEFAULT_SEARCH in self.analysis.get("analyzer", {}):
+            name = _DEFAULT_SEARCH
+        return self._analysis.analyzer(name or field.analyzer)
+
+    def normalizer_named(self, name: str) -> Analyzer:
+        """Raises: MappingError if there is none of this name."""
+        return self._analysis.normalizer(name)
+
+    def normalizer(self, field: Field) -> Analyzer | None:
+        return None if field.normalizer is None else self._analysis.normalizer(field.normalizer)
 
     # --- grow --------------------------------------------------------------------------
     def merged(self, body: dict[str, Any], max_fields: int = 1_000) -> Schema:

@@ -12,17 +12,26 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from index.automaton.automaton import Automaton
 from index.draft import EncodedTerms, TermChunk
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
-from index.fuzzy import NO_TERMS, FuzzyPattern, FuzzyTerms, split_found
+from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
+from index.kernels import digrams
 from index.kernels import terms as kernels
+from index.kernels.automaton_terms import scan_terms
+from index.kernels.front_coding import BLOCK_TERMS, TERMS_WIDTH
+from index.kernels.fuzzy_terms import scan_fuzzy
 from index.kernels.ordinals import copy_ordinals
-from index.reader import I64, U8
+from index.reader import I64, U8, U64
 
 _REMEMBERED = 256
 _LARGEST_REMEMBERED = 1024
-"""Answers to fuzzy questions that are kept, and the most terms of one."""
+"""Answers about patterns that are kept, and the most terms of one."""
+_NAMES_AT_ONCE = 1 << 14
+_FEW = 4096
+"""Terms that are walked sooner than passed over by their digrams."""
+_Question = tuple[int, Automaton | FuzzyPattern, int]
 _KINDS = (Kind.TERMS, Kind.TERM_BLOCKS, Kind.TERM_PREFIXES)
 
 
@@ -42,7 +51,7 @@ def place_fields(counts: dict[int, int]) -> dict[int, FieldTerms]:
     for field_no, n_terms in sorted(counts.items()):
         placed[field_no] = FieldTerms(first, n_terms, block)
         first += n_terms
-        block += -(-n_terms // kernels.BLOCK_TERMS)
+        block += -(-n_terms // BLOCK_TERMS)
     return placed
 
 
@@ -111,18 +120,19 @@ class Terms:
         self.longest = longest
         self._name = sections.name
         self._offset = sections.offset(Kind.TERMS)
-        n_blocks = sum(-(-n // kernels.BLOCK_TERMS) for n in counts.values())
+        n_blocks = sum(-(-n // BLOCK_TERMS) for n in counts.values())
         entries = sections.array(Kind.TERMS, np.uint8)
         starts = sections.array(Kind.TERM_BLOCKS, np.uint64, n=n_blocks + 1)
         prefixes = sections.array(Kind.TERM_PREFIXES, np.uint64, n=n_blocks)
         self._owners = (entries, starts, prefixes)
-        self.row = np.zeros(kernels.TERMS_WIDTH, np.int64)
+        self.row = np.zeros(TERMS_WIDTH, np.int64)
         self.row[:] = [
             entries.ctypes.data, len(entries), starts.ctypes.data, prefixes.ctypes.data, n_blocks
         ]  # fmt: skip
         self._firsts = [place.first for place in self.fields.values()]
         self._numbers = list(self.fields)
-        self._fuzzy: dict[tuple[int, FuzzyPattern, int], FuzzyTerms] = {}
+        self._known: dict[_Question, I64] = {}
+        self._digrams: dict[int, U64] = {}
 
     def find(self, field_no: int, term: bytes) -> int:
         """Return the term's id, or -1."""
@@ -144,12 +154,32 @@ class Terms:
         place = self.fields[field_no]
         if not 0 <= ordinal < place.n_terms:
             raise IndexError(f"ordinal {ordinal} of {place.n_terms}")
-        block, index = divmod(ordinal, kernels.BLOCK_TERMS)
+        block, index = divmod(ordinal, BLOCK_TERMS)
         out = np.empty(self.longest, np.uint8)
         length = kernels.read_term(self.row, place.first_block + block, index, out)
         if length < 0:
             raise CorruptionError(self._name, self._offset, f"term {ordinal} cannot be read")
         return out[:length].tobytes()
+
+    def names(self, term_ids: I64, field_no: int) -> list[bytes]:
+        """Return the bytes of terms of one field."""
+        if not len(term_ids):
+            return []
+        place = self.fields[field_no]
+        ordinals = term_ids - place.first
+        out = np.empty(max(self.longest, _NAMES_AT_ONCE), np.uint8)
+        ends = np.zeros(len(ordinals), np.int64)
+        names: list[bytes] = []
+        while len(names) < len(ordinals):
+            done = len(names)
+            n = kernels.read_terms(self.row, place.first_block, ordinals, done, out, ends)
+            if n == done:
+                raise CorruptionError(self._name, self._offset, f"term {done} cannot be read")
+            blob, begin = out.tobytes(), 0
+            for end in ends[done:n].tolist():
+                names.append(blob[begin:end])
+                begin = end
+        return names
 
     def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
         """Return (starts, blob) of the terms of ordinals that rise."""
@@ -187,47 +217,85 @@ class Terms:
             high = kernels.lower_bound(self.row, place.first_block, place.n_terms, after) >> 1
         return place.first + low, place.first + high
 
-    def wildcard(self, field_no: int, pattern: bytes, limit: int) -> I64:
-        """Return the ids of at most `limit` terms that match (`Reader.wildcard_terms`)."""
+    def between(self, field_no: int, low: bytes | None, high: bytes | None) -> I64:
+        """Return the ids of the terms between two bounds (`Reader.terms_between`)."""
         place = self.fields.get(field_no)
         if place is None:
             return np.empty(0, np.int64)
-        literal = min((at for at in map(pattern.find, (b"*", b"?", b"\\")) if at >= 0), default=-1)
-        first, end = self.range_of(field_no, pattern if literal < 0 else pattern[:literal])
-        out = np.empty(max(min(limit, end - first), 0), np.int64)
-        n = kernels.scan_wildcard(
-            self.row, place.first_block, first - place.first, end - place.first,
-            np.frombuffer(bytearray(pattern), np.uint8), np.empty(self.longest, np.uint8), out,
-        )  # fmt: skip
-        return out[:n] + place.first
+        first, end = (
+            default
+            if bound is None
+            else kernels.lower_bound(self.row, place.first_block, place.n_terms, bound) >> 1
+            for bound, default in ((low, 0), (high, place.n_terms))
+        )
+        return np.arange(place.first + first, place.first + max(first, end), dtype=np.int64)
+
+    def matching(self, field_no: int, automaton: Automaton, limit: int) -> I64:
+        """Return the ids of at most `limit` terms that are accepted (`Reader.matching_terms`)."""
+        if automaton.is_prefix:
+            return self.prefix(field_no, automaton.prefix, limit)
+        found: I64 = self._answer((field_no, automaton, limit), self._scan_matching)
+        return found
 
     def fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
-        """Return at most `limit` terms that are near enough (`Reader.fuzzy_terms`).
+        """Return at most `limit` terms that are near enough (`Reader.fuzzy_terms`)."""
+        found: I64 = self._answer((field_no, pattern, limit), self._scan_fuzzy)
+        return split_found(found)
 
-        A dictionary never changes and standing queries ask again with every batch, so the last
-        answers are kept.
-        """
-        question = (field_no, pattern, limit)
-        known = self._fuzzy.get(question)
+    def _answer(self, question: _Question, scan: Callable[..., I64]) -> I64:
+        """Return what `scan` finds. A dictionary never changes and standing queries ask again with
+        every batch, so the last answers are kept."""
+        known = self._known.get(question)
         if known is None:
-            known = self._scan_fuzzy(field_no, pattern, limit)
-            if len(known.ids) <= _LARGEST_REMEMBERED:
-                if len(self._fuzzy) >= _REMEMBERED:
-                    self._fuzzy.clear()
-                self._fuzzy[question] = known
+            known = scan(*question)
+            if len(known) <= _LARGEST_REMEMBERED:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[question] = known
         return known
 
-    def _scan_fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
+    def _scan_matching(self, field_no: int, automaton: Automaton, limit: int) -> I64:
         place = self.fields.get(field_no)
         if place is None:
-            return NO_TERMS
+            return np.empty(0, np.int64)
+        first, end = (each - place.first for each in self.range_of(field_no, automaton.prefix))
+        out = np.empty(max(min(limit, end - first), 0), np.int64)
+        program = automaton.program, automaton.class_of
+        if automaton.roams and end - first > _FEW and len(automaton.digrams):
+            wanted = np.bitwise_and.reduce(self._digrams_of(field_no)[automaton.digrams])
+            n_classes = len(automaton.class_lows)
+            n = digrams.scan_blocks(
+                self.row, place.first_block, first, end, wanted, *program, n_classes, out
+            )
+        else:
+            n = scan_terms(
+                self.row, place.first_block, first, end, *program, automaton.class_lows, out
+            )
+        return out[:n] + place.first
+
+    def _digrams_of(self, field_no: int) -> U64:
+        """Return the marks of a field's blocks, made when they are first asked for: 4 bytes a term,
+        and as long as a few slow searches take."""
+        marks = self._digrams.get(field_no)
+        if marks is None:
+            place = self.fields[field_no]
+            n_blocks = -(-place.n_terms // BLOCK_TERMS)
+            marks = np.zeros((digrams.N_KINDS, (n_blocks + 63) // 64), np.uint64)
+            digrams.mark_digrams(self.row, place.first_block, place.n_terms, marks)
+            self._digrams[field_no] = marks
+        return marks
+
+    def _scan_fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> I64:
+        place = self.fields.get(field_no)
+        if place is None:
+            return np.empty((0, 3), np.int64)
         first, end = self.range_of(field_no, pattern.prefix)
         out = np.empty((max(min(limit, end - first), 0), 3), np.int64)
-        n = kernels.scan_fuzzy(
+        n = scan_fuzzy(
             self.row, place.first_block, first - place.first, end - place.first,
             pattern.characters, pattern.max_edits, pattern.transposes,
-            np.empty(self.longest, np.uint8), pattern.new_state(), out,
+            np.empty(self.longest + 16, np.uint8), out,
         )  # fmt: skip
         found = out[:n].copy()
         found[:, 0] += place.first
-        return split_found(found)
+        return found

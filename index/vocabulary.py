@@ -20,10 +20,31 @@ from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
 from index.kernels.living import copy_living, count_living, sort_ties
 from index.kernels.tokenize import scan_whole
 from index.kernels.vocabulary import copy_terms
+from index.kernels.vocabulary_search import sketch_terms
 from index.reader import I64, U8, U32, U64
 
 I32 = npt.NDArray[np.int32]
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Sketches:
+    """A word a term that tells which characters it has, made as far as somebody asks. Thread rule:
+    any thread; two that ask at once write the same."""
+
+    def __init__(self) -> None:
+        self._made = (0, np.zeros(64, np.uint64))
+
+    def of(self, records: U64, blob: U8, n: int) -> U64:
+        """Return the sketches of the first `n` terms, and maybe of more."""
+        done, sketches = self._made
+        if done < n:
+            if len(sketches) < n:
+                grown = np.zeros(max(n, 2 * len(sketches)), np.uint64)
+                grown[:done] = sketches[:done]
+                sketches = grown
+            sketch_terms(records, blob, done, n, sketches)
+            self._made = n, sketches
+        return sketches
 
 
 class Terms(NamedTuple):
@@ -37,6 +58,7 @@ class Terms(NamedTuple):
     chains: U64
     pool: U32
     pool_address: int
+    sketches: Sketches
 
     def table_row(self, n_docs: int) -> I64:
         """Return the TABLE row by which kernels look terms up for a reader of `n_docs` documents;
@@ -159,6 +181,7 @@ class Vocabulary:
         self._pool = np.zeros(4 * LAST_SIZE, np.uint32)
         self._pool_address = self._pool.ctypes.data
         self._pool_counts = np.ones(1, np.int64)
+        self._sketches = Sketches()
 
     @property
     def n_bytes(self) -> int:
@@ -176,6 +199,7 @@ class Vocabulary:
             self._chains,
             self._pool,
             self._pool_address,
+            self._sketches,
         )
 
     # --- append ------------------------------------------------------------------------
@@ -191,6 +215,9 @@ class Vocabulary:
         text, tokens = analyzer.scan_text(text, starts, continues)
         ids, terms, n_open = self._intern(text, tokens, fields)
         lengths = np.zeros(len(docs), np.uint32)
+        if analyzer.overlaps:
+            self._append(tokens, terms, docs, lengths)
+            return _count_positions(tokens, len(docs))
         if n_open:
             self._resolve(analyzer, ids, terms, n_open)
             n = intern.settle(ids, terms, self._records, self._expansions)
@@ -332,6 +359,13 @@ class Vocabulary:
     def _grow_pool(self) -> None:
         self._pool = _doubled(self._pool)
         self._pool_address = self._pool.ctypes.data
+
+
+def _count_positions(tokens: U32, n_texts: int) -> U32:
+    """Return how many positions of each text have a token. Requires: tokens in order."""
+    is_first = np.ones(len(tokens), np.bool_)
+    is_first[1:] = (tokens[1:, 2:] != tokens[:-1, 2:]).any(axis=1)
+    return np.bincount(tokens[is_first, 2], minlength=n_texts).astype(np.uint32)
 
 
 _REMOVED = Expansion(())

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from index.analysis.definitions import read_settings
 from index.errors import CorruptionError, InvalidRequestError, StorageError
 from index.schema import Schema, SchemaRef
 
@@ -74,6 +75,8 @@ class IndexBody(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
     """Flat: `number_of_shards` (int), `number_of_replicas`, `refresh_interval`."""
     mappings: dict[str, Any]
+    analysis: dict[str, dict[str, dict[str, Any]]]
+    """What of the settings defines analyzers; see index/analysis/definitions.py."""
 
 
 def parse_index_body(body: Mapping[str, Any] | None) -> IndexBody:
@@ -90,7 +93,9 @@ def parse_index_body(body: Mapping[str, Any] | None) -> IndexBody:
         raise InvalidRequestError(
             f"unknown key [{next(iter(body))}] for create index; expected settings, mappings"
         )
-    return IndexBody(_parse_settings(_flat(settings)), mappings)
+    flat = _flat(settings)
+    analysis = read_settings(_take_analysis(flat))
+    return IndexBody(_parse_settings(flat), mappings, analysis)
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
@@ -105,11 +110,27 @@ def _flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         dotted = f"{path}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (value or "analysis." not in path):
             flat.update(_flat(value, f"{dotted}."))
         else:
             flat[dotted.removeprefix("index.")] = value
     return flat
+
+
+def _take_analysis(flat: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Take `analysis.SORT.NAME.PARAMETER` out of flat settings, and return it as a tree."""
+    tree: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in [name for name in flat if name.startswith("analysis.")]:
+        value = flat.pop(name)
+        parts = name.split(".")
+        if value == {} and len(parts) > 2:  # a definition of nothing
+            parts.append("type")
+            value = None
+        if len(parts) < 4:
+            raise InvalidRequestError(f"[index.{name}] must be an object")
+        _, sort, *middle, parameter = parts
+        tree.setdefault(sort, {}).setdefault(".".join(middle), {})[parameter] = value
+    return tree
 
 
 def _parse_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +145,7 @@ def _parse_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
         else:
             raise InvalidRequestError(
                 f"unknown setting [index.{name}]; expected number_of_shards, "
-                "number_of_replicas, refresh_interval"
+                "number_of_replicas, refresh_interval, analysis"
             )
     return settings
 

@@ -205,7 +205,9 @@ class Node:
 
     async def _create(self, name: str, body: dict[str, Any] | None, feed: Feed | None) -> Index:
         parsed = parse_index_body(body)
-        schema = Schema.from_mapping(parsed.mappings, self.index_options.max_fields)
+        schema = Schema.from_mapping(
+            parsed.mappings, self.index_options.max_fields, parsed.analysis
+        )
         meta = IndexMeta(
             name=name,
             uuid=secrets.token_urlsafe(16),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import cmp_to_key, partial
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from index.aggregate.run import Aggregated, aggregate
+from index.query.boosts import multiplied
 from index.query.request import SearchRequest, SortKey
 from index.query.stop import NEVER, Stop
 from index.searcher import Hit, Searcher, SearchResult
-from server.hits import hit_body
+from server.hits import HitWriter
 
 
 class Target(NamedTuple):
@@ -48,9 +50,20 @@ def search_targets(targets: Sequence[Target], request: SearchRequest, stop: Stop
     if len(targets) == 1:
         return _merge([(targets[0], targets[0].searcher.search(request, stop))], request)
     wider = replace(request, from_=0, size=request.from_ + request.size)
-    results = [(target, target.searcher.search(wider, stop)) for target in targets]
+    results = [
+        (target, target.searcher.search(_boosted(wider, target.name), stop)) for target in targets
+    ]
     page = _merge(results, request)
     return page._replace(hits=page.hits[request.from_ : request.from_ + request.size])
+
+
+def _boosted(request: SearchRequest, index: str) -> SearchRequest:
+    """Return the request as one index gets it: `indices_boost` is a boost of the query."""
+    for pattern, boost in request.indices_boost:
+        if fnmatchcase(index, pattern):
+            query = request.query
+            return replace(request, query=replace(query, boost=multiplied(query.boost, boost)))
+    return request
 
 
 def aggregate_targets(targets: Sequence[Target], request: SearchRequest, stop: Stop) -> Aggregated:
@@ -111,15 +124,20 @@ def _merge(results: Sequence[tuple[Target, SearchResult]], request: SearchReques
     )
 
 
-def hits_body(page: Page, request: SearchRequest) -> dict[str, Any]:
+def hits_body(page: Page, request: SearchRequest, stop: Stop = NEVER) -> dict[str, Any]:
     """Return the `hits` of an answer. Fetches sources: call it in the query pool."""
     body: dict[str, Any] = {}
     if request.track_total_hits is not False:
         body["total"] = {"value": page.total, "relation": page.relation}
     body["max_score"] = page.max_score
-    body["hits"] = [
-        hit_body(target.name, target.searcher, hit, request) for target, hit in page.hits
-    ]
+    writers: dict[str, HitWriter] = {}
+    bodies = body["hits"] = []
+    for target, hit in page.hits:
+        writer = writers.get(target.name)
+        if writer is None:
+            writer = HitWriter(target.name, target.searcher, request, stop)
+            writers[target.name] = writer
+        bodies.append(writer.body(hit))
     return body
 
 

@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
 
-from index.query.request import FieldRequest, SearchRequest, SourceFilter
+from index.query.highlight import Highlighter
+from index.query.request import SearchRequest, SourceFilter
+from index.query.source_filter import filter_fields
+from index.query.stop import NEVER, Stop
 from index.searcher import Hit, Searcher
+from server.fields import field_values, sort_values
 
 NODE = "tailrace"
 """The one node that answers, where OpenSearch names one of many."""
 
 
-def hit_body(index: str, searcher: Searcher, hit: Hit, request: SearchRequest) -> dict[str, Any]:
-    """Return one hit in OpenSearch's shape. Fetches the source: any thread but the loop's is
-    better where there are many."""
-    reader = searcher.views[hit.view_no].reader
-    body: dict[str, Any] = {
-        "_index": index,
-        "_id": reader.key(hit.doc_id).decode(),
-        "_score": hit.score,
-    }
-    if request.version:
-        body["_version"] = reader.version(hit.doc_id)
-    if request.seq_no_primary_term:
-        body |= {"_seq_no": reader.offset(hit.doc_id), "_primary_term": 1}
-    if request.source.enabled or request.fields:
-        source = reader.source(hit.doc_id)
-        if request.source.enabled:
-            body["_source"] = filter_source(source, request.source)
-        if request.fields:
-            body["fields"] = field_values(orjson.loads(source), request.fields)
-    if request.highlight is not None and (marked := searcher.highlight(request, hit)):
-        body["highlight"] = marked
-    if request.explain:
-        shard = searcher.views[hit.view_no].shard
-        explanation = searcher.explain(request.query, hit.view_no, hit.doc_id)
-        body |= {"_shard": f"[{index}][{shard}]", "_node": NODE, "_explanation": explanation.body()}
-    if hit.sort is not None:
-        body["sort"] = list(hit.sort)
-    return body
+class HitWriter:
+    """Writes the hits of one search in one index, in OpenSearch's shape.
+
+    Once `stop` is set, what has to be worked out is left out: highlights and explanations.
+    Fetches sources: any thread but the loop's is better where there are many.
+    """
+
+    def __init__(
+        self, index: str, searcher: Searcher, request: SearchRequest, stop: Stop = NEVER
+    ) -> None:
+        self._index = index
+        self._searcher = searcher
+        self._request = request
+        self._stop = stop
+        self._highlighter: Highlighter | None = None
+        if request.highlight is not None:
+            self._highlighter = Highlighter(request, searcher.schema)
+
+    def body(self, hit: Hit) -> dict[str, Any]:
+        request, schema = self._request, self._searcher.schema
+        view = self._searcher.views[hit.view_no]
+        reader = view.reader
+        body: dict[str, Any] = {"_index": self._index}
+        if request.with_id:
+            body["_id"] = reader.key(hit.doc_id).decode()
+        body["_score"] = hit.score
+        if request.version:
+            body["_version"] = reader.version(hit.doc_id)
+        if request.seq_no_primary_term:
+            body |= {"_seq_no": reader.offset(hit.doc_id), "_primary_term": 1}
+        marks = self._highlighter is not None and not self._stop[0]
+        if request.source.enabled or request.fields or marks:
+            source = reader.source(hit.doc_id)
+            if request.source.enabled:
+                body["_source"] = filter_source(source, request.source)
+            if request.fields:
+                values = field_values(orjson.loads(source), request.fields, schema)
+                if values:
+                    body["fields"] = values
+            if marks and self._highlighter is not None:
+                marked = self._highlighter.fragments(source)
+                if marked:
+                    body["highlight"] = marked
+        if request.explain and not self._stop[0]:
+            explanation = self._searcher.explain(request.query, hit.view_no, hit.doc_id)
+            body |= {
+                "_shard": f"[{self._index}][{view.shard}]",
+                "_node": NODE,
+                "_explanation": explanation.body(),
+            }
+        if hit.sort is not None:
+            body["sort"] = sort_values(hit.sort, request.sort or (), schema)
+        return body
 
 
 def filter_source(source: bytes, keep: SourceFilter) -> Any:
@@ -50,62 +77,6 @@ def filter_source(source: bytes, keep: SourceFilter) -> Any:
 
     The whole source is never parsed: its bytes go out as they are.
     """
-    if not keep.includes and not keep.excludes:
+    if keep.is_whole:
         return orjson.Fragment(source)
-    return filter_fields(orjson.loads(source), keep.includes, keep.excludes)
-
-
-def filter_fields(
-    value: dict[str, Any], includes: Sequence[str], excludes: Sequence[str]
-) -> dict[str, Any]:
-    """Return the fields whose dotted names match; a pattern takes all below its match."""
-    return _filter(value, "", includes, excludes)
-
-
-def _filter(
-    value: dict[str, Any], path: str, includes: Sequence[str], excludes: Sequence[str]
-) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, inner in value.items():
-        full = f"{path}{name}"
-        if _matches(full, excludes):
-            continue
-        is_chosen = not includes or _matches(full, includes)
-        below = () if is_chosen else includes
-        part = _filter_value(inner, f"{full}.", below, excludes)
-        if is_chosen or part not in ({}, [], None):
-            kept[name] = part
-    return kept
-
-
-def _filter_value(value: Any, path: str, includes: Sequence[str], excludes: Sequence[str]) -> Any:
-    if isinstance(value, dict):
-        return _filter(value, path, includes, excludes)
-    if isinstance(value, list):
-        parts = [_filter_value(inner, path, includes, excludes) for inner in value]
-        return parts if not includes else [part for part in parts if part not in ({}, [], None)]
-    return None if includes else value
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def field_values(source: dict[str, Any], requests: Sequence[FieldRequest]) -> dict[str, list[Any]]:
-    """Return the values of the fields that `fields` asks for, always as lists."""
-    values: dict[str, list[Any]] = {}
-    for name, value in _leaves(source, ""):
-        if any(fnmatchcase(name, request.pattern) for request in requests):
-            values.setdefault(name, []).append(value)
-    return values
-
-
-def _leaves(value: Any, path: str) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner, path)
-    elif value is not None:
-        yield path, value
+    return filter_fields(orjson.loads(source), keep)

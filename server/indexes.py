@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from index.analysis.analyzer import get_analyzer
 from index.errors import InvalidRequestError
+from index.schema import Schema
 from pipeline.index_stats import write_amplification
 from pipeline.node import Index, Node
+from server import analyze
 from server.answers import json_answer, shards_body
 from server.bodies import read_object
-from server.faults import UnsupportedError
 from server.limits import Limits
 from server.parameters import INDEX_CHOICE, Parameters
 from server.routes import INDEX, Route
@@ -173,28 +173,9 @@ class IndexEndpoints:
 
     async def _analyze(self, request: web.Request, parameters: Parameters) -> web.Response:
         body = await read_object(request, self._limits)
-        unknown = set(body) - {"text", "analyzer", "field"}
-        if unknown:
-            raise UnsupportedError(f"[_analyze] does not support [{min(unknown)}]")
-        texts = body.get("text")
-        texts = texts if isinstance(texts, list) else [texts]
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise InvalidRequestError("[_analyze] needs [text], a string or several")
-        name = body.get("analyzer") or self._field_analyzer(request, body.get("field"))
-        if not isinstance(name, str):
-            raise InvalidRequestError("[analyzer] is not a string")
-        return json_answer(request, {"tokens": analyze(name, texts)})
-
-    def _field_analyzer(self, request: web.Request, field: Any) -> str:
-        if field is None:
-            return "standard"
         name = request.match_info.get("index") or request.query.get("index")
-        if name is None:
-            raise InvalidRequestError("[field] needs the name of an index in the path")
-        found = self._node.resolve(name)[0].schema_ref.current.field(str(field))
-        if found is None or not found.is_text:
-            return "keyword"
-        return str(found.analyzer)
+        schema = Schema() if name is None else self._node.resolve(name)[0].schema_ref.current
+        return json_answer(request, analyze.answer(body, schema, has_index=name is not None))
 
     def _resolve(self, request: web.Request, parameters: Parameters) -> list[Index]:
         return resolve(self._node, request, parameters)
@@ -212,28 +193,6 @@ def resolve(node: Node, request: web.Request, parameters: Parameters) -> list[In
     return node.resolve(",".join(known)) if known else []
 
 
-def analyze(analyzer: str, texts: list[str]) -> list[dict[str, Any]]:
-    """Return the tokens of several values of one field, as `_analyze` shows them."""
-    tokens: list[dict[str, Any]] = []
-    base_position = base_offset = 0
-    for text in texts:
-        last = base_position
-        for token in get_analyzer(analyzer).tokens(text):
-            last = base_position + token.position
-            tokens.append(
-                {
-                    "token": token.term.decode(errors="replace"),
-                    "start_offset": base_offset + token.start,
-                    "end_offset": base_offset + token.end,
-                    "type": "<NUM>" if token.term.isdigit() else "<ALPHANUM>",
-                    "position": last,
-                }
-            )
-        base_position = last + 101
-        base_offset += len(text) + 1
-    return tokens
-
-
 def settings_body(index: Index) -> dict[str, Any]:
     """Return an index's settings; OpenSearch writes all values as text."""
     return {
@@ -241,11 +200,23 @@ def settings_body(index: Index) -> dict[str, Any]:
             "number_of_replicas": "0",
             "creation_date": str(index.created_ms),
             **{name: _text(value) for name, value in index.settings.items()},
+            **_analysis_body(index.schema_ref.current),
             "uuid": index.uuid,
             "version": {"created": VERSION_CREATED},
             "provided_name": index.name,
         }
     }
+
+
+def _analysis_body(schema: Schema) -> dict[str, Any]:
+    return {"analysis": _as_text(schema.analysis)} if schema.analysis else {}
+
+
+def _as_text(value: Any) -> Any:
+    """Return a tree with all its leaves as text."""
+    if isinstance(value, dict):
+        return {name: _as_text(member) for name, member in value.items()}
+    return list(map(_as_text, value)) if isinstance(value, list) else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -213,7 +213,7 @@ def run_search(targets: list[Target], search: SearchRequest, stop: Stop) -> dict
         page = search_targets(targets, search, stop)
     timed_out = page.timed_out or (found is not None and found.timed_out)
     began = time.perf_counter_ns()
-    body: dict[str, Any] = {"timed_out": timed_out, "hits": hits_body(page, search)}
+    body: dict[str, Any] = {"timed_out": timed_out, "hits": hits_body(page, search, stop)}
     if found is not None:
         body["aggregations"] = found.body
     fetch_ns = time.perf_counter_ns() - began
@@ -285,6 +285,9 @@ def with_parameters(body: dict[str, Any], parameters: Parameters) -> dict[str, A
         )
     if "timeout" in parameters:
         body["timeout"] = parameters.text("timeout")
+    for name in ("stored_fields", "docvalue_fields"):
+        if name in parameters:
+            body[name] = parameters.names(name)
     if "terminate_after" in parameters:
         body["terminate_after"] = parameters.integer("terminate_after")
     if "min_score" in parameters:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from index.analysis.analyzer import get_analyzer
+from index.analysis.definitions import get_analyzer
 from index.dates import parse_date, resolve_date, resolve_date_up
 from index.document import DocumentEvent, Op, Outcome
 from index.query import ast
@@ -365,8 +365,8 @@ class Oracle:
             )
         else:
             own = document.values.get(each.name, ())
-            gt, lte = (self._bound(each, v, True) for v in (query.gt, query.lte))
-            gte, lt = (self._bound(each, v, False) for v in (query.gte, query.lt))
+            gt, lte = (self._bound(each, query, v, True) for v in (query.gt, query.lte))
+            gte, lt = (self._bound(each, query, v, False) for v in (query.gte, query.lt))
         inside = any(
             (gt is None or v > gt) and (gte is None or v >= gte)
             and (lt is None or v < lt) and (lte is None or v <= lte)
@@ -374,12 +374,13 @@ class Oracle:
         )  # fmt: skip
         return 1.0 if inside else None
 
-    def _bound(self, each: Field, value: Any, is_up: bool) -> Any:
+    def _bound(self, each: Field, query: ast.Range, value: Any, is_up: bool) -> Any:
         if value is None:
             return None
         if each.type == "date":
             resolve = resolve_date_up if is_up else resolve_date
-            return resolve(value, now_ms=self.now_ms, format=each.format)
+            form, zone = query.format or each.format, query.time_zone
+            return resolve(value, now_ms=self.now_ms, format=form, time_zone=zone)
         return truth(value) if each.type == "boolean" else number(value)
 
     def _exists(self, query: ast.Exists, document: Document) -> float | None:
@@ -405,6 +406,10 @@ class Oracle:
             flags=re.DOTALL,
         )
         return self._by_pattern(query, pattern, document)
+
+    def _regexp(self, query: ast.Regexp, document: Document) -> float | None:
+        """Hand in only what Python's expressions mean too."""
+        return self._by_pattern(query, query.pattern, document)
 
     def _normal(self, query: Any, text: str) -> str:
         each = self._field(query)

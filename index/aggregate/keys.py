@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,12 @@ from index.aggregate.cells import number_values
 from index.aggregate.values import joined
 from index.kernels import aggregate as kernels
 from index.kernels.aggregate import NONE
-from index.kernels.ordinals import number_strings, read_prefixes
+from index.kernels.ordinals import (
+    copy_strings,
+    hash_strings,
+    number_strings,
+    read_prefixes,
+)
 from index.reader import I64, U8, U32
 
 _NARROW = 1 << 16
@@ -91,6 +96,15 @@ class Strings(NamedTuple):
     def n(self) -> int:
         return len(self.starts) - 1
 
+    def chosen(self, places: I64) -> Strings:
+        """Return some of the strings."""
+        lengths = self.starts[places + 1] - self.starts[places]
+        starts = np.zeros(len(places) + 1, np.int64)
+        np.cumsum(lengths, out=starts[1:])
+        blob = np.empty(int(starts[-1]), np.uint8)
+        copy_strings(self.starts, self.blob, places, starts, blob)
+        return Strings(starts, blob)
+
 
 def strings_of(values: Sequence[bytes]) -> Strings:
     starts = np.zeros(len(values) + 1, np.int64)
@@ -106,24 +120,32 @@ def chained(parts: Sequence[Strings]) -> Strings:
 class TermKeys(NamedTuple):
     maps: list[U32]
     """Of each list of strings, the key of each."""
-    n: int
-    term: Callable[[int], bytes]
-    """The string of a key."""
+    strings: Strings
+    order: I64
+    """Of each key, one of the strings."""
+
+    @property
+    def n(self) -> int:
+        return len(self.order)
+
+    def term(self, key: int) -> bytes:
+        return self.strings.at(int(self.order[key]))
 
 
 def key_strings(parts: Sequence[Strings]) -> TermKeys:
     """Number the strings of several lists in the order of their bytes."""
     whole = chained(parts)
     n = whole.n
-    slots = np.zeros(1 << max(4, (2 * n).bit_length()), np.int32)
+    hashes = np.empty(n, np.uint64)
+    hash_strings(whole.starts, whole.blob, hashes)
+    slots = np.zeros(1 << max(4, (2 * n).bit_length()), np.uint64)
     firsts, numbers = np.empty(n, np.int64), np.empty(n, np.uint32)
-    n_distinct = number_strings(whole.starts, whole.blob, slots, firsts, numbers)
+    n_distinct = number_strings(whole.starts, whole.blob, hashes, slots, firsts, numbers)
     order = byte_order(whole, firsts[:n_distinct])
     rank = np.empty(n_distinct, np.uint32)
     rank[order] = np.arange(n_distinct, dtype=np.uint32)
-    ordered = firsts[:n_distinct][order]
     ends = np.cumsum([part.n for part in parts])[:-1]
-    return TermKeys(np.split(rank[numbers], ends), n_distinct, lambda key: whole.at(ordered[key]))
+    return TermKeys(np.split(rank[numbers], ends), whole, firsts[:n_distinct][order])
 
 
 def byte_order(strings: Strings, chosen: I64) -> I64:

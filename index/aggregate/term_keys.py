@@ -1,4 +1,4 @@
-"""The values of a keyword field as keys: from ordinals of each view to one numbering."""
+"""The values of a keyword field as keys, pair by pair, or only how many documents have each."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from index.aggregate.keys import (
-    Strings,
-    key_strings,
-    placed_among,
-    renumbered,
-    strings_of,
-    used_ordinals,
-)
-from index.aggregate.level import Level
-from index.aggregate.values import Gathered, Source, gather
-from index.kernels.aggregate import NONE
+from index.aggregate.keys import placed_among, renumbered, used_ordinals
+from index.aggregate.level import NO_U32, Level
+from index.aggregate.term_groups import Accept, Group, groups_of, number_groups
+from index.aggregate.values import NO_U64, Gathered, Source, gather
+from index.kernels.aggregate import NONE, count_ordinals
 from index.query.ast import Scalar
-from index.query.leaves import ord_count
-from index.query.values import keyword_term
 from index.reader import I64, U32
-
-Accept = Callable[[bytes], bool]
 
 
 class Keyed(NamedTuple):
@@ -33,16 +23,6 @@ class Keyed(NamedTuple):
     """Of each view, beside its pairs; NONE: not accepted."""
     n: int
     term: Callable[[int], bytes]
-
-
-class _Local(NamedTuple):
-    """The ordinals in use in one view."""
-
-    used: I64
-    n: int
-    """One more than the highest, `missing` included."""
-    missing: int
-    """The ordinal that stands for no value; -1: none does."""
 
 
 def key_terms(
@@ -57,72 +37,105 @@ def key_terms(
     If there is a level `also`, its terms and `missing` have keys too, whether or not a document
     of `level` has them.
     """
-    found: list[Gathered] = []
-    views: list[_Local] = []
-    for number, pairs in enumerate(level.pairs):
-        column = source.column(number)
-        sentinel = -1
-        if missing is not None:
-            sentinel = 0 if column is None else ord_count(column)
-        part = gather(column, pairs, None if missing is None else sentinel, np.uint32)
-        arrays: list[U32] = [part.values]
-        if also is not None:
-            more = gather(column, also.pairs[number], None, np.uint32)
-            arrays += [more.values, np.full(int(sentinel >= 0), max(sentinel, 0), np.uint32)]
-        n = max((int(array.max()) + 1 for array in arrays if len(array)), default=0)
-        found.append(part)
-        views.append(_Local(used_ordinals(arrays, n), n, sentinel))
-    in_use = [number for number, view in enumerate(views) if len(view.used)]
-    if len(in_use) == 1 and missing is None and accept is None:
-        keys = [
-            placed_among(view.used, part.values, view.n)
-            for part, view in zip(found, views, strict=True)
-        ]
-        [number] = in_use
-        used = views[number].used
-        return found, Keyed(
-            keys, len(used), lambda key: _terms(source, number, used[key : key + 1]).at(0)
-        )
-    return found, _key_views(source, found, views, missing, accept)
+    found: list[Gathered] = [Gathered(NO_U32, NO_U32, NO_U32, False)] * len(level.pairs)
+    groups = groups_of(source, level, missing is not None)
+    for group in groups:
+        arrays = []
+        for view_no, numbers in group.numbers.items():
+            part = gather(
+                source.column(view_no), level.pairs[view_no], group.sentinel(view_no), np.uint32
+            )
+            if numbers is not None:
+                part = part._replace(values=renumbered(part.values, numbers))
+            found[view_no] = part
+            arrays.append(part.values)
+        group.used = used_ordinals(arrays, group.n)
+    _use_also(source, groups, also)
+    numbered = number_groups(groups, missing, accept)
+    keys = [NO_U32] * len(found)
+    for group, own in zip(groups, numbered.keys, strict=True):
+        is_plain = len(own) == numbered.n and missing is None and accept is None
+        for view_no in group.numbers:
+            values = found[view_no].values
+            if is_plain and len(own) and own[-1] == numbered.n - 1:
+                keys[view_no] = placed_among(group.used, values, group.n)
+            else:
+                keys[view_no] = renumbered(values, _by_number(group, own))
+    return found, Keyed(keys, numbered.n, numbered.term)
 
 
-def _key_views(
+def _by_number(group: Group, keys: U32) -> U32:
+    """Return the key of each number of a group."""
+    of_number = np.full(group.n, NONE, np.uint32)
+    of_number[group.used] = keys
+    return of_number
+
+
+def _use_also(source: Source, groups: list[Group], also: Level | None) -> None:
+    """Let what is in the level `also` have keys too."""
+    if also is None:
+        return
+    for group in groups:
+        seen = np.zeros(group.n, bool)
+        seen[group.used] = True
+        for view_no, numbers in group.numbers.items():
+            part = gather(source.column(view_no), also.pairs[view_no], None, np.uint32)
+            seen[part.values if numbers is None else numbers[part.values]] = True
+        if group.missing >= 0:
+            seen[group.missing] = True
+        group.used = np.flatnonzero(seen)
+
+
+class Counted(NamedTuple):
+    """How many documents have each term; keys as in `Keyed`."""
+
+    counts: I64
+    term: Callable[[int], bytes]
+
+
+def count_terms(
     source: Source,
-    found: list[Gathered],
-    views: list[_Local],
+    level: Level,
     missing: Scalar | None,
-    accept: Accept | None,
-) -> Keyed:
-    own = b"" if missing is None else keyword_term(missing)
-    parts = []
-    for number, view in enumerate(views):
-        used = view.used
-        if view.missing >= 0 and len(used) and used[-1] == view.missing:
-            parts += [_terms(source, number, used[:-1]), strings_of([own])]
-        else:
-            parts += [_terms(source, number, used), strings_of([])]
-    numbered = key_strings(parts)
-    final, term = np.arange(numbered.n, dtype=np.uint32), numbered.term
-    n = numbered.n
-    if accept is not None:
-        kept = np.array([accept(term(key)) for key in range(n)], bool)
-        final = np.where(kept, np.cumsum(kept) - 1, NONE).astype(np.uint32)
-        chosen = np.flatnonzero(kept)
-        n, whole = len(chosen), term
-        term = lambda key: whole(int(chosen[key]))  # noqa: E731
-    keys = []
-    for number, (part, view) in enumerate(zip(found, views, strict=True)):
-        numbers = np.full(view.n, NONE, np.uint32)
-        maps = np.concatenate([numbered.maps[2 * number], numbered.maps[2 * number + 1]])
-        numbers[view.used] = final[maps]
-        keys.append(renumbered(part.values, numbers))
-    return Keyed(keys, n, term)
+    accept: Accept | None = None,
+    also: Level | None = None,
+) -> Counted:
+    """Return what `key_terms` finds where only counts are wanted, in one pass.
+
+    Requires: a level of one bucket.
+    """
+    groups = groups_of(source, level, missing is not None)
+    counts = []
+    for group in groups:
+        own = np.zeros(group.n, np.int64)
+        for view_no, numbers in group.numbers.items():
+            _count_view(source, level, group, view_no, numbers, own)
+        group.used = np.flatnonzero(own)
+        counts.append(own)
+    _use_also(source, groups, also)
+    numbered = number_groups(groups, missing, accept)
+    totals = np.zeros(numbered.n + 1, np.int64)  # the last is what is not accepted
+    for group, keys, own in zip(groups, numbered.keys, counts, strict=True):
+        np.add.at(totals, np.minimum(keys, numbered.n), own[group.used])
+    return Counted(totals[:-1], numbered.term)
 
 
-def _terms(source: Source, number: int, ordinals: I64) -> Strings:
-    """Return the terms of some ordinals, which rise, of one view."""
-    field = source.fields[number]
-    if field is None or not len(ordinals):
-        return strings_of([])
-    reader = source.scope.places[number].view.reader
-    return Strings(*reader.ord_terms(field.no, ordinals))
+def _count_view(
+    source: Source, level: Level, group: Group, view_no: int, numbers: U32 | None, counts: I64
+) -> None:
+    docs, column = level.pairs[view_no].docs, source.column(view_no)
+    if column is None:
+        if group.missing >= 0:
+            counts[group.missing] += len(docs)
+        return
+    is_multi = column.starts is not None
+    count_ordinals(
+        docs,
+        column.values,
+        NO_U64 if column.present is None or is_multi else column.present,
+        NO_U32 if column.starts is None else column.starts,
+        NO_U32 if numbers is None else numbers,
+        group.missing,
+        counts,
+        np.zeros(len(counts) if is_multi else 0, np.uint32),
+    )

@@ -1,31 +1,37 @@
 """Analyzers: from text to tokens, the same at index and at query time.
 
-An analyzer is a scan (a kernel: where the tokens are) and a term map (Python: which term a
-token's spelling stands for). The map sees each new spelling once, never each token.
+An analyzer is a chain: character filters, a tokenizer, token filters. Where the tokenizer is a
+kernel and no filter looks beyond a word, a whole batch is scanned at once, and the filters see
+each new spelling once, never each token. Any other chain walks through the texts word by word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from functools import reduce
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from index.analysis import characters, english
-from index.analysis.terms import Mapped, TermMap, fold
-from index.errors import MappingError
-from index.kernels.tokenize import lower_ascii, scan_runs, scan_whole, scan_words
+from index.analysis.char_filters import CharFilter, unfiltered
+from index.analysis.filters import TokenFilter, lowercase
+from index.analysis.terms import Expansion, Mapped, TermMap
+from index.analysis.tokenizers import PADDING as PADDING
+from index.analysis.tokenizers import Scan, Tokenizer, spans
+from index.analysis.word import Word, n_positions, present
+from index.kernels.tokenize import POSITION_GAP, lower_ascii
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 
-MAX_TOKEN_CHARS = 255
-"""A longer token is split, as in Lucene."""
+MAX_TERM_BYTES = 32_766
+"""A longer one is left out; its position stays."""
 
-PADDING = bytes(64)
-"""Kernels read blocks of 64 bytes past a text's end."""
+_PLAIN = np.uint32(0)
+_MARKED = np.uint32(1)
 
 
 class Token(NamedTuple):
@@ -35,63 +41,106 @@ class Token(NamedTuple):
     """First character in the text."""
     end: int
     """Character after the last."""
+    span: int = 1
+    """Positions that it covers: more than 1 for the short side of a synonym."""
 
 
-Scan = Callable[[U8, I64, U8, U32], int]
-"""(text, starts, continues, tokens out) -> number of tokens; see kernels/tokenize.py."""
+class PartNames(NamedTuple):
+    """What the parts of a chain are called in the settings."""
+
+    char_filters: tuple[str, ...]
+    tokenizer: str
+    filters: tuple[str, ...]
+
+
+MapSpellings = Callable[[Sequence[bytes]], Sequence[Mapped]]
 
 
 class Analyzer:
     """Thread rule: any thread."""
 
-    __slots__ = ("_scan", "folds_ascii", "maps_targets", "name", "terms")
+    __slots__ = (
+        "_ascii_mark",
+        "_n_words",
+        "_prepare",
+        "_scan",
+        "char_filters",
+        "filters",
+        "folds_ascii",
+        "maps_targets",
+        "name",
+        "part_names",
+        "terms",
+        "tokenizer",
+    )
 
     def __init__(
         self,
         name: str,
-        scan: Scan,
-        terms: TermMap | None,
+        tokenizer: Tokenizer,
+        filters: Sequence[TokenFilter] = (),
+        char_filters: Sequence[CharFilter] = (),
         *,
-        folds_ascii: bool,
-        maps_targets: bool = False,
+        map_spellings: MapSpellings | None = None,
+        scan: Scan | None = None,
+        prepare: Callable[[bytes], bytes] | None = None,
+        part_names: PartNames | None = None,
     ) -> None:
+        """Where there is a faster way to do the same: `map_spellings` does what the filters do;
+        `scan`, on texts made ready by `prepare`, what the tokenizer and filters that look beyond
+        a word do."""
         self.name = name
-        self._scan = scan
-        self.terms = terms
+        self.part_names = part_names
+        self._prepare = prepare
+        self.char_filters = tuple(char_filters)
+        self.tokenizer = tokenizer
+        self.filters = tuple(filters)
+        is_local = all(each.reach != "stream" for each in filters)
+        is_scanned = not char_filters and (scan is not None or is_local)
+        self._scan = (scan or tokenizer.scan) if is_scanned else None
+        """None: texts are walked through word by word."""
+        is_scanned = self._scan is not None
+        self._n_words = next(
+            (i for i, each in enumerate(self.filters) if each.reach != "word"), len(self.filters)
+        )
+        """So many filters from the first on give one word, or none, for each."""
+        self.folds_ascii = is_scanned and _lowers_first(self.filters)
+        """The scan wants ASCII letters in lower case."""
+        keeps_ascii = self.folds_ascii and all(each.keeps_ascii for each in filters)
+        self._ascii_mark = _PLAIN if keeps_ascii or not filters else _MARKED
+        self.terms = TermMap(map_spellings or self._map) if is_scanned and filters else None
         """What the spellings of marked tokens stand for; None: no token is marked."""
-        self.folds_ascii = folds_ascii
-        """`scan` wants ASCII letters in lower case."""
-        self.maps_targets = maps_targets
+        self.maps_targets = not all(each is lowercase for each in filters)
         """A term may itself be a spelling of another: stemming is not idempotent."""
 
     def __repr__(self) -> str:
         return f"Analyzer({self.name})"
 
+    @property
+    def overlaps(self) -> bool:
+        """True where `scan_text` itself may give several tokens at one position, none marked."""
+        return self._scan is None
+
+    @property
+    def is_whole(self) -> bool:
+        """True where a text is one term, and its length that of the text."""
+        return self.tokenizer.is_whole
+
     def scan_text(self, text: U8, starts: I64, continues: U8) -> tuple[U8, U32]:
-        """Return text and tokens as `scan` does, of texts that lie one after the other, padded;
-        `text` may be changed."""
+        """Return text as the kernels read it, padded, and its tokens (u32[n, 4]); a token that is
+        marked stands for what `lookup` says, any other for its bytes.
+
+        `text`: texts one after the other, text i from starts[i] to starts[i + 1], and padding; it
+        may be changed.
+        """
+        if self._scan is None:
+            return self._walk(_texts(text, starts), continues)
+        if self._prepare is not None and self._prepare(data := text.tobytes()) != data:
+            text, starts = _joined([self._prepare(each) for each in _texts(text, starts)])
         if self.folds_ascii:
             lower_ascii(text)
-        tokens = np.empty((len(text) // 2 + len(starts), 4), np.uint32)
-        n = self._scan(text, starts, continues, tokens)
-        assert n >= 0, "more tokens than bytes allow"
-        return text, tokens[:n]
-
-    def scan(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
-        """Return the texts as the kernels read them, padded, and their tokens (u32[n, 4]).
-
-        A token that is marked stands for what `terms` says, any other for its bytes.
-        """
-        joined = bytearray().join((*texts, PADDING))  # kernels take writable arrays only
-        if self.folds_ascii:
-            joined = joined.lower()
-        starts = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
-        text = np.frombuffer(joined, np.uint8)
-        tokens = np.empty((len(joined) // 2 + len(texts) + 1, 4), np.uint32)
-        n = self._scan(text, starts, continues, tokens)
-        assert n >= 0, "more tokens than bytes allow"
-        return text, tokens[:n]
+        wide_mark = _PLAIN if self.terms is None else _MARKED
+        return text, self._scan(text, starts, continues, self._ascii_mark, wide_mark)
 
     def lookup(self, spellings: Sequence[bytes]) -> Sequence[Mapped]:
         """Return what each spelling of a marked token stands for."""
@@ -99,110 +148,135 @@ class Analyzer:
 
     def tokens(self, text: str) -> list[Token]:
         """Return the tokens of one text; removed ones leave a gap in the positions."""
-        data = bytearray(text.encode("utf-8", "replace"))
-        size = len(data)
+        if self._scan is None or self._must_walk(text):
+            return [
+                Token(term, position, word.start, word.end, word.span)
+                for word, term, position in _settled(self.words(text))
+            ]
+        rows = spans(self._scan, text)
+        data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
         if self.folds_ascii:
-            data = data.lower()
-        rows = np.empty((size // 2 + 2, 4), np.uint32)
-        padded = np.frombuffer(data + PADDING, np.uint8)
-        n = self._scan(padded, np.array((0, size), np.int64), _FIRST, rows)
-        found = rows[:n].tolist()
-        spans = [(begin, begin + (length >> 1)) for begin, length, _, _ in found]
-        spellings = [bytes(data[begin:end]) for begin, end in spans]
-        terms = self._terms_of(spellings, [row[1] & 1 for row in found])
-        if size != len(text):
-            spans = _char_spans(padded[:size], spans)
+            data = [each.lower() for each in data]
         return [
-            Token(term, row[3], begin, end)
-            for term, row, (begin, end) in zip(terms, found, spans, strict=True)
-            if term is not None
+            Token(term, position, start, end)
+            for term, (start, end, position) in zip(self.lookup(data), rows, strict=True)
+            if isinstance(term, bytes)
         ]
 
-    def _terms_of(self, spellings: list[bytes], marks: list[int]) -> Sequence[bytes | None]:
-        if self.terms is None or 1 not in marks:
-            return spellings
-        mapped = self.terms.lookup(spellings)
-        return [
-            cast("bytes | None", target) if mark else spelling
-            for spelling, mark, target in zip(spellings, marks, mapped, strict=True)
-        ]
+    def _must_walk(self, text: str) -> bool:
+        if self._prepare is None:
+            return self._n_words < len(self.filters)
+        data = text.encode("utf-8", "replace")
+        return self._prepare(data) != data
+
+    def normalized(self, text: str) -> bytes:
+        """Return the one term that a normalizer makes of a text."""
+        words = self.words(text)
+        return "".join(word.text or "" for word in words).encode()
+
+    def normalized_part(self, text: str) -> str:
+        """Return a part of a term, such as a prefix or a pattern, as terms are written: in their
+        case and without accents where they have none."""
+        words = [Word(text, 0, len(text))]
+        for each in self.filters:
+            if each.is_letterwise:
+                words = each.apply(words)
+        return words[0].text or ""
+
+    def words(self, text: str) -> list[Word]:
+        """Return the words of a text, those that were taken out among them, without kernels'
+        shortcuts."""
+        if not self.char_filters:
+            return reduce(_applied, self.filters, self.tokenizer.split(text))
+        source = reduce(lambda each, change: change(each), self.char_filters, unfiltered(text))
+        words = reduce(_applied, self.filters, self.tokenizer.split(source.text))
+        for word in words:
+            word.start, word.end = source.span(word.start, word.end)
+        return words
+
+    def _map(self, spellings: Sequence[bytes]) -> list[Mapped]:
+        texts = [spelling.decode() for spelling in spellings]
+        if all(each.map_texts for each in self.filters):
+            found: list[str | None] = [*texts]
+            for each in self.filters:
+                assert each.map_texts is not None
+                found = each.map_texts(found)
+            return list(map(_encoded, found))
+        words = [Word(text, 0, len(text)) for text in texts]
+        words = reduce(_applied, self.filters[: self._n_words], words)
+        others = self.filters[self._n_words :]
+        if not others:
+            return list(map(_term, words))
+        return [_expansion(reduce(_applied, others, [word])) for word in words]
+
+    def _walk(self, texts: Sequence[bytes], continues: U8) -> tuple[U8, U32]:
+        terms: list[bytes] = []
+        rows: list[tuple[int, int, int, int]] = []
+        at = base = 0
+        for no, text in enumerate(texts):
+            base = base + POSITION_GAP if continues[no] else 0
+            words = self.words(text.decode("utf-8", "replace"))
+            for _, term, position in _settled(words):
+                rows.append((at, len(term) << 1, no, base + position))
+                terms.append(term)
+                at += len(term)
+            base += n_positions(words)
+        return _joined(terms)[0], np.array(rows, np.uint32).reshape(-1, 4)
 
 
-_FIRST = np.zeros(1, np.uint8)
+def _texts(text: U8, starts: I64) -> list[bytes]:
+    bounds = starts.tolist()
+    data = text[: bounds[-1]].tobytes()
+    return [data[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _char_spans(data: U8, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans of bytes as spans of characters."""
-    chars = np.zeros(len(data) + 1, np.int64)
-    np.cumsum((data & 0xC0) != 0x80, out=chars[1:])
-    return [(int(chars[begin]), int(chars[end])) for begin, end in spans]
+def _joined(texts: Sequence[bytes]) -> tuple[U8, I64]:
+    """Return texts one after the other, padded, and where each begins and the last ends."""
+    joined = bytearray().join((*texts, PADDING))  # kernels take writable arrays only
+    starts = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=starts[1:])
+    return np.frombuffer(joined, np.uint8), starts
 
 
-# --- the analyzers -------------------------------------------------------------------------
-_TABLE = characters.character_table()
-_PLAIN = np.uint32(0)
-_MARKED = np.uint32(1)
+def _settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:
+    """Return the words that stay, their terms and positions, each term once at a position."""
+    found: dict[tuple[bytes, int], Word] = {}
+    for word, position in present(words):
+        term = _term(word)
+        if term is not None:
+            found.setdefault((term, position), word)
+    return [(word, term, position) for (term, position), word in found.items()]
 
 
-def _words(ascii_mark: np.uint32) -> Scan:
-    def scan(text: U8, starts: I64, continues: U8, tokens: U32) -> int:
-        return int(
-            scan_words(
-                text, starts, continues, _TABLE.pages, _TABLE.classes,
-                MAX_TOKEN_CHARS, ascii_mark, _MARKED, tokens,
-            )
-        )  # fmt: skip
-
-    return scan
+def _expansion(words: list[Word]) -> Mapped:
+    terms = tuple((term, position) for _, term, position in _settled(words))
+    advance = n_positions(words)
+    if advance == 1 and len(terms) <= 1:
+        return terms[0][0] if terms else None
+    return Expansion(terms, advance)
 
 
-def _runs(flag: int, wanted: int, ascii_mark: np.uint32, wide_mark: np.uint32) -> Scan:
-    def scan(text: U8, starts: I64, continues: U8, tokens: U32) -> int:
-        return int(
-            scan_runs(
-                text, starts, continues, _TABLE.pages, _TABLE.classes,
-                MAX_TOKEN_CHARS, flag, wanted, ascii_mark, wide_mark, tokens,
-            )
-        )  # fmt: skip
-
-    return scan
+def _applied(words: list[Word], each: TokenFilter) -> list[Word]:
+    return each.apply(words)
 
 
-def _whole(text: U8, starts: I64, continues: U8, tokens: U32) -> int:
-    return int(scan_whole(starts, continues, _PLAIN, tokens))
+def _term(word: Word) -> bytes | None:
+    return _encoded(word.text)
 
 
-_letters = characters.IS_LETTER
-_folded = TermMap(fold)
-_ANALYZERS = {
-    analyzer.name: analyzer
-    for analyzer in (
-        Analyzer("standard", _words(_PLAIN), _folded, folds_ascii=True),
-        Analyzer("simple", _runs(_letters, _letters, _PLAIN, _MARKED), _folded, folds_ascii=True),
-        Analyzer(
-            "stop",
-            _runs(_letters, _letters, _MARKED, _MARKED),
-            TermMap(english.drop_stop_words),
-            folds_ascii=True,
-        ),
-        Analyzer(
-            "whitespace", _runs(characters.IS_SPACE, 0, _PLAIN, _PLAIN), None, folds_ascii=False
-        ),
-        Analyzer("keyword", _whole, None, folds_ascii=False),
-        Analyzer(
-            "english",
-            _words(_MARKED),
-            TermMap(english.stem),
-            folds_ascii=True,
-            maps_targets=True,
-        ),
-    )
-}
+def _encoded(text: str | None) -> bytes | None:
+    """Return the term of a word; None: it was taken out, or nothing is left of it."""
+    if not text:
+        return None
+    term = text.encode("utf-8", "replace")
+    return term if len(term) <= MAX_TERM_BYTES else None
 
 
-def get_analyzer(name: str) -> Analyzer:
-    """Raises: MappingError if there is none of this name."""
-    analyzer = _ANALYZERS.get(name)
-    if analyzer is None:
-        raise MappingError(f"analyzer [{name}] has not been configured in mappings")
-    return analyzer
+def _lowers_first(filters: Sequence[TokenFilter]) -> bool:
+    """Return whether letters may be made small before all filters."""
+    for each in filters:
+        if each is lowercase:
+            return True
+        if not each.caseless:
+            break
+    return False

@@ -1,39 +1,24 @@
-"""The English of Lucene's EnglishAnalyzer: possessives, stop words, Porter's stemmer."""
+"""The English of Lucene's EnglishAnalyzer, for many spellings at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import Stemmer
+from index.analysis.filters import possessive
+from index.analysis.stop_words import ENGLISH
+from index.kernels.porter import stem_porter
 
-STOP_WORDS = frozenset(
-    [
-        "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is",
-        "it", "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there",
-        "these", "they", "this", "to", "was", "will", "with",
-    ]
-)  # fmt: skip
-"""Lucene's EnglishAnalyzer.ENGLISH_STOP_WORDS_SET."""
-
-_POSSESSIVES = ("'s", "’s", "＇s")
-
-
-def drop_stop_words(spellings: Sequence[bytes]) -> list[bytes | None]:
-    """Lower-case, and take the stop words out."""
-    words = [spelling.decode().lower() for spelling in spellings]
-    return [None if word in STOP_WORDS else word.encode() for word in words]
+_STOP_WORDS = frozenset(word.encode() for word in ENGLISH)
 
 
 def stem(spellings: Sequence[bytes]) -> list[bytes | None]:
     """Cut a possessive, lower-case, take the stop words out, stem by Porter's first algorithm."""
-    words = [_cut_possessive(spelling.decode().lower()) for spelling in spellings]
-    # A stemmer has state of its own and is not for two threads; making one is cheap.
-    stems = Stemmer.Stemmer("porter", 0).stemWords(words)
+    words = [word if word.isascii() and word[-2:] != b"'s" else _plain(word) for word in spellings]
     return [
-        None if word in STOP_WORDS else stemmed.encode()
-        for word, stemmed in zip(words, stems, strict=True)
+        None if word in _STOP_WORDS or not word else stemmed
+        for word, stemmed in zip(words, stem_porter(words), strict=True)
     ]
 
 
-def _cut_possessive(word: str) -> str:
-    return word[:-2] if word.endswith(_POSSESSIVES) else word
+def _plain(spelling: bytes) -> bytes:
+    return possessive(spelling.decode().lower()).encode()

@@ -11,9 +11,9 @@ import numba
 import numpy as np
 
 from index.kernels.bits import highest_bit, lowest_bit, popcount
-from index.kernels.heap import push_hit
+from index.kernels.heap import push_hit, sort_hits
 from index.kernels.leaves import advance, dense_next, dense_word, lower_bound
-from index.kernels.memory import f32_at, u8_at, u64_at
+from index.kernels.memory import f32_at, i64_at, u8_at, u64_at
 from index.kernels.operations import (
     ALIVE,
     AND,
@@ -225,7 +225,7 @@ def _next_in(mask, first, end):
 
 
 _EVALUATE = (
-    "void(i8[:,::1], f4[::1], i8[:,:,::1], i8[:,::1], i8[::1], i8[:,::1], f4[::1], "
+    "void(i8[:,::1], f4[::1], i8[:,:,::1], i8[:,::1], i8[::1], i8[:,::1], f4[::1], i8, i8, "
     "u8[:,::1], u8[:,::1], f4[:,::1], u2[:,::1], u4[:,::1], u4[:,::1], f4[::1], "
     "i8[:,::1], i8[:,::1], i8[:,::1], f4[::1], i8[::1], u8[::1], f4[::1], i8[::1])"
 )
@@ -240,6 +240,8 @@ def evaluate(
     drivers,
     views,
     limits,
+    total_limit,
+    stop_address,
     masks,
     dirty,
     scores,
@@ -261,14 +263,15 @@ def evaluate(
     leaves[v, l]: row of leaf l in view v; norms[v, l]: address of its norms (u8[n_docs]), 0
     where it is not scored by BM25. drivers: leaves whose union holds every match. views[v]:
     see `operations.py`. limits: [the highest score there can be, the least score to keep].
+    total_limit: with more matches counted, the run may end once no hit can be better than those
+    it has; stop_address: an i64, not 0 = end early.
     Scratch: masks u64[registers + 1, 64], scores f32[registers, 4096] and dirty u64[registers,
     1], all zeros (dirty has a bit for each 64 documents of which some may be set), counts u16 as
     scores ([registers, 0] where no COUNT is), docs, tfs u32[leaves, 128], fresh f32[128], cursors
     i64[leaves, 4], places i64[leaves, 2], bounds i64[MAX_LEVELS, 2].
 
-    Fills: heap_scores, heap_docs (view << 32 | doc; a heap of the best hits, the worst
-    first; ties go to the lower), out_mask and out_scores (zeros; or empty: not wanted), result =
-    [hits counted, length of the heap].
+    Fills: heap_scores, heap_docs (view << 32 | doc; best first, ties go to the lower), out_mask
+    and out_scores (zeros; or empty: not wanted), result = [hits counted, length of the heap].
 
     Requires: every leaf is a source once; doc ids of a stream rise; result is zeros.
     """
@@ -280,6 +283,8 @@ def evaluate(
     total = 0
     n_heap = 0
     kept = masks[masks.shape[0] - 1]
+    asked_to_stop = i64_at(stop_address, 1)
+    n_left = np.int64(1)
     for v in range(len(views)):
         n_docs = views[v, N_DOCS]
         has_dead = views[v, ALIVE] != 0
@@ -488,5 +493,14 @@ def evaluate(
                         if n_heap == k:
                             threshold = heap_scores[0]
             base += WINDOW
+            is_full = k == 0
+            if n_heap == k and k > 0:
+                is_full = best_possible <= heap_scores[0]
+            if asked_to_stop[0] != 0 or (is_full and total > total_limit):
+                n_left = np.int64(0)
+                break
+        if n_left == 0:
+            break
+    sort_hits(heap_scores, heap_docs, n_heap)
     result[0] = total
     result[1] = n_heap

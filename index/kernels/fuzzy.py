@@ -1,15 +1,23 @@
 """How many edits lie between a query and a term: optimal string alignment over characters.
 
 An edit inserts, removes or replaces one character or, where asked, swaps two neighbours. A
-character is its UTF-8 bytes as a big-endian number; bytes that are no UTF-8 are characters too
-(any byte with the continuation bytes behind it, of which three count).
+character is its UTF-8 bytes as a big-endian number; how many bytes it has is what its first
+one says, and a byte that begins none is a character of its own.
 
-Only distances up to e = `max_edits` matter. So of row d of the usual table (the first d
-characters of the term against the first j of the query) only j = d - e .. d + e are kept, and
-what is farther counts as e + 1. Once a whole row is too far, so is every row after it.
+Only distances up to e = `max_edits` <= 2 matter, so after d characters of a term only the
+lengths j = d - e .. d + e of the query are of interest: bit x of a row stands for j = d + x - e.
+Row r has the bits that at most r edits reach. The step to d + 1 with a character whose `mask`
+has bit x where the query's character number d + x - e is the same (Wu and Manber's, seen along
+the diagonals):
 
-  query  i64[m]                  the characters asked for
-  state  i64[m + e + 2, 2 e + 3] row d: the band, the term's character d, the byte where it ends
+  same or replaced     row r & mask, row r - 1
+  inserted, removed    row r - 1 >> 1, new row r - 1 << 1
+  swapped              row r - 1 of before the last step, & mask << 1 & the last mask >> 1
+
+A state is one u64: rows 0, 1 and 2 (row 1 again where e is 1) and the last mask, 8 bits each. A
+row 2 of zeros stays so: nothing that begins like this is near.
+
+  query  i64[m + 12]  the characters asked for; three times -1 before and nine times behind
 """
 
 from __future__ import annotations
@@ -17,82 +25,111 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+MARGIN = 3
+PADDING = 12
+"""Places of the query before its first character, and around all of them."""
 
-@numba.njit(inline="always")
-def fill_first_row(state, n_query, max_edits):
-    for column in range(2 * max_edits + 1):
-        j = column - max_edits
-        state[0, column] = j if 0 <= j <= n_query else max_edits + 1
-    state[0, 2 * max_edits + 1] = -1
-    state[0, 2 * max_edits + 2] = 0
+_FAR = np.uint64(0xFF0000)
 
 
 @numba.njit(inline="always")
-def _fill_row(state, depth, query, max_edits, transposes):
-    """Fill the band of row `depth`, whose character is there; return whether any of it is near."""
-    far = max_edits + 1
-    last = 2 * max_edits
-    character = state[depth, last + 1]
-    before = state[depth - 1, last + 1]
-    nearest = far
-    for column in range(last + 1):
-        j = depth - max_edits + column
-        edits = far
-        if j == 0:
-            edits = min(depth, far)
-        elif 0 < j <= len(query):
-            edits = state[depth - 1, column]
-            if character != query[j - 1]:
-                edits += 1
-            if column < last:
-                edits = min(edits, state[depth - 1, column + 1] + 1)
-            if column > 0:
-                edits = min(edits, state[depth, column - 1] + 1)
-            if transposes and depth > 1 and j > 1:  # noqa: SIM102
-                if character == query[j - 2] and before == query[j - 1]:
-                    edits = min(edits, state[depth - 2, column] + 1)
-            edits = min(edits, far)
-        state[depth, column] = edits
-        nearest = min(nearest, edits)
-    return nearest < far
-
-
-@numba.njit(inline="always")
-def walk(text, begin, end, depth, state, query, max_edits, transposes):
-    """Go on from row `depth` to the end of the term text[begin:end]; return (the row reached,
-    whether it is near). A row that is not ends the walk; row m + e + 1 never is."""
-    at = begin + state[depth, 2 * max_edits + 2]
-    is_near = True
-    while is_near and at < end:
-        character = np.int64(text[at])
-        at += 1
-        n_bytes = 1
-        while at < end and text[at] & 0xC0 == 0x80:
-            if n_bytes < 4:
-                character = (character << 8) | np.int64(text[at])
-            n_bytes += 1
-            at += 1
-        depth += 1
-        state[depth, 2 * max_edits + 1] = character
-        state[depth, 2 * max_edits + 2] = at - begin
-        is_near = _fill_row(state, depth, query, max_edits, transposes)
-    return depth, is_near
-
-
-@numba.njit(inline="always")
-def edits_at(state, depth, n_query, max_edits):
-    """Return the edits between the query and a term that ends at row `depth`; e + 1: too many."""
-    column = n_query - depth + max_edits
-    if column < 0 or column > 2 * max_edits:
-        return max_edits + 1
-    return state[depth, column]
-
-
-@numba.njit("int64(uint8[::1], int64[::1], int64, boolean, int64[:, ::1])", nogil=True, cache=True)
-def count_edits(term, query, max_edits, transposes, state):
-    """Return the edits between the query and one term; max_edits + 1: too many."""
-    fill_first_row(state, len(query), max_edits)
-    depth, is_near = walk(
-        term, np.int64(0), np.int64(len(term)), np.int64(0), state, query, max_edits, transposes
+def character_size(first_byte):
+    return (
+        np.int64(1)
+        + np.int64(first_byte >= 0xC0)
+        + np.int64(first_byte >= 0xE0)
+        + np.int64(first_byte >= 0xF0)
     )
-    return edits_at(state, depth, len(query), max_edits) if is_near else max_edits + 1
+
+
+@numba.njit(inline="always")
+def first_state(n_query, max_edits):
+    """Return the state before the first character."""
+    state = np.uint64(0)
+    for row in range(3):
+        bits = np.uint64(0)
+        for j in range(min(row, max_edits, n_query) + 1):
+            bits |= np.uint64(1) << np.uint64(max_edits + j)
+        state |= bits << np.uint64(8 * row)
+    return state
+
+
+@numba.njit(inline="always")
+def is_far(state):
+    return state & _FAR == np.uint64(0)
+
+
+@numba.njit(inline="always")
+def rows_within(n_query, depth, max_edits):
+    """Return the bits, of all rows, of lengths that the query has."""
+    n_bits = min(max(n_query - depth + max_edits + 1, 0), 8)
+    return ((np.uint64(1) << np.uint64(n_bits)) - np.uint64(1)) * np.uint64(0x010101)
+
+
+@numba.njit(inline="always")
+def next_state(state, before, character, depth, query, n_query, max_edits, swaps):
+    """Return the state after one more character; `state` is that after `depth` characters,
+    `before` the one before it, `swaps` 255 or, where no neighbours are swapped, 0."""
+    one, eight = np.uint64(1), np.uint64(8)
+    byte = np.uint64(255)
+    mask = np.uint64(0)
+    first = depth - max_edits + MARGIN
+    for x in range(6):
+        mask |= np.uint64(query[first + x] == character) << np.uint64(x)
+    swapped = (mask << one) & ((state >> np.uint64(24)) >> one) & swaps
+    row0, row1 = state & byte, (state >> eight) & byte
+    new0 = row0 & mask
+    new1 = (row1 & mask) | row0 | (row0 >> one) | (new0 << one) | (before & swapped)
+    new2 = new1
+    if max_edits == 2:
+        row2 = (state >> np.uint64(16)) & byte
+        new2 = (row2 & mask) | row1 | (row1 >> one) | (new1 << one)
+        new2 |= (before >> eight) & swapped
+    new = new0 | (new1 & byte) << eight | (new2 & byte) << np.uint64(16)
+    return new & rows_within(n_query, depth + 1, max_edits) | mask << np.uint64(24)
+
+
+@numba.njit(inline="always")
+def edits_of(state, depth, n_query, max_edits):
+    """Return the edits between the query and a term that ends here; e + 1: too many."""
+    x = n_query - depth + max_edits
+    if x < 0 or x > 2 * max_edits:
+        return max_edits + 1
+    for edits in range(max_edits + 1):
+        if (state >> np.uint64(8 * edits + x)) & np.uint64(1):
+            return edits
+    return max_edits + 1
+
+
+@numba.njit(inline="always")
+def count_between(text, begin, end, query, n_query, max_edits, swaps):
+    """Return (edits between the query and text[begin:end], its characters); e + 1 edits: more,
+    and then the characters may not be counted to the end."""
+    before = np.uint64(0)
+    state = first_state(n_query, max_edits)
+    depth = np.int64(0)
+    at = begin
+    while at < end and depth <= n_query + max_edits:
+        character = np.int64(text[at])
+        stop = min(at + character_size(character), end)
+        at += 1
+        while at < stop:
+            character = (character << 8) | np.int64(text[at])
+            at += 1
+        new = next_state(state, before, character, depth, query, n_query, max_edits, swaps)
+        before, state = state, new
+        depth += 1
+        if is_far(state):
+            return np.int64(max_edits + 1), depth
+    return np.int64(edits_of(state, depth, n_query, max_edits)), depth
+
+
+@numba.njit("int64(uint8[::1], int64[::1], int64, boolean)", nogil=True, cache=True)
+def count_edits(term, query, max_edits, transposes):
+    """Return the edits between the query and one term; max_edits + 1: more."""
+    n_query = np.int64(len(query) - PADDING)
+    swaps = np.uint64(255 if transposes else 0)
+    edits, _ = count_between(
+        term, np.int64(0), np.int64(len(term)), query, n_query, max_edits, swaps
+    )
+    return edits

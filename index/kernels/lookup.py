@@ -11,6 +11,7 @@ import numpy as np
 
 from index.kernels.chains import CHAIN_WIDTH, HEAD, POOL, POOL_SIZE, count_documents
 from index.kernels.counting import count_alive
+from index.kernels.front_coding import TERMS_WIDTH
 from index.kernels.memory import i64_at, u32_at, u64_at
 from index.kernels.postings import P_N_TERMS, P_RECORDS, POSTINGS_WIDTH, term_row
 from index.kernels.rows import LIST, SINGLE_POSITION, SIZE
@@ -21,7 +22,7 @@ from index.kernels.term_table import (
     fill_table_leaf,
     find_table_term,
 )
-from index.kernels.terms import TERMS_WIDTH, locate
+from index.kernels.terms import locate
 
 _LONGEST = 0xFFFF
 """Bytes of a term that a memtable can have."""

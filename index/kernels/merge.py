@@ -10,6 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.front_coding import T_ENTRIES, T_SIZE, read_entry
 from index.kernels.memory import i64_at, u8_at, u32_at, u64_at
 from index.kernels.postings import P_N_TERMS, term_row
 from index.kernels.repacking import (
@@ -33,7 +34,6 @@ from index.kernels.repacking import (
     write_block,
 )
 from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH, SIZE
-from index.kernels.terms import T_ENTRIES, T_SIZE, read_entry
 
 _U32 = np.uint64(32)
 _MOST_DOCS = 0x7FFFFFFF

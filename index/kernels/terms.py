@@ -15,15 +15,17 @@ import numba
 import numpy as np
 from numba import types
 
-from index.kernels.fuzzy import edits_at, fill_first_row, walk
+from index.kernels.front_coding import (
+    BLOCK_TERMS,
+    MAX_SHARED,
+    T_ENTRIES,
+    T_N_BLOCKS,
+    T_PREFIXES,
+    T_SIZE,
+    T_STARTS,
+    read_entry,
+)
 from index.kernels.memory import u8_at, u64_at
-from index.kernels.vocabulary import matches_wildcard
-
-BLOCK_TERMS = 16
-MAX_SHARED = 255
-
-T_ENTRIES, T_SIZE, T_STARTS, T_PREFIXES, T_N_BLOCKS = range(5)
-TERMS_WIDTH = 5
 
 # What of the last term the writer keeps from chunk to chunk.
 S_FIELD, S_INDEX, S_LENGTH, S_N_BLOCKS, S_SIZE = range(5)
@@ -43,29 +45,6 @@ def _prefix(term, start, end):
         if start + i < end:
             prefix |= np.uint64(term[start + i])
     return prefix
-
-
-@numba.njit(inline="always")
-def read_entry(entries, at, end):
-    """Return (shared, start of the rest, its end); end < 0 where it is not in the entries."""
-    if at < 0 or at + 2 > end:
-        return np.int64(0), np.int64(0), np.int64(-1)
-    shared = np.int64(entries[at])
-    at += 1
-    length = np.int64(0)
-    shift = np.int64(0)
-    while True:
-        if at >= end or shift > 28:
-            return np.int64(0), np.int64(0), np.int64(-1)
-        byte = np.int64(entries[at])
-        at += 1
-        length |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            break
-    if at + length > end:
-        return np.int64(0), np.int64(0), np.int64(-1)
-    return shared, np.int64(at), np.int64(at + length)
 
 
 # --- writing -------------------------------------------------------------------------------
@@ -235,93 +214,21 @@ def read_term(row, block, index, out):
 
 
 @numba.njit(
-    "int64(int64[::1], int64, int64, int64, uint8[::1], uint8[::1], int64[::1])",
-    nogil=True,
-    cache=True,
+    "int64(int64[::1], int64, int64[::1], int64, uint8[::1], int64[::1])", nogil=True, cache=True
 )
-def scan_wildcard(row, first_block, first, end, pattern, term, out):
-    """Write which of a field's terms first .. end - 1 `pattern` matches; return how many, at most
-    len(out). `term` is room for the longest term."""
-    entries = u8_at(row[T_ENTRIES], row[T_SIZE])
-    starts = u64_at(row[T_STARTS], row[T_N_BLOCKS] + 1)
-    n = 0
-    begin = first - first % BLOCK_TERMS
-    block = first_block + begin // BLOCK_TERMS
-    if block >= row[T_N_BLOCKS]:
-        return np.int64(0)
-    at = np.int64(starts[block])
-    length = np.int64(0)
-    for i in range(begin, end):
-        shared, start, stop = read_entry(entries, at, row[T_SIZE])
-        if stop < 0 or shared > length or shared + stop - start > len(term) or n == len(out):
-            break
-        length = shared
-        for k in range(start, stop):
-            term[length] = entries[k]
-            length += 1
-        at = stop
-        if i >= first and matches_wildcard(term, np.int64(0), length, pattern):
-            out[n] = i
-            n += 1
-    return np.int64(n)
-
-
-@numba.njit(
-    "int64(int64[::1], int64, int64, int64, int64[::1], int64, boolean, uint8[::1],"
-    " int64[:, ::1], int64[:, ::1])",
-    nogil=True,
-    cache=True,
-)
-def scan_fuzzy(row, first_block, first, end, query, max_edits, transposes, term, state, out):
-    """Write (number, edits, characters) of those of a field's terms first .. end - 1 that are at
-    most `max_edits` from `query`; return how many, at most len(out).
-
-    `term` is room for the longest term, `query` and `state` are as kernels/fuzzy.py has them. The
-    rows of the characters that a term shares with the one before it stay as they are.
+def read_terms(row, first_block, ordinals, first, out, ends):
+    """Write a field's terms ordinals[first], ordinals[first + 1] .. one after the other, and where
+    each one ends in `out`; return the first that is not there: `out` is full, or it cannot be read.
     """
-    entries = u8_at(row[T_ENTRIES], row[T_SIZE])
-    starts = u64_at(row[T_STARTS], row[T_N_BLOCKS] + 1)
-    n = 0
-    begin = first - first % BLOCK_TERMS
-    block = first_block + begin // BLOCK_TERMS
-    if block >= row[T_N_BLOCKS]:
-        return np.int64(0)
-    at = np.int64(starts[block])
-    length = np.int64(0)
-    end_column = 2 * max_edits + 2
-    fill_first_row(state, len(query), max_edits)
-    depth = np.int64(0)
-    is_near = True
-    for i in range(begin, end):
-        shared, start, stop = read_entry(entries, at, row[T_SIZE])
-        if stop < 0 or shared > length or shared + stop - start > len(term) or n == len(out):
-            break
-        length = shared
-        for k in range(start, stop):
-            term[length] = entries[k]
-            length += 1
-        at = stop
-        kept = depth
-        while kept > 0 and state[kept, end_column] > shared:
-            kept -= 1
-        if kept > 0 and state[kept, end_column] == shared:  # noqa: SIM102
-            if shared < length and term[shared] & 0xC0 == 0x80:
-                kept -= 1  # the character goes on here
-        if kept < depth:
-            depth = kept
-            is_near = True
-        if is_near:
-            depth, is_near = walk(
-                term, np.int64(0), length, depth, state, query, max_edits, transposes
-            )
-        if is_near and i >= first:
-            edits = edits_at(state, depth, len(query), max_edits)
-            if edits <= max_edits:
-                out[n, 0] = i
-                out[n, 1] = edits
-                out[n, 2] = depth
-                n += 1
-    return np.int64(n)
+    at = np.int64(0)
+    for i in range(first, len(ordinals)):
+        block = first_block + ordinals[i] // BLOCK_TERMS
+        length = read_term(row, block, ordinals[i] % BLOCK_TERMS, out[at:])
+        if length < 0:
+            return np.int64(i)
+        at += length
+        ends[i] = at
+    return np.int64(len(ordinals))
 
 
 @numba.njit("int64(int64[::1], int64, int64, uint8[::1])", nogil=True, cache=True)

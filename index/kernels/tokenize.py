@@ -50,26 +50,33 @@ _SCAN = "int64(uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], int64
 
 @numba.njit(inline="always")
 def _decode(text, at, end):
-    """Return (code point, bytes) of the character at `at` < `end`, which is not ASCII."""
+    """Return (code point, bytes) of the character at `at` < `end`, which is not ASCII.
+
+    Requires: 4 bytes of `text` after `at`.
+    """
     first = np.int64(text[at])
-    size = 2
-    code = first & 0x1F
-    if first >= 0xF0:
-        size = 4
-        code = first & 0x07
-    elif first >= 0xE0:
-        size = 3
-        code = first & 0x0F
-    if first < 0xC2 or first > 0xF4 or at + size > end:
-        return np.int64(_BROKEN), np.int64(1)
-    for k in range(1, size):
-        follower = np.int64(text[at + k])
-        if follower & 0xC0 != 0x80:
-            return np.int64(_BROKEN), np.int64(1)
-        code = (code << 6) | (follower & 0x3F)
-    if code > 0x10FFFF:
-        return np.int64(_BROKEN), np.int64(1)
-    return code, np.int64(size)
+    second = np.int64(text[at + 1])
+    third = np.int64(text[at + 2])
+    code = np.int64(_BROKEN)
+    size = np.int64(1)
+    if first < 0xE0:
+        if first >= 0xC2 and second & 0xC0 == 0x80 and at + 2 <= end:
+            code = (first & 0x1F) << 6 | (second & 0x3F)
+            size = np.int64(2)
+    elif first < 0xF0:
+        if (second & 0xC0) == 0x80 and (third & 0xC0) == 0x80 and at + 3 <= end:
+            code = (first & 0x0F) << 12 | (second & 0x3F) << 6 | (third & 0x3F)
+            size = np.int64(3)
+    elif first <= 0xF4 and at + 4 <= end:
+        fourth = np.int64(text[at + 3])
+        if (second & 0xC0) == 0x80 and (third & 0xC0) == 0x80 and (fourth & 0xC0) == 0x80:
+            code = (first & 0x07) << 18 | (second & 0x3F) << 12 | (third & 0x3F) << 6
+            code |= fourth & 0x3F
+            size = np.int64(4)
+            if code > 0x10FFFF:
+                code = np.int64(_BROKEN)
+                size = np.int64(1)
+    return code, size
 
 
 @numba.njit(inline="always")
@@ -244,6 +251,30 @@ def scan_words(text, starts, continues, pages, classes, max_chars, ascii_mark, w
         slow_until = np.int64(-1)  # words that begin before this are found one by one
         while at < end or begin >= 0:
             if at < slow_until:
+                if text[at] >= 128:
+                    # ideographs: each a word, and in their languages there is little else
+                    code, size = _decode(text, at, end)
+                    kind = _value(code, pages, classes) & CLASS_MASK
+                    while kind == IDEOGRAPH or kind == HIRAGANA:
+                        stop = at + size
+                        kind = np.int64(OTHER)
+                        if stop < end and text[stop] >= 128:
+                            code, size = _decode(text, stop, end)
+                            kind = _value(code, pages, classes) & CLASS_MASK
+                            if kind == EXTEND or kind == JOINER:
+                                break
+                        if n == len(tokens):
+                            return np.int64(-1)
+                        tokens[n, 0] = np.uint32(at)
+                        tokens[n, 1] = np.uint32((stop - at) << 1) | wide_mark
+                        tokens[n, 2] = np.uint32(t)
+                        tokens[n, 3] = np.uint32(position)
+                        n += 1
+                        position += 1
+                        at = stop
+                        slow_until = max(slow_until, at + 1)
+                    if at >= end:
+                        continue
                 stop, is_word, is_wide = _word_at(text, at, end, pages, classes, max_chars)
                 if is_word:
                     if n == len(tokens):
@@ -315,6 +346,10 @@ def scan_words(text, starts, continues, pages, classes, max_chars, ascii_mark, w
                 run_end = at + last
                 if is_hindered and (last == stop or (last == stop - 1 and _joins(text[run_end]))):
                     break  # it meets what is not ASCII
+                if last == 63 and left > 64 and text[at + 64] >= 128 and _joins(text[run_end]):
+                    is_hindered = True  # so it may, in the next block
+                    stop = last
+                    break
                 if run_end - begin > max_chars:
                     stop = last
                     is_hindered = True

@@ -5,18 +5,20 @@ What highlighting marks. What a query forbids is not among it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from index.analysis.analyzer import Token, get_analyzer
+from index.analysis.analyzer import Token
+from index.automaton import automaton as automata
 from index.fuzzy import FuzzyPattern
 from index.query import ast
+from index.query.analysis import analyze, analyzer_of, normalized
 from index.query.fuzzy import max_edits
 from index.query.rewrite import match_names
-from index.query.rewrite_terms import wildcard_regex
+from index.query.rewrite_terms import regexp_automaton
+from index.query.token_graph import is_flat, paths, segments, whole_paths
 from index.query.values import keyword_term, keyword_text
 from index.schema import Field, Schema
 
@@ -100,48 +102,60 @@ class Asked:
                 yield found
 
     def _visit_leaf(self, query: ast.Query, field: Field, wanted: Wanted) -> None:
+        query = normalized(query, field, self._schema)
         if isinstance(query, ast.Match):
-            for token in _tokens(field, query.text, query.analyzer):
-                if query.fuzziness is None:
-                    wanted.terms.add(token.term)
-                else:
+            tokens = self._tokens(field, query.text, query.analyzer)
+            for token in tokens:
+                if query.fuzziness is not None:
                     word = token.term.decode("utf-8", "surrogatepass")
                     wanted.patterns.append(_near(query, query.fuzziness, word))
+                elif is_flat(tokens):
+                    wanted.terms.add(token.term)
+            if query.fuzziness is None and not is_flat(tokens):
+                for way in (way for segment in segments(tokens) for way in paths(segment)):
+                    _add_places(way.places, 0, wanted)
         elif isinstance(query, ast.MatchPhrase | ast.MatchPhrasePrefix):
-            _add_phrase(query, _tokens(field, query.text, query.analyzer), wanted)
+            tokens = self._tokens(field, query.text, query.analyzer)
+            if is_flat(tokens) or isinstance(query, ast.MatchPhrasePrefix):
+                _add_phrase(query, tokens, wanted)
+            else:
+                for way in whole_paths(tokens):
+                    _add_places(way.places, query.slop, wanted)
         elif isinstance(query, ast.Term) and not query.case_insensitive:
             wanted.terms.add(keyword_term(query.value))
         elif isinstance(query, ast.Terms):
             wanted.terms.update(map(keyword_term, query.values))
         else:
-            pattern = pattern_of(query, field)
+            pattern = pattern_of(query)
             if pattern is not None:
                 wanted.patterns.append(pattern)
 
+    def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> Sequence[Token]:
+        if field.is_keyword:
+            return [Token(keyword_term(text), 0, 0, 0)]
+        return analyze(analyzer_of(self._schema, field, analyzer), keyword_text(text))
 
-def pattern_of(query: ast.Query, field: Field) -> Accept | None:
+
+def pattern_of(query: ast.Query) -> Accept | None:
     """Return what accepts the terms that a query by pattern stands for; None: it is no such."""
     if isinstance(query, ast.Term):
-        word = keyword_text(query.value).lower()
-        return lambda term: term.decode("utf-8", "replace").lower() == word
+        return automata.word(keyword_text(query.value), caseless=query.case_insensitive).accepts
     if isinstance(query, ast.Prefix):
-        text = _normal(field, query, query.value)
+        text = query.value
         if query.case_insensitive:
-            lower = text.lower()
-            return lambda term: term.decode("utf-8", "replace").lower().startswith(lower)
+            return automata.prefix(text, caseless=True).accepts
         return _starts_with(keyword_term(text))
     if isinstance(query, ast.Wildcard):
-        flags = re.DOTALL | (re.IGNORECASE if query.case_insensitive else 0)
-        regex = wildcard_regex(_normal(field, query, query.pattern))
-        match = re.compile(regex, flags).fullmatch
-        return lambda term: match(term.decode("utf-8", "replace")) is not None
+        return automata.wildcard(query.pattern, caseless=query.case_insensitive).accepts
+    if isinstance(query, ast.Regexp):
+        return regexp_automaton(query).accepts
     if isinstance(query, ast.Fuzzy):
-        return _near(query, query.fuzziness, _normal(field, query, keyword_text(query.value)))
+        return _near(query, query.fuzziness, keyword_text(query.value))
     return None
 
 
 def _add_phrase(
-    query: ast.MatchPhrase | ast.MatchPhrasePrefix, tokens: list[Token], wanted: Wanted
+    query: ast.MatchPhrase | ast.MatchPhrasePrefix, tokens: Sequence[Token], wanted: Wanted
 ) -> None:
     is_prefix = isinstance(query, ast.MatchPhrasePrefix)
     if len(tokens) == 1 and not is_prefix:
@@ -150,26 +164,27 @@ def _add_phrase(
         wanted.patterns.append(_starts_with(tokens[0].term))
     elif tokens:
         first = tokens[0].position
+        at: dict[int, list[bytes]] = {}
+        for token in tokens:
+            at.setdefault(token.position - first, []).append(token.term)
         places: list[tuple[int, Accept]] = [
-            (token.position - first, _is(token.term)) for token in tokens
+            (offset, _is_one_of(terms)) for offset, terms in at.items()
         ]
         if is_prefix:
             places[-1] = (places[-1][0], _starts_with(tokens[-1].term))
         wanted.phrases.append(Phrase(tuple(places), query.slop))
 
 
-def _tokens(field: Field, text: ast.Scalar, analyzer: str | None) -> list[Token]:
-    if field.is_keyword:
-        return [Token(keyword_term(text), 0, 0, 0)]
-    return get_analyzer(analyzer or field.query_analyzer).tokens(keyword_text(text))
+def _add_places(places: Sequence[tuple[int, bytes]], slop: int, wanted: Wanted) -> None:
+    if len(places) == 1:
+        wanted.terms.add(places[0][1])
+    elif places:
+        accepts = tuple((offset, _is_one_of([term])) for offset, term in places)
+        wanted.phrases.append(Phrase(accepts, slop))
 
 
-def _normal(field: Field, query: ast.Prefix | ast.Wildcard | ast.Fuzzy, text: str) -> str:
-    return text.lower() if query.normalize and field.is_text else text
-
-
-def _is(wanted: bytes) -> Accept:
-    return lambda term: term == wanted
+def _is_one_of(wanted: Sequence[bytes]) -> Accept:
+    return frozenset(wanted).__contains__
 
 
 def _starts_with(prefix: bytes) -> Accept:

@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from index.automaton.automaton import MAX_STATES
+from index.automaton.regexp import Syntax
+
 Scalar: TypeAlias = str | int | float | bool
 Operator: TypeAlias = Literal["or", "and"]
 
@@ -142,6 +145,20 @@ class Wildcard(Query, frozen=True):
     lenient: bool = False
 
 
+class Regexp(Query, frozen=True):
+    """Documents with a term that all of the pattern matches; score 1.
+
+    `syntax`: which optional operators it has. `max_states`: of its automaton.
+    """
+
+    field: str
+    pattern: str
+    syntax: Syntax = Syntax.ALL
+    case_insensitive: bool = False
+    max_states: int = MAX_STATES
+    lenient: bool = False
+
+
 class Fuzzy(Query, frozen=True):
     """Documents with a term at most some edits away.
 
@@ -203,6 +220,8 @@ class OverFields(Query, frozen=True):
     """
 
     fields: tuple[FieldPattern, ...]
-    query: Match | MatchPhrase | MatchPhrasePrefix | Term | Range | Prefix | Wildcard | Fuzzy
+    query: (
+        Match | MatchPhrase | MatchPhrasePrefix | Term | Range | Prefix | Wildcard | Regexp | Fuzzy
+    )
     combine: Literal["best", "sum"] = "best"
     tie_breaker: float = 0.0

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from index.automaton.automaton import MAX_STATES
+from index.automaton.regexp import read_syntax
 from index.query import ast
 from index.query.body import (
     Body,
@@ -342,6 +344,25 @@ def _wildcard(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     return query
 
 
+def _regexp(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
+    field, body = _one_field(value, path, "value")
+    body.ignore("_name", "rewrite")
+    names = body.text("flags", "ALL")
+    syntax = read_syntax(names)
+    if syntax is None:
+        raise fail(body.at("flags"), f"expected names such as ALL or INTERVAL but got [{names}]")
+    query = ast.Regexp(
+        field,
+        str(_take_scalar(body, "value")),
+        syntax=syntax,
+        case_insensitive=body.flag("case_insensitive"),
+        max_states=body.natural("max_determinized_states", MAX_STATES),
+        boost=body.boost(),
+    )
+    body.done()
+    return query
+
+
 def _fuzzy(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     field, body = _one_field(value, path, "value")
     body.ignore("_name", "rewrite")
@@ -463,6 +484,7 @@ CLAUSES: dict[str, Clause] = {
     "ids": _ids,
     "prefix": _prefix,
     "wildcard": _wildcard,
+    "regexp": _regexp,
     "fuzzy": _fuzzy,
     "bool": _bool,
     "constant_score": _constant_score,

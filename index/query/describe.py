@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from index.analysis.analyzer import get_analyzer
 from index.errors import TailraceError
 from index.query import ast
+from index.query.analysis import analyzer_of
 from index.query.leaves import AllLeaf, KeysLeaf, TermLeaf
 from index.query.phrase import PhraseLeaf
 from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
@@ -165,7 +165,7 @@ def _tokens(field: str, query: Any, schema: Schema) -> list[str]:
     if found is None or not found.is_text:
         return [text]
     try:
-        tokens = get_analyzer(query.analyzer or found.query_analyzer).tokens(text)
+        tokens = analyzer_of(schema, found, query.analyzer).tokens(text)
     except TailraceError:
         return [text]
     return [_text(token.term) for token in tokens]
@@ -215,6 +215,7 @@ _LEAVES: dict[type[ast.Query], Describe] = {
     ast.Ids: lambda field, query, schema: f"_id:({' '.join(query.keys)})",
     ast.Prefix: lambda field, query, schema: f"{field}:{query.value}*",
     ast.Wildcard: lambda field, query, schema: f"{field}:{query.pattern}",
+    ast.Regexp: lambda field, query, schema: f"{field}:/{query.pattern}/",
     ast.Fuzzy: lambda field, query, schema: (
         f"{field}:{keyword_text(query.value)}~{query.fuzziness}"
     ),

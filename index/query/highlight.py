@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from index.analysis.analyzer import Token, get_analyzer
+from index.analysis.analyzer import Analyzer
 from index.query.asked import Asked, Wanted
 from index.query.fragments import Fragment, cut, first_part
 from index.query.marks import find_marks
@@ -32,9 +32,9 @@ class Highlighter:
             return {}
         fields = msgspec.json.decode(source)
         found: dict[str, list[str]] = {}
-        for field, wanted, how in self._jobs:
+        for field, analyzer, wanted, how in self._jobs:
             values = [str(value) for value in values_at(fields, field.parent or field.name)]
-            shown = _highlight(field, values, wanted, how) if values else []
+            shown = _highlight(analyzer, values, wanted, how) if values else []
             if shown:
                 found[field.name] = shown
         return found
@@ -42,7 +42,7 @@ class Highlighter:
 
 def _jobs_of(
     request: SearchRequest, schema: Schema
-) -> Iterator[tuple[Field, Wanted, HighlightField]]:
+) -> Iterator[tuple[Field, Analyzer, Wanted, HighlightField]]:
     """Yield each field to highlight, once, with what to mark in it and how."""
     if request.highlight is None:
         return
@@ -57,13 +57,15 @@ def _jobs_of(
             names = how.matched_fields or (field.name,)
             wanted = asked.of(names) if how.require_field_match else asked.of_all()
             if how.no_match_size or not wanted.is_nothing:
-                yield field, wanted, how
+                yield field, schema.index_analyzer(field), wanted, how
 
 
-def _highlight(field: Field, values: list[str], wanted: Wanted, how: HighlightField) -> list[str]:
+def _highlight(
+    analyzer: Analyzer, values: list[str], wanted: Wanted, how: HighlightField
+) -> list[str]:
     found: list[tuple[str, Fragment]] = []
     for text in values:
-        marks = find_marks(_tokens(field, text[: how.max_analyzed]), wanted)
+        marks = find_marks(analyzer.tokens(text[: how.max_analyzed]), wanted)
         if marks:
             found += [(text, fragment) for fragment in cut(text, marks, how)]
     if not found:
@@ -82,12 +84,6 @@ def _highlight(field: Field, values: list[str], wanted: Wanted, how: HighlightFi
 def _place(fragment: Fragment, at: int) -> tuple[int, int, int]:
     n_words, n_marks = fragment.score
     return -n_words, -n_marks, at
-
-
-def _tokens(field: Field, text: str) -> list[Token]:
-    if field.is_keyword:
-        return [Token(text.encode("utf-8", "surrogatepass"), 0, 0, len(text))]
-    return get_analyzer(field.analyzer).tokens(text)
 
 
 def _encoder(how: HighlightField) -> Callable[[str], str]:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from index.bm25 import idf, keyword_part
+from index.kernels import lookup, ranges
 from index.kernels import operations as op
-from index.kernels import ranges
-from index.kernels.counting import unite
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
 from index.query.statistics import Statistics, TermStats, address
-from index.reader import I64, U32, U64, Column, Reader, bitset
+from index.reader import I64, U32, U64, Column, ColumnRow, Reader
 
 UNLIMITED = 1 << 40
 """As many terms as there are."""
-_UNITED_AT_ONCE = 1024
 
 
-class ConstantLeaf:
+class ViewLeaf:
+    """Base of leaves that fill one view after the other."""
+
+    def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
+        raise NotImplementedError
+
+    def fill_views(
+        self, view_nos: range, rows: I64, norms: I64 | None, owners: list[np.ndarray]
+    ) -> None:
+        for row, view_no in zip(rows, view_nos, strict=True):
+            self.fill(view_no, row, owners)
+
+
+class ConstantLeaf(ViewLeaf):
     """Base of leaves whose documents all have one score."""
 
     mode = op.CONSTANT
@@ -64,28 +74,32 @@ class TermLeaf(ConstantLeaf):
         scored_doc_freq: int | None = None,
     ) -> None:
         """`scored_doc_freq`: the document frequency that it is scored by, None: its own."""
-        self._views = statistics.views
         self._term: TermStats = statistics.term(field_no, term)
         self.field_no, self.term, self.boost = field_no, term, boost
         stats = statistics.field(field_no)
         doc_freq = self._term.doc_freq if scored_doc_freq is None else scored_doc_freq
         self.scored_doc_freq = doc_freq
         weight = boost * idf(doc_freq, stats.n_docs)
-        self._norms: tuple[int, ...] | None = None
+        described = statistics.text(field_no)
+        self._norms = described.rows[:, lookup.NORMS]
+        self.slacks = described.slacks
+        """f32[views], see `kernels/postings.bound_of`."""
         if is_text:
-            text = statistics.text(field_no)
-            self._norms = text.norm_addresses
-            self.mode, self.table = op.BM25, text.table_address
+            self.mode, self.table = op.BM25, described.table_address
         else:
             weight *= keyword_part(stats)
         super().__init__(weight, self._term.doc_freq)
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
-        term_id = self._term.term_ids[view_no]
-        if term_id < 0:
-            return 0
-        self._views[view_no].reader.leaf(term_id, row)
-        return 0 if self._norms is None else self._norms[view_no]
+        row[:] = self._term.rows[view_no]
+        return int(self._norms[view_no])
+
+    def fill_views(
+        self, view_nos: range, rows: I64, norms: I64 | None, owners: list[np.ndarray]
+    ) -> None:
+        rows[:] = self._term.rows[view_nos.start : view_nos.stop]
+        if norms is not None:
+            norms[:] = self._norms[view_nos.start : view_nos.stop]
 
 
 class BitsLeaf(ConstantLeaf):
@@ -108,27 +122,6 @@ class BitsLeaf(ConstantLeaf):
         if words is not None:
             fill_bits(row, words, reader.n_docs, owners)
         return 0
-
-
-def united(field_no: int, find: Callable[[Reader], I64]) -> Callable[[Reader], U64 | None]:
-    """Return what makes the bitset of the documents with any of the terms that `find` gives."""
-
-    def make(reader: Reader) -> U64 | None:
-        if field_no not in reader.field_nos:
-            return None
-        term_ids = find(reader)
-        if not len(term_ids):
-            return None
-        words = bitset(reader.n_docs)
-        for first in range(0, len(term_ids), _UNITED_AT_ONCE):
-            some = term_ids[first : first + _UNITED_AT_ONCE].tolist()
-            rows = np.zeros((len(some), ROW_WIDTH), np.int64)
-            for i, term_id in enumerate(some):
-                reader.leaf(term_id, rows[i])
-            unite(rows, words)
-        return words
-
-    return make
 
 
 class KeysLeaf(ConstantLeaf):
@@ -191,18 +184,18 @@ class RangeLeaf(ConstantLeaf):
         self._bounds = (low, high)
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
-        reader = self._views[view_no].reader
-        column = reader.column(self._field_no)
-        if column is None:
+        view = self._views[view_no]
+        known = view.columns.get(self._field_no)
+        if known is None:
+            known = view.columns[self._field_no] = _describe_column(view.reader, self._field_no)
+        if known.kind is None:
             return 0
-        if column.kind == "f64":
-            bits = struct.unpack("<qq", struct.pack("<dd", *self._bounds))
-            _fill_range(row, ranges.RANGE_F64, column, reader.n_docs, *bits, owners=owners)
+        row[: ranges.ZONES + 1] = known.row
+        if known.kind == "f64":
+            row.view(np.float64)[ranges.LOW : ranges.HIGH + 1] = self._bounds
         else:
             low, high = self._bounds
-            _fill_range(
-                row, ranges.RANGE_I64, column, reader.n_docs, int(low), int(high), owners=owners
-            )
+            row[ranges.LOW : ranges.HIGH + 1] = int(low), int(high)
         return 0
 
 
@@ -236,6 +229,18 @@ class KeywordRangeLeaf(ConstantLeaf):
         if low < high:
             _fill_range(row, ranges.RANGE_ORD, column, reader.n_docs, low, high - 1, owners=owners)
         return 0
+
+
+def _describe_column(reader: Reader, field_no: int) -> ColumnRow:
+    """Return a column as kernels read it, but for the bounds of a range."""
+    column = reader.column(field_no)
+    row = np.zeros(ROW_WIDTH, np.int64)
+    if column is None:
+        return ColumnRow(None, row, [])
+    owners: list[np.ndarray] = []
+    kind = ranges.RANGE_F64 if column.kind == "f64" else ranges.RANGE_I64
+    _fill_range(row, kind, column, reader.n_docs, 0, 0, owners=owners)
+    return ColumnRow(column.kind, row[: ranges.ZONES + 1], owners)
 
 
 def first_ordinal(reader: Reader, field_no: int, term: bytes, n_terms: int) -> int:

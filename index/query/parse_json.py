@@ -18,6 +18,7 @@ from index.query.body import (
     as_number,
     as_object,
     as_str,
+    checked_boost,
     fail,
     scalar,
     string_list,
@@ -42,6 +43,8 @@ _MODES: dict[str, SortMode | None] = {
     "avg": "avg",
     "median": "median",
 }
+_NUMERIC_TYPES = dict.fromkeys(("long", "double", "date", "date_nanos"))
+"""Numbers of all types compare with each other anyway."""
 _NOT_SUPPORTED = ("ext", "rescore", "collapse", "suggest", "script_fields", "slice", "pit")
 _NOT_ASKED: tuple[object, ...] = (None, False, "false", "", [], {})
 """Values that leave such a key without an effect in OpenSearch too."""
@@ -64,7 +67,7 @@ def parse_search(body: object) -> SearchRequest:
             if value is not None:
                 found[part[0]] = part[1](value, key)
     if left:
-        found |= _rare_parts(Body(left, ""), found.get("sort", ()))
+        found |= _rare_parts(Body(left, ""), found.get("sort", ()), has_source="source" in found)
     request = SearchRequest(**found)
     check_window(request.from_, request.size)
     if request.search_after is not None and request.from_ > 0:
@@ -72,20 +75,49 @@ def parse_search(body: object) -> SearchRequest:
     return request
 
 
-def _rare_parts(top: Body, sort: tuple[SortKey, ...]) -> dict[str, Any]:
+def _rare_parts(top: Body, sort: tuple[SortKey, ...], *, has_source: bool) -> dict[str, Any]:
     """Parse what depends on other parts, and refuse what is left."""
     top.ignore("preference", "batched_reduce_size", "stats")
     for key in _NOT_SUPPORTED:
         if top.take(key) not in _NOT_ASKED:
             raise fail(key, "is not supported")
-    found = {
+    found: dict[str, Any] = {
         "search_after": _parse_search_after(top.take("search_after"), sort),
         "fields": _parse_fields(top.take("fields"), "fields")
         + _parse_fields(top.take("docvalue_fields"), "docvalue_fields"),
+        "indices_boost": _parse_indices_boost(top.take("indices_boost")),
         "aggregations": AggregationParser(parse_top_hits).parse_all(top),
     }
+    stored = top.take("stored_fields")
+    if stored is not None:
+        _take_stored(string_list(stored, "stored_fields"), has_source, found)
     top.done()
     return found
+
+
+def _take_stored(names: tuple[str, ...], has_source: bool, found: dict[str, Any]) -> None:
+    """Put `stored_fields` into what was found: who names fields does not want the source, unless
+    it is named or asked for too; `_none_` is not even the id."""
+    if names == ("_none_",):
+        found["with_id"] = False
+        names = ()
+    if "_source" not in names and not has_source:
+        found["source"] = SourceFilter(enabled=False)
+    shown = tuple(FieldRequest(name) for name in names if not name.startswith("_"))
+    found["fields"] = (*found["fields"], *shown)
+
+
+def _parse_indices_boost(value: object) -> tuple[tuple[str, float], ...]:
+    """Parse `[{"logs-*": 1.5}, ..]` or an object of those."""
+    if value is None:
+        return ()
+    parts = value if isinstance(value, list) else [value]
+    return tuple(
+        (pattern, checked_boost(as_number(boost, path), path))
+        for part in parts
+        for pattern, boost in as_object(part, "indices_boost").items()
+        for path in [f"indices_boost.{pattern}"]
+    )
 
 
 def _natural(value: object, path: str) -> int:
@@ -159,9 +191,9 @@ def _parse_fields(value: object, path: str) -> tuple[FieldRequest, ...]:
             requests.append(FieldRequest(item))
             continue
         body = Body(item, f"{path}[{i}]")
-        body.ignore("include_unmapped")
         field = as_str(body.need("field"), body.at("field"))
-        requests.append(FieldRequest(field, body.opt_text("format")))
+        form = body.opt_text("format")
+        requests.append(FieldRequest(field, form, body.flag("include_unmapped")))
         body.done()
     return tuple(requests)
 
@@ -192,7 +224,7 @@ def _parse_sort_key(field: str, value: Any, path: str) -> SortKey:
     if isinstance(value, str):
         value = {"order": value}
     body = Body(value, f"{path}.{field}")
-    body.ignore("numeric_type")
+    body.choice("numeric_type", _NUMERIC_TYPES, None)
     missing = body.take("missing")
     key = SortKey(
         field,

@@ -24,6 +24,7 @@ _SPACE = frozenset(" \t\n\r　")
 _TERM_END = _SPACE | frozenset('()"^~[]{}')
 _FIELD = re.compile(r"((?:[^\s()\"^~\[\]{}:\\<>=!+\-/]|\\.)(?:[^\s()\"^~\[\]{}:\\<>=!+/]|\\.)*):")
 """A name and a colon; a hyphen may stand within the name."""
+_REGEXP = re.compile(r"/((?:[^/\\]|\\.)*)/", re.DOTALL)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 
 
@@ -193,7 +194,7 @@ class _Parser:
                 self._skip_space()
                 return over(fields, ast.Range.of("", {bound: self._plain_value()}))
         if char == "/":
-            raise self.error("regular expressions are not supported")
+            return over(fields, ast.Regexp("", self._regexp()))
         return self._word(fields)
 
     def _word(self, fields: tuple[ast.FieldPattern, ...]) -> ast.Query:
@@ -235,6 +236,14 @@ class _Parser:
             chars.append(self._char()[0])
         self.at += 1
         return "".join(chars)
+
+    def _regexp(self) -> str:
+        """Read a pattern between slashes; a backslash and a slash in it are a slash."""
+        match = _REGEXP.match(self._text, self.at)
+        if match is None:
+            raise self.error("a [/] is missing")
+        self.at = match.end()
+        return match[1].replace("\\/", "/")
 
     def _plain_value(self) -> str:
         if self._peek() == '"':

@@ -12,7 +12,8 @@ from index.kernels import operations as op
 from index.kernels.bits import list_bits
 from index.kernels.phrase import count_exact, count_sloppy
 from index.kernels.rows import LIST
-from index.query.leaves import BitsLeaf, DocsLeaf, TermLeaf, united
+from index.query.expansion import ExpansionLeaf
+from index.query.leaves import DocsLeaf, TermLeaf, ViewLeaf
 from index.query.plan import Every, Leaf, Plan
 from index.query.program import Program
 from index.query.statistics import Statistics, address
@@ -28,7 +29,7 @@ class PhraseTerm:
     terms: tuple[bytes, ...]
 
 
-class PhraseLeaf:
+class PhraseLeaf(ViewLeaf):
     """The documents with a phrase, scored by BM25 with the phrase's own frequency."""
 
     mode = op.GIVEN
@@ -103,7 +104,7 @@ class PhraseLeaf:
         if len(place.terms) == 1:
             return TermLeaf(statistics, field_no, place.terms[0], 1.0, is_text=True)
         find = term_finder(field_no, place.terms)
-        return BitsLeaf(statistics, united(field_no, find), 0.0)
+        return ExpansionLeaf(statistics, field_no, find, 0.0)
 
     def _frequencies(self, view: View, view_no: int, doc_ids: U32) -> np.ndarray:
         n = len(doc_ids)
@@ -111,7 +112,7 @@ class PhraseLeaf:
         parts: list[U32] = []
         first = 0
         for i, place in enumerate(self.terms):
-            own, positions = self._positions(view, view_no, place, doc_ids)
+            own, positions = self._positions(view, place, doc_ids)
             starts[i] = own + first
             first += len(positions)
             parts.append(positions)
@@ -127,13 +128,9 @@ class PhraseLeaf:
         count_sloppy(starts, together, offsets, groups, self.slop, scratch, frequencies)
         return frequencies
 
-    def _positions(
-        self, view: View, view_no: int, place: PhraseTerm, doc_ids: U32
-    ) -> tuple[I64, U32]:
+    def _positions(self, view: View, place: PhraseTerm, doc_ids: U32) -> tuple[I64, U32]:
         """Return (starts, positions) of one place of the phrase, positions rising."""
-        term_ids = [
-            self._statistics.term(self.field_no, term).term_ids[view_no] for term in place.terms
-        ]
+        term_ids = [view.reader.find_term(self.field_no, term) for term in place.terms]
         found = [view.reader.positions(t, doc_ids) for t in term_ids if t >= 0]
         if len(found) == 1:
             return found[0]

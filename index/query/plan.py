@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from index.kernels.operations import CONSTANT
 from index.reader import I64
 
 
@@ -35,6 +36,12 @@ class Leaf(Protocol):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         """Fill the row of one view (zeros: no document), and return the address of its norms or
         0; what must outlive the kernel's run goes into `owners`."""
+
+    def fill_views(
+        self, view_nos: range, rows: I64, norms: I64 | None, owners: list[np.ndarray]
+    ) -> None:
+        """Fill the rows of several views (i64[views, ROW_WIDTH], zeros) as `fill` does, and the
+        addresses of their norms where they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,13 @@ def bound(plan: Plan) -> float:
     if isinstance(plan, Constant):
         return plan.score
     return plan.bound
+
+
+def is_constant(plan: Plan) -> bool:
+    """Return whether every match has the same score."""
+    if isinstance(plan, Every | Some | Best):
+        return False
+    return isinstance(plan, Constant) or plan.mode == CONSTANT
 
 
 def drivers(plan: Plan) -> list[Leaf]:

@@ -16,7 +16,8 @@ from index.kernels.evaluate import evaluate
 from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH
 from index.query import plan as plans
 from index.query.plan import Best, Constant, Every, Leaf, Plan, Some
-from index.query.statistics import Statistics
+from index.query.statistics import Statistics, address
+from index.query.stop import NEVER, Stop
 from index.reader import I64, U64
 
 F32 = npt.NDArray[np.float32]
@@ -24,6 +25,8 @@ F32 = npt.NDArray[np.float32]
 _NO_F32 = np.empty(0, np.float32)
 _NO_I64 = np.empty(0, np.int64)
 _NO_U64 = np.empty(0, np.uint64)
+NO_LIMIT = 1 << 62
+"""A limit of the count that no index reaches: all matches are counted."""
 BOUND_SLACK = 1.0 + 1e-5
 """Sums of f32 may round up past the bound by a little."""
 
@@ -43,7 +46,9 @@ class Program:
         self.drivers = np.array(drivers, np.int64)
         self.ops = np.array(self._ops, np.int64).reshape(-1, op.OP_WIDTH)
         self.weights = np.array(self._weights, np.float32)
-        self.bound = plans.bound(plan) * BOUND_SLACK if scored else 0.0
+        self.bound = plans.bound(plan) if scored else 0.0
+        if not plans.is_constant(plan):
+            self.bound *= BOUND_SLACK
 
     @property
     def n_counted(self) -> int:
@@ -161,19 +166,22 @@ class Program:
         *,
         k: int = 0,
         min_score: float = -np.inf,
+        limit: int = NO_LIMIT,
+        stop: Stop = NEVER,
         out_mask: U64 = _NO_U64,
         out_scores: F32 = _NO_F32,
     ) -> Matches:
-        """Run over some of the views; the best `k` are kept as (score, view, doc)."""
+        """Run over some of the views; the best `k` are kept as (score, view, doc), best first.
+
+        `limit`: once so many matches are counted, what cannot become a hit need not be looked at;
+        the total is then above it. `stop`: ends the run early where it is set.
+        """
         n_leaves = len(self.leaves)
         leaves = np.zeros((len(view_nos), n_leaves, ROW_WIDTH), np.int64)
         norms = np.zeros((len(view_nos), n_leaves), np.int64)
         owners: list[np.ndarray] = []
-        for i, view_no in enumerate(view_nos):
-            for j, leaf in enumerate(self.leaves):
-                norm_address = leaf.fill(view_no, leaves[i, j], owners)
-                if norm_address:
-                    norms[i, j] = norm_address
+        for j, leaf in enumerate(self.leaves):
+            leaf.fill_views(view_nos, leaves[:, j], norms[:, j], owners)
         heap_scores = np.empty(k, np.float32) if k else _NO_F32
         heap_docs = np.empty(k, np.int64) if k else _NO_I64
         result = np.zeros(2, np.int64)
@@ -186,6 +194,8 @@ class Program:
             self.drivers,
             statistics.view_table(view_nos),
             np.array([self.bound, min_score], np.float32),
+            limit,
+            address(stop),
             np.zeros((n_registers + 1, op.WINDOW_WORDS), np.uint64),
             np.zeros((n_registers, 1), np.uint64),
             np.zeros((n_registers, op.WINDOW), np.float32),
@@ -208,19 +218,20 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What a run found: how many, and the best of them, unordered."""
+    """What a run found: how many, and the best of them, best first; ties in log order."""
 
     total: int
     scores: F32
     docs: I64
     """Index of the view within the run << 32 | doc id."""
 
+    def best(self, k: int) -> Matches:
+        """Return the first `k` of matches that are in order, with the total of all."""
+        return Matches(self.total, self.scores[:k], self.docs[:k])
+
     def ranked(self) -> list[tuple[int, int, float]]:
-        """Return (view, doc id, score), best first; ties in log order."""
-        order = np.lexsort((self.docs, -self.scores))
+        """Return (view, doc id, score) of each."""
         return [
             (doc >> 32, doc & 0xFFFFFFFF, score)
-            for doc, score in zip(
-                self.docs[order].tolist(), self.scores[order].tolist(), strict=True
-            )
+            for doc, score in zip(self.docs.tolist(), self.scores.tolist(), strict=True)
         ]

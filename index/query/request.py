@@ -83,6 +83,8 @@ class FieldRequest:
 
     pattern: str
     format: str | None = None
+    with_unmapped: bool = False
+    """Show also what the source has and the mapping does not."""
 
 
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,7 +99,10 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The sort values of the last hit of the page before; None within: it had no value."""
     post_filter: Query | None = None
     source: SourceFilter = SourceFilter()
+    with_id: bool = True
     fields: tuple[FieldRequest, ...] = ()
+    indices_boost: tuple[tuple[str, float], ...] = ()
+    """(pattern of index names, what their scores are multiplied by), the first that matches."""
     highlight: Highlight | None = None
     aggregations: tuple[Aggregation, ...] = ()
     """Over all that the query matches; `post_filter` does not restrict them."""

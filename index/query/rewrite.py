@@ -7,26 +7,27 @@ Raises: InvalidQueryError for what does not fit the schema.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from index.analysis.analyzer import Token, get_analyzer
-from index.errors import InvalidQueryError, MappingError
+from index.analysis.analyzer import Token
+from index.errors import InvalidQueryError
 from index.query import ast
+from index.query.analysis import analyze, analyzer_of, normalized
 from index.query.boosts import multiplied
 from index.query.filter_cache import FilterCache
 from index.query.filters import Filters
 from index.query.fold import best, conjunction, constant, every, some
-from index.query.leaves import AllLeaf, BitsLeaf, DocsLeaf, KeysLeaf
+from index.query.leaves import AllLeaf, BitsLeaf, DocsLeaf, KeysLeaf, TermLeaf
 from index.query.minimum import minimum_should_match
 from index.query.phrase import PhraseLeaf, PhraseTerm
 from index.query.plan import NOTHING, Plan
 from index.query.rewrite_terms import TermRewriter
 from index.query.statistics import Statistics
 from index.query.stop import NEVER, Stop, check_stop
+from index.query.token_graph import Path, in_a_row, is_flat, paths, segments, whole_paths
 from index.query.values import keyword_text
 from index.schema import Field, Schema
 
@@ -124,7 +125,7 @@ class Rewriter:
                 return NOTHING
             raise InvalidQueryError(f"cannot search on field [{field.name}]: it is not indexed")
         try:
-            return rewrite(field, query, boost)
+            return rewrite(field, normalized(query, field, self.schema), boost)
         except InvalidQueryError:
             if getattr(query, "lenient", False):
                 return NOTHING
@@ -141,20 +142,56 @@ class Rewriter:
         tokens = self._tokens(field, query.text, query.analyzer)
         if not tokens:
             return self._zero_terms(query.zero_terms, boost)
-        if query.fuzziness is not None:
-            parts = tuple(
-                self._terms.fuzzy(
-                    field, _as_fuzzy(query, token.term.decode("utf-8", "surrogatepass")), boost
-                )
-                for token in tokens
-            )
+        if in_a_row(tokens):
+            parts = tuple(self._match_token(field, query, token.term, boost) for token in tokens)
         else:
-            parts = tuple(self._terms.text_term(field, token.term, boost) for token in tokens)
+            parts = tuple(
+                self._match_segment(field, query, segment, boost) for segment in segments(tokens)
+            )
         if query.operator == "and":
             return every(parts)
         spec = query.minimum_should_match
         at_least = 1 if spec is None else max(1, minimum_should_match(spec, len(parts)))
         return some(parts, at_least)
+
+    def _match_token(self, field: Field, query: ast.Match, term: bytes, boost: float) -> Plan:
+        if query.fuzziness is None:
+            return self._terms.text_term(field, term, boost)
+        return self._terms.fuzzy(
+            field, _as_fuzzy(query, term.decode("utf-8", "surrogatepass")), boost
+        )
+
+    def _match_segment(
+        self, field: Field, query: ast.Match, segment: list[Token], boost: float
+    ) -> Plan:
+        """Return the documents with one of the readings of a part of the text."""
+        if not is_flat(segment):
+            return some(tuple(self._read(field, way, 0, boost) for way in paths(segment)), 1)
+        terms = tuple(dict.fromkeys(token.term for token in segment))
+        if query.fuzziness is not None:
+            return best(tuple(self._match_token(field, query, t, boost) for t in terms), 0.0)
+        return self._any_of(field, terms, boost)
+
+    def _any_of(self, field: Field, terms: tuple[bytes, ...], boost: float) -> Plan:
+        """Return the documents with one of several terms for one thing, all of which count as
+        frequent as the most frequent of them."""
+        doc_freqs = [self.statistics.term(field.no, term).doc_freq for term in terms]
+        leaves = tuple(
+            TermLeaf(
+                self.statistics, field.no, term, boost, is_text=True,
+                scored_doc_freq=max(doc_freqs),
+            )
+            for term, doc_freq in zip(terms, doc_freqs, strict=True)
+            if doc_freq
+        )  # fmt: skip
+        return best(leaves, 0.0)
+
+    def _read(self, field: Field, path: Path, slop: int, boost: float) -> Plan:
+        """Return the documents with the words of one reading side by side."""
+        if len(path.places) == 1:
+            return self._terms.text_term(field, path.places[0][1], boost)
+        places = tuple(PhraseTerm(offset, (term,)) for offset, term in path.places)
+        return self._phrase(field, places, slop, boost)
 
     def _match_phrase(self, query: ast.MatchPhrase, boost: float) -> Plan:
         return self._on_field(query, boost, self._phrase_field)
@@ -167,8 +204,12 @@ class Rewriter:
             return self._zero_terms(query.zero_terms, boost)
         if len(tokens) == 1:
             return self._terms.text_term(field, tokens[0].term, boost)
-        first = tokens[0].position
-        places = tuple(PhraseTerm(token.position - first, (token.term,)) for token in tokens)
+        if not is_flat(tokens):
+            ways = whole_paths(tokens)
+            return some(tuple(self._read(field, way, query.slop, boost) for way in ways), 1)
+        places = _places(tokens)
+        if len(places) == 1:
+            return self._any_of(field, places[0].terms, boost)
         return self._phrase(field, places, query.slop, boost)
 
     def _match_phrase_prefix(self, query: ast.MatchPhrasePrefix, boost: float) -> Plan:
@@ -184,15 +225,23 @@ class Rewriter:
         tokens = self._tokens(field, query.text, query.analyzer)
         if not tokens:
             return NOTHING
-        *before, last = tokens
+        *before, last = _places(tokens)
         if not before:
-            prefix = ast.Prefix(field.name, last.term.decode("utf-8", "surrogatepass"))
-            return self._terms.prefix(field, prefix, boost)
-        terms = self._terms.expand_prefix(field, last.term, query.max_expansions)
-        first = tokens[0].position
-        places = [PhraseTerm(token.position - first, (token.term,)) for token in before]
-        places.append(PhraseTerm(last.position - first, terms))
-        return self._phrase(field, tuple(places), query.slop, boost)
+            prefixes = tuple(term.decode("utf-8", "surrogatepass") for term in last.terms)
+            return some(
+                tuple(
+                    self._terms.prefix(field, ast.Prefix(field.name, prefix), boost)
+                    for prefix in prefixes
+                ),
+                1,
+            )
+        found = dict.fromkeys(
+            term
+            for prefix in last.terms
+            for term in self._terms.expand_prefix(field, prefix, query.max_expansions)
+        )
+        places = (*before, PhraseTerm(last.offset, tuple(found)))
+        return self._phrase(field, places, query.slop, boost)
 
     def _phrase(
         self, field: Field, places: tuple[PhraseTerm, ...], slop: int, boost: float
@@ -206,7 +255,7 @@ class Rewriter:
         return AllLeaf(self.statistics, boost) if zero_terms == "all" else NOTHING
 
     def _tokens(self, field: Field, text: ast.Scalar, analyzer: str | None) -> tuple[Token, ...]:
-        return analyze(analyzer or field.query_analyzer, keyword_text(text))
+        return analyze(analyzer_of(self.schema, field, analyzer), keyword_text(text))
 
     def _term(self, query: ast.Term, boost: float) -> Plan:
         if query.field == "_id":
@@ -230,12 +279,15 @@ class Rewriter:
     def _wildcard(self, query: ast.Wildcard, boost: float) -> Plan:
         return self._on_field(query, boost, self._terms.wildcard)
 
+    def _regexp(self, query: ast.Regexp, boost: float) -> Plan:
+        return self._on_field(query, boost, self._terms.regexp)
+
     def _fuzzy(self, query: ast.Fuzzy, boost: float) -> Plan:
         return self._on_field(query, boost, self._terms.fuzzy)
 
     # --- several -------------------------------------------------------------------------
     def _over_fields(self, query: ast.OverFields, boost: float) -> Plan:
-        only_terms = isinstance(query.query, ast.Prefix | ast.Wildcard | ast.Fuzzy)
+        only_terms = isinstance(query.query, ast.Prefix | ast.Wildcard | ast.Regexp | ast.Fuzzy)
         parts = []
         for pattern in query.fields:
             leaf = query.query
@@ -294,13 +346,12 @@ def n_needed(query: ast.Bool) -> int:
     return 1 if query.should and not (query.must or query.filter) else 0
 
 
-@lru_cache(maxsize=1024)
-def analyze(analyzer: str, text: str) -> tuple[Token, ...]:
-    """Analyse once what is asked of many fields, or of batch after batch by a standing query."""
-    try:
-        return tuple(get_analyzer(analyzer).tokens(text))
-    except MappingError as error:
-        raise InvalidQueryError(str(error)) from error
+def _places(tokens: Sequence[Token]) -> tuple[PhraseTerm, ...]:
+    """Return the places of a phrase, each with the terms of which one must stand there."""
+    at: dict[int, list[bytes]] = {}
+    for token in tokens:
+        at.setdefault(token.position - tokens[0].position, []).append(token.term)
+    return tuple(PhraseTerm(offset, tuple(dict.fromkeys(at[offset]))) for offset in sorted(at))
 
 
 def match_names(schema: Schema, pattern: str) -> list[Field]:
@@ -351,6 +402,7 @@ _REWRITES: dict[type[ast.Query], Callable[..., Plan]] = {
     ast.Range: Rewriter._range,
     ast.Prefix: Rewriter._prefix,
     ast.Wildcard: Rewriter._wildcard,
+    ast.Regexp: Rewriter._regexp,
     ast.Fuzzy: Rewriter._fuzzy,
     ast.OverFields: Rewriter._over_fields,
     ast.DisMax: Rewriter._dis_max,

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from itertools import islice
 
-import numpy as np
-
+from index.automaton import automaton as automata
+from index.automaton.automaton import Automaton
 from index.errors import InvalidQueryError
 from index.fuzzy import FuzzyPattern
 from index.query import ast
+from index.query.expansion import ExpansionLeaf
 from index.query.fuzzy import expand, max_edits
-from index.query.leaves import (
-    UNLIMITED,
-    BitsLeaf,
-    KeywordRangeLeaf,
-    RangeLeaf,
-    TermLeaf,
-    united,
-)
+from index.query.leaves import UNLIMITED, KeywordRangeLeaf, RangeLeaf, TermLeaf
 from index.query.phrase import term_finder
 from index.query.plan import NOTHING, Constant, Plan, Some
 from index.query.statistics import Statistics
@@ -28,8 +22,6 @@ from index.schema import Field
 
 _SINGLE_VALUES = 8
 """More numbers than this in a `terms` are looked for together."""
-_VERBATIM = frozenset({"keyword", "whitespace"})
-"""Analyzers that keep capital letters."""
 
 
 class TermRewriter:
@@ -50,8 +42,7 @@ class TermRewriter:
         return NOTHING if bounds is None else self._number_range(field, *bounds, boost)
 
     def caseless_term(self, field: Field, value: str, boost: float) -> Plan:
-        wanted = value.lower()
-        return self._filtered(field, b"", lambda term: term.lower() == wanted, boost)
+        return self._matching(field, automata.word(value, caseless=True), boost)
 
     # --- several values ------------------------------------------------------------------
     def terms(self, field: Field, query: ast.Terms, boost: float) -> Plan:
@@ -77,11 +68,8 @@ class TermRewriter:
                 return NOTHING
             if field.is_keyword:
                 return KeywordRangeLeaf(self._statistics, field.no, low, high, boost)
-            return self._filtered_bytes(
-                field,
-                b"",
-                lambda term: (low is None or term >= low) and (high is None or term < high),
-                boost,
+            return self._union(
+                field, lambda reader: reader.terms_between(field.no, low, high), boost
             )
         bounds = range_bounds(query, field, self._now_ms)
         return NOTHING if bounds is None else self._number_range(field, *bounds, boost)
@@ -94,10 +82,9 @@ class TermRewriter:
     # --- patterns ------------------------------------------------------------------------
     def prefix(self, field: Field, query: ast.Prefix, boost: float) -> Plan:
         _need_terms(field, "prefix")
-        value = _normalized(field, query.value) if query.normalize else query.value
+        value = query.value
         if query.case_insensitive:
-            wanted = value.lower()
-            return self._filtered(field, b"", lambda term: term.lower().startswith(wanted), boost)
+            return self._matching(field, automata.prefix(value, caseless=True), boost)
         prefix = keyword_term(value)
         return self._union(
             field, lambda reader: reader.prefix_terms(field.no, prefix, UNLIMITED), boost
@@ -105,22 +92,18 @@ class TermRewriter:
 
     def wildcard(self, field: Field, query: ast.Wildcard, boost: float) -> Plan:
         _need_terms(field, "wildcard")
-        pattern = _normalized(field, query.pattern) if query.normalize else query.pattern
-        if query.case_insensitive:
-            matches = re.compile(wildcard_regex(pattern), re.DOTALL | re.IGNORECASE).fullmatch
-            return self._filtered(field, b"", lambda term: matches(term) is not None, boost)
-        encoded = keyword_term(pattern)
-        return self._union(
-            field, lambda reader: reader.wildcard_terms(field.no, encoded, UNLIMITED), boost
-        )
+        automaton = automata.wildcard(query.pattern, caseless=query.case_insensitive)
+        return self._matching(field, automaton, boost)
+
+    def regexp(self, field: Field, query: ast.Regexp, boost: float) -> Plan:
+        _need_terms(field, "regexp")
+        return self._matching(field, regexp_automaton(query), boost)
 
     def fuzzy(self, field: Field, query: ast.Fuzzy, boost: float) -> Plan:
         """Return the documents with one of the closest terms. All of these count as frequent as
         the most frequent of them: else a rare misspelling would score above the word."""
         _need_terms(field, "fuzzy")
         text = keyword_text(query.value)
-        if query.normalize:
-            text = _normalized(field, text)
         edits = max_edits(query.fuzziness, text)
         if edits == 0:
             return self.text_term(field, keyword_term(text), boost)
@@ -145,37 +128,36 @@ class TermRewriter:
         return leaves[0] if len(leaves) == 1 else Some(leaves)
 
     def expand_prefix(self, field: Field, prefix: bytes, limit: int) -> tuple[bytes, ...]:
-        """Return at most `limit` terms that start so, the first ones in byte order."""
+        """Return at most `limit` terms that start so and that a live document has, the first ones
+        in byte order."""
         found: set[bytes] = set()
         for view in self._statistics.views:
             reader = view.reader
             if field.no in reader.field_nos:
                 ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
-                found.update(reader.term_bytes(term_id) for term_id in ids.tolist())
-        return tuple(sorted(found)[:limit])
+                found.update(reader.term_names(ids, field.no))
+        statistics = self._statistics
+        live = (term for term in sorted(found) if statistics.term(field.no, term).doc_freq > 0)
+        return tuple(islice(live, limit))
 
     # --- unions --------------------------------------------------------------------------
     def _union(self, field: Field, find: Callable[[Reader], I64], boost: float) -> Plan:
-        return BitsLeaf(self._statistics, united(field.no, find), boost)
+        return ExpansionLeaf(self._statistics, field.no, find, boost)
 
-    def _filtered(
-        self, field: Field, prefix: bytes, accept: Callable[[str], bool], boost: float
-    ) -> Plan:
-        return self._filtered_bytes(
-            field, prefix, lambda term: accept(term.decode("utf-8", "replace")), boost
+    def _matching(self, field: Field, automaton: Automaton, boost: float) -> Plan:
+        return self._union(
+            field, lambda reader: reader.matching_terms(field.no, automaton, UNLIMITED), boost
         )
 
-    def _filtered_bytes(
-        self, field: Field, prefix: bytes, accept: Callable[[bytes], bool], boost: float
-    ) -> Plan:
-        """Return the documents with a term that Python accepts: one call a term, so slow."""
 
-        def find(reader: Reader) -> I64:
-            ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
-            kept = [i for i in ids.tolist() if accept(reader.term_bytes(i))]
-            return np.array(kept, np.int64)
-
-        return self._union(field, find, boost)
+def regexp_automaton(query: ast.Regexp) -> Automaton:
+    """Return what accepts the terms that are asked for. Raises: InvalidQueryError."""
+    return automata.regexp(
+        query.pattern,
+        syntax=query.syntax,
+        caseless=query.case_insensitive,
+        max_states=query.max_states,
+    )
 
 
 def _term_bounds(query: ast.Range) -> tuple[bytes | None, bytes | None]:
@@ -199,22 +181,3 @@ def _need_terms(field: Field, kind: str) -> None:
             f"{kind} queries work on keyword and text fields, not on [{field.name}] "
             f"which is of type [{field.type}]"
         )
-
-
-def _normalized(field: Field, text: str) -> str:
-    keeps_case = field.is_keyword or field.query_analyzer in _VERBATIM
-    return text if keeps_case else text.lower()
-
-
-def wildcard_regex(pattern: str) -> str:
-    """Return the regular expression of a wildcard pattern."""
-    out, i = "", 0
-    while i < len(pattern):
-        char = pattern[i]
-        if char == "\\" and i + 1 < len(pattern):
-            i += 1
-            out += re.escape(pattern[i])
-        else:
-            out += {"*": ".*", "?": "."}.get(char) or re.escape(char)
-        i += 1
-    return out

@@ -117,11 +117,14 @@ class NumberKey(Key):
         self._field = field
         self._mode = key.mode or ("max" if self.is_falling else "min")
         self.is_float = field.type in _FLOATS
+        self._format = key.format or field.format
         self._missing: float | int | None = None
-        if not isinstance(key.missing, str):
-            self._missing = key.missing
-            if not self.is_float and not -(2**63) <= key.missing < 2**63:
-                raise InvalidQueryError(f"[sort.{field.name}.missing] is out of range")
+        if key.missing not in ("_last", "_first"):
+            where = f"sort.{field.name}.missing"
+            value = key.missing
+            self._missing = self._read(value, where) if isinstance(value, str) else value
+            if not self.is_float and not -(2**63) <= self._missing < 2**63:
+                raise InvalidQueryError(f"[{where}] is out of range")
 
     def column(self, view_no: int, view: View, docs: np.ndarray, scores: np.ndarray) -> KeyColumn:
         column = view.reader.column(self._field.no)
@@ -138,17 +141,18 @@ class NumberKey(Key):
 
     def _place_number(self, value: Scalar | None) -> tuple[int, float | int]:
         if isinstance(value, str):
-            value = self._read(value)
+            value = self._read(value, "search_after")
         return super()._place_number(value)
 
-    def _read(self, value: str) -> float | int:
+    def _read(self, value: str, where: str) -> float | int:
+        """Return the number of a text as hits show it. Raises: InvalidQueryError."""
         if self._field.type == "date":
-            return resolve_date(value, now_ms=0, format=self._field.format)
+            return resolve_date(value, now_ms=0, format=self._format)
         try:
             return float(value) if self.is_float else int(value)
         except ValueError:
             raise InvalidQueryError(
-                f"[search_after] expected a number for [{self._field.name}] but got [{value}]"
+                f"[{where}] expected a number for [{self._field.name}] but got [{value[:80]}]"
             ) from None
 
 
@@ -197,6 +201,10 @@ class KeywordKey(TermKey):
         if self._mode not in ("min", "max"):
             raise InvalidRequestError(
                 f"sort mode [{self._mode}] needs a number, not [{field.name}]"
+            )
+        if key.missing not in ("_last", "_first"):
+            raise InvalidRequestError(
+                f"[sort.{field.name}.missing] of a keyword is _last or _first, not [{key.missing}]"
             )
 
     def column(self, view_no: int, view: View, docs: np.ndarray, scores: np.ndarray) -> KeyColumn:

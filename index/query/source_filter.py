@@ -1,17 +1,15 @@
-"""Parts of a document's source: `_source` filtering, and the values that `fields` asks for."""
+"""Parts of a document's source: `_source` filtering, and the values at a path."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from index.dates import format_date, parse_date
-from index.errors import TailraceError
-from index.query.request import FieldRequest, SourceFilter
+from index.query.request import SourceFilter
 from index.query.rewrite import match_names
 from index.schema import Field, Schema
 
@@ -68,19 +66,6 @@ def _matcher(patterns: tuple[str, ...]) -> _Match:
     return lambda path: match(path) is not None
 
 
-def field_values(
-    fields: dict[str, Any], requests: Iterable[FieldRequest], schema: Schema
-) -> dict[str, list[Any]]:
-    """Return the values of the fields that the patterns name, as lists; dates formatted."""
-    found: dict[str, list[Any]] = {}
-    for request in requests:
-        for field in fields_named(schema, request.pattern):
-            values = values_at(fields, field.parent or field.name)
-            if values:
-                found[field.name] = [_shown(field, value, request.format) for value in values]
-    return found
-
-
 def fields_named(schema: Schema, pattern: str) -> list[Field]:
     """Return the fields, of any type, that a name or a pattern names."""
     if "*" in pattern:
@@ -104,12 +89,3 @@ def values_at(value: Any, path: str) -> list[Any]:
         if path.startswith(f"{name}."):
             found += values_at(inner, path[len(name) + 1 :])
     return found
-
-
-def _shown(field: Field, value: Any, form: str | None) -> Any:
-    if field.type != "date" or form == "epoch_millis":
-        return parse_date(value, field.format) if field.type == "date" else value
-    try:
-        return format_date(parse_date(value, field.format))
-    except TailraceError:
-        return value

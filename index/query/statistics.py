@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from index.bm25 import average_length, keyword_part, length_table
 from index.kernels import lookup
-from index.kernels.counting import count_alive
+from index.kernels.lookup import find_leaves
 from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
 from index.reader import I64, FieldStats, View, Views
@@ -35,8 +35,8 @@ def address(array: np.ndarray) -> int:
 class TermStats:
     doc_freq: int
     """Live documents with the term, over all views."""
-    term_ids: tuple[int, ...]
-    """The term's id in each view, -1 where it is not."""
+    rows: I64
+    """i64[views, ROW_WIDTH]: its leaf in each view, zeros where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ class TextField:
     always 1, address of the table], as `kernels/best_terms.py` takes them."""
     rows: I64
     """i64[views, FIELD_WIDTH], see kernels/lookup.py."""
+    slacks: npt.NDArray[np.float32]
+    """f32[views], see `kernels/postings.bound_of`."""
     norms: tuple[np.ndarray | None, ...]
-    norm_addresses: tuple[int, ...]
-    """Of each view; 0 where no document has the field."""
+    """Of each view; None where no document has the field."""
 
 
 class Statistics:
@@ -104,12 +105,12 @@ class Statistics:
             average = average_length(stats)
             table = length_table(average)
             norms = tuple(view.reader.norms(field_no) for view in self.views)
-            addresses = tuple(0 if array is None else address(array) for array in norms)
             rows = self._describe(field_no, average)
-            is_text = any(addresses)
+            slacks = rows.view(np.float64)[:, lookup.SLACK].astype(np.float32)
             part = np.float64(keyword_part(stats)).view(np.int64)
+            is_text = rows[:, lookup.NORMS].any()
             parameters = np.array([stats.n_docs, part, address(table) if is_text else 0])
-            field = TextField(stats, table, address(table), parameters, rows, norms, addresses)
+            field = TextField(stats, table, address(table), parameters, rows, slacks, norms)
             self._texts[field_no] = field
         return field
 
@@ -125,15 +126,12 @@ class Statistics:
     def term(self, field_no: int, term: bytes) -> TermStats:
         stats = self._terms.get((field_no, term))
         if stats is None:
-            ids = tuple(view.reader.find_term(field_no, term) for view in self.views)
-            doc_freq = sum(
-                live_doc_freq(view, term_id)
-                for view, term_id in zip(self.views, ids, strict=True)
-                if term_id >= 0
-            )
+            text = np.frombuffer(bytearray(term), np.uint8)
+            rows = np.zeros((len(self.views), ROW_WIDTH), np.int64)
+            doc_freq = find_leaves(self.text(field_no).rows, text, 0, len(term), rows)
             if len(self._terms) >= _MOST_TERMS:
                 self._terms.clear()
-            stats = self._terms[field_no, term] = TermStats(doc_freq, ids)
+            stats = self._terms[field_no, term] = TermStats(int(doc_freq), rows)
         return stats
 
 
@@ -144,12 +142,3 @@ def _field_stats(view: View, field_no: int) -> FieldStats:
         return view.stats[field_no]
     except KeyError:
         return view.reader.field_stats(field_no)
-
-
-def live_doc_freq(view: View, term_id: int) -> int:
-    """Return how many live documents of a view have a term."""
-    if view.alive is None:
-        return view.reader.doc_freq(term_id)
-    row = np.zeros(ROW_WIDTH, np.int64)
-    view.reader.leaf(term_id, row)
-    return int(count_alive(row, view.alive))

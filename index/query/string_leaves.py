@@ -20,6 +20,7 @@ _Leaf = (
     | ast.Range
     | ast.Prefix
     | ast.Wildcard
+    | ast.Regexp
     | ast.Fuzzy
 )
 

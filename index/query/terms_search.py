@@ -10,16 +10,15 @@ from functools import lru_cache
 
 import numpy as np
 
+from index.analysis.analyzer import Analyzer
 from index.kernels import best_terms as kernels
 from index.query import ast
-from index.query.rewrite import analyze
+from index.query.analysis import analyze, analyzer_of
 from index.query.statistics import Statistics, address
 from index.query.stop import NEVER, Stop
+from index.query.token_graph import in_a_row
 from index.query.values import keyword_term
 from index.schema import Field, Schema
-
-NO_LIMIT = 1 << 62
-"""A limit of the count that no index reaches: all matches are counted."""
 
 _OF_FIELD = slice(kernels.FIELD_DOCS, kernels.TABLE + 1)
 _ANSWER = slice(kernels.TOTAL, kernels.N_HITS + 1)
@@ -62,7 +61,9 @@ def question_of(query: ast.Query, schema: Schema) -> tuple[Field, Question] | No
     elif kind is ast.Term:
         assert isinstance(query, ast.Term)
         field = schema.field(query.field)
-        if field is None or query.case_insensitive or not (field.is_text or field.is_keyword):
+        if field is None or field.normalizer is not None:
+            return None
+        if query.case_insensitive or not (field.is_text or field.is_keyword):
             return None
         return (field, _exact(keyword_term(query.value))) if field.index else None
     else:
@@ -70,7 +71,7 @@ def question_of(query: ast.Query, schema: Schema) -> tuple[Field, Question] | No
     field = schema.field(query.field)
     if field is None or not field.is_text or not field.index or type(query.text) is not str:
         return None
-    question = _analyzed(query.analyzer or field.query_analyzer, query.text, how)
+    question = _analyzed(analyzer_of(schema, field, query.analyzer), query.text, how)
     return None if question is None else (field, question)
 
 
@@ -80,9 +81,9 @@ def _exact(term: bytes) -> Question:
 
 
 @lru_cache(maxsize=4096)
-def _analyzed(analyzer: str, text: str, how: int) -> Question | None:
+def _analyzed(analyzer: Analyzer, text: str, how: int) -> Question | None:
     tokens = analyze(analyzer, text)
-    if not tokens:
+    if not tokens or not in_a_row(tokens):
         return None
     first = tokens[0].position
     places = tuple(token.position - first for token in tokens)

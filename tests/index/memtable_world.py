@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from index.analysis.analyzer import get_analyzer
+from index.analysis.definitions import get_analyzer
 from index.extract import Extractor, ParsedDocument
 from index.kernels.tokenize import POSITION_GAP
 from index.keys import join_bytes

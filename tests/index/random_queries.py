@@ -27,6 +27,7 @@ WORDS = [
 DATES = ["2020-01-01", "2020-06-15T12:00:00Z", "2021-03-04", "2019-12-31T23:59:59.999Z"]
 DATE_BOUNDS = ["2020", "2020-01-01", "2020-06-15T12:00:00Z", "2020-06||/M", "now-1y/y", "now/M-3M"]
 PATTERNS = ["*o*", "f?o", "*", "?", "r*n*", "*a", "fox", "", "??*", "qu*ck", "*日*", "r\\*"]
+EXPRESSIONS = ["[a-f].*", ".*[o-z]{2}", "(qu|br).+", ".?.?.?", "()", "[^a-z].*", ".{2,4}", "日?.+"]
 
 _LEAVES = {
     "match": 2,
@@ -39,6 +40,7 @@ _LEAVES = {
     "ids": 1,
     "prefix": 1,
     "wildcard": 1,
+    "regexp": 1,
     "fuzzy": 1,
     "all": 1,
     "string": 1,
@@ -146,6 +148,8 @@ class RandomQueries:
             bounds[r.choice(["gt", "gte"])] = r.choice(values)
         if r.random() < 0.7:
             bounds[r.choice(["lt", "lte"])] = r.choice(values)
+        if field == "d":
+            bounds |= self.some(time_zone=["+05:00", "-01:30", "Europe/Berlin"])
         return {"range": {field: {**bounds, **self.boost()}}}
 
     def _exists(self, depth: int) -> Query:
@@ -166,6 +170,13 @@ class RandomQueries:
         field = self.random.choice([self.text_field(), self.keyword_field()])
         body = {"value": self.random.choice(PATTERNS), **self.some(case_insensitive=[True])}
         return {"wildcard": {field: body | self.boost()}}
+
+    def _regexp(self, depth: int) -> Query:
+        r = self.random
+        word = r.choice(WORDS)
+        pattern = r.choice([*EXPRESSIONS, f"{word}|d.gs?", f".*{word[1:]}", f"({word}|.*un.*)+"])
+        body = {"value": pattern, **self.some(case_insensitive=[True]), **self.boost()}
+        return {"regexp": {r.choice([self.text_field(), self.keyword_field()]): body}}
 
     def _all(self, depth: int) -> Query:
         return self.random.choice([{"match_all": self.boost()}, {"match_none": {}}])

@@ -7,7 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.analysis.analyzer import Analyzer, get_analyzer
+from index.analysis import tokenizers
+from index.analysis.analyzer import Analyzer
+from index.analysis.filters import lowercase
+from index.analysis.stemming import stem
 from index.analysis.terms import Expansion, Mapped
 from index.kernels.chains import find_positions
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH
@@ -28,11 +31,10 @@ MAPPED: dict[bytes, Mapped] = {
 
 
 class Expanding(Analyzer):
-    """The english scan, which marks every token, with a table for a map."""
+    """A scan that marks every token, with a table for a map."""
 
     def __init__(self) -> None:
-        english = get_analyzer("english")
-        super().__init__("test", english._scan, None, folds_ascii=True, maps_targets=True)
+        super().__init__("test", tokenizers.standard(), [lowercase, stem("porter")])
 
     def lookup(self, spellings: Sequence[bytes]) -> list[Mapped]:
         return [MAPPED.get(spelling, spelling) for spelling in spellings]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index.automaton.automaton import wildcard
 from index.extract import Extractor
 from index.lengths import encode_length
 from index.live_bytes import KeyBatch
@@ -153,7 +154,7 @@ def test_prefix_and_wildcard_find_the_terms_of_the_field(batches: list[list[Docu
     assert bytes_of(reader.prefix_terms(field.no, b"a", 100)) == [
         term for term in terms if term.startswith(b"a")
     ]
-    assert bytes_of(reader.wildcard_terms(field.no, b"*b", 100)) == [
+    assert bytes_of(reader.matching_terms(field.no, wildcard("*b"), 100)) == [
         term for term in terms if term.endswith(b"b")
     ]
     assert len(reader.prefix_terms(field.no, b"", 1)) == min(1, len(terms))

@@ -45,6 +45,7 @@ def parse(text: str, operator: ast.Operator = "or") -> ast.Query:
         ("f?o", ast.Wildcard("t", "f?o", normalize=True)),
         (r"f\?o", word("f?o")),
         (r"a\*b*", ast.Prefix("t", "a*b", normalize=True)),
+        (r"/f(o|u)\/x/", ast.Regexp("t", "f(o|u)/x")),
         (r"a\*b?", ast.Wildcard("t", r"a\*b?", normalize=True)),
         ("n:*", ast.Exists("n")),
         ("_exists_:n", ast.Exists("n")),
@@ -79,7 +80,7 @@ def test_a_word_without_field_is_asked_of_all_fields() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a AND", "+", "(a", "a)", '"a', "n:[1 5]", "n:[1 TO 5", "a^x", "]", "/re/", "a\\", "n:"],
+    ["a AND", "+", "(a", "a)", '"a', "n:[1 5]", "n:[1 TO 5", "a^x", "]", "/re", "a\\", "n:"],
 )
 def test_what_cannot_be_understood_is_an_error(text: str) -> None:
     with pytest.raises(InvalidQueryError, match="at character"):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from index.kernels import operations as op
 from index.kernels.rows import ALL, BITS, LIST
+from index.query.leaves import ViewLeaf
 from index.query.plan import Best, Constant, Every, Plan, Some
 from index.query.program import Program
 from index.query.statistics import Statistics, address
@@ -29,7 +30,7 @@ class FakeReader:
         self.field_nos: frozenset[int] = frozenset()
 
 
-class FakeLeaf:
+class FakeLeaf(ViewLeaf):
     """Given documents of one view, scored in one of three ways."""
 
     table = 0

@@ -9,9 +9,9 @@ import pytest
 from index.errors import InvalidQueryError
 from index.query import ast
 from index.query.minimum import minimum_should_match
-from index.query.request import FieldRequest, SourceFilter
+from index.query.request import SourceFilter
 from index.query.rewrite import match_names
-from index.query.source_filter import field_values, filter_fields, filter_source
+from index.query.source_filter import filter_fields, filter_source
 from index.query.values import exact_bounds, range_bounds
 from index.schema import Field, Schema
 
@@ -123,20 +123,6 @@ SCHEMA = Schema.from_mapping(
         }
     }
 )
-
-
-def test_fields_are_lists_and_dates_are_formatted() -> None:
-    found = field_values(
-        {"title": "a", "d": 0, "user": [{"name": "x"}, {"name": "y"}, {"name": None}]},
-        [FieldRequest("*"), FieldRequest("nope")],
-        SCHEMA,
-    )
-    assert found == {
-        "title": ["a"],
-        "title.raw": ["a"],
-        "d": ["1970-01-01T00:00:00.000Z"],
-        "user.name": ["x", "y"],
-    }
 
 
 def test_patterns_of_field_names() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index.automaton.automaton import wildcard
 from index.errors import StorageError
 from index.format import Sections, SegmentFile
 from index.kernels.terms import check_terms
@@ -70,13 +71,13 @@ def test_wildcards_match_as_fnmatch_does(found: set[str], pattern: str, limit: i
     terms = opened([(1, term) for term in ordered])
     matches = re.compile(fnmatch.translate(pattern)).match
     expected = [i for i, term in enumerate(ordered) if matches(term.decode())]
-    assert terms.wildcard(1, pattern.encode(), limit).tolist() == expected[:limit]
-    assert terms.wildcard(0, pattern.encode(), limit).tolist() == []
+    assert terms.matching(1, wildcard(pattern), limit).tolist() == expected[:limit]
+    assert terms.matching(0, wildcard(pattern), limit).tolist() == []
 
 
 def test_a_backslash_takes_the_next_byte_as_it_is() -> None:
     terms = opened([(0, b"a*"), (0, b"ab")])
-    assert terms.wildcard(0, b"a\\*", 9).tolist() == [0]
+    assert terms.matching(0, wildcard("a\\*"), 9).tolist() == [0]
 
 
 @pytest.mark.parametrize(

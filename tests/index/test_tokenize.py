@@ -5,7 +5,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from index.analysis import characters as ch
-from index.analysis.analyzer import MAX_TOKEN_CHARS, Analyzer, get_analyzer
+from index.analysis.analyzer import Analyzer
+from index.analysis.definitions import get_analyzer
+from index.analysis.tokenizers import MAX_TOKEN_CHARS, PADDING
+from index.keys import join_bytes
 from index.kernels.tokenize import POSITION_GAP, scan_words
 from tests.index.word_rules import words
 
@@ -17,6 +20,11 @@ texts = st.one_of(
     st.text(st.characters(max_codepoint=127), max_size=80),
 )
 standard = get_analyzer("standard")
+
+
+def scan(data: list[bytes], continues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    text, starts = join_bytes([*data, PADDING])
+    return standard.scan_text(text, starts[: len(data) + 1].copy(), continues)
 
 
 def spans(analyzer: Analyzer, text: str) -> list[tuple[int, int]]:
@@ -73,7 +81,7 @@ def test_long_words_are_split(n: int, tail: str) -> None:
 @settings(deadline=None)
 def test_a_batch_gives_the_tokens_of_its_texts(batch: list[str]) -> None:
     data = [text.encode() for text in batch]
-    scanned, rows = standard.scan(data, np.zeros(len(data), np.uint8))
+    scanned, rows = scan(data, np.zeros(len(data), np.uint8))
     found: list[list[tuple[bytes, int]]] = [[] for _ in batch]
     for begin, size, text, position in rows.tolist():
         found[text].append((scanned[begin : begin + (size >> 1)].tobytes(), position))
@@ -109,7 +117,7 @@ def test_bytes_that_are_no_text_do_no_harm(data: bytes) -> None:
     table = ch.character_table()
     tokens = np.empty((len(data) // 2 + 2, 4), np.uint32)
     starts = np.array([0, len(data)], np.int64)
-    text = np.frombuffer(bytearray(data) + bytes(16), np.uint8)
+    text = np.frombuffer(bytearray(data) + PADDING, np.uint8)
     n = scan_words(
         text, starts, np.zeros(1, np.uint8), table.pages, table.classes, 255,
         np.uint32(0), np.uint32(1), tokens,
@@ -126,7 +134,7 @@ def test_a_long_word_is_split_at_255_characters() -> None:
 
 def test_a_further_value_counts_on_after_a_gap() -> None:
     continues = np.array([0, 1, 0], np.uint8)
-    _, rows = standard.scan([b"a b", b"c", b"d"], continues)
+    _, rows = scan([b"a b", b"c", b"d"], continues)
     assert rows[:, 3].tolist() == [0, 1, 2 + POSITION_GAP, 0]
 
 

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import re
-
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.kernels.vocabulary import matches_wildcard
 from index.vocabulary import Vocabulary
 from tests.index.memtable_world import spans_of
 
@@ -63,27 +59,6 @@ def test_terms_taken_before_a_growth_stay_as_they_were() -> None:
     assert before.doc_freq(before.find(0, b"a"), 1) == 1
     after = vocabulary.terms()
     assert {after.bytes_of(after.find(0, value)) for value in many} == set(many)
-
-
-patterns = st.lists(
-    st.sampled_from(["a", "b", "é", "*", "?", "\\*", "\\?", "\\a", "漢"]), max_size=7
-).map("".join)
-
-
-@given(patterns, st.text(st.sampled_from("abé*?漢\\"), max_size=8))
-@settings(deadline=None, max_examples=500)
-def test_wildcards_match_as_the_regular_expression_does(pattern: str, text: str) -> None:
-    expression = re.sub(
-        r"\\(.)|(\*)|(\?)|(.)",
-        lambda m: ".*" if m[2] else "." if m[3] else re.escape(m[1] or m[4]),
-        pattern,
-        flags=re.DOTALL,
-    )
-    data = np.frombuffer(bytearray(text.encode()), np.uint8)
-    wanted = np.frombuffer(bytearray(pattern.encode()), np.uint8)
-    assert matches_wildcard(data, 0, len(data), wanted) == bool(
-        re.fullmatch(expression, text, re.DOTALL)
-    )
 
 
 @given(st.lists(st.integers(0, 40), max_size=200))
