@@ -15,6 +15,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import load_word
 from index.kernels.bits import lowest_bit
 from index.kernels.masks import range_mask
 
@@ -45,6 +46,7 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _U63 = np.uint64(63)
+_U32 = np.uint64(0xFFFFFFFF)
 _SCAN = "int64(uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], int64"
 
 
@@ -52,30 +54,27 @@ _SCAN = "int64(uint8[::1], int64[::1], uint8[::1], uint8[::1], uint8[::1], int64
 def _decode(text, at, end):
     """Return (code point, bytes) of the character at `at` < `end`, which is not ASCII.
 
-    Requires: 4 bytes of `text` after `at`.
+    Requires: 8 bytes of `text` after `at`.
     """
-    first = np.int64(text[at])
-    second = np.int64(text[at + 1])
-    third = np.int64(text[at + 2])
+    word = np.int64(load_word(np.int64(text.ctypes.data) + at) & _U32)
+    first = word & 0xFF
     code = np.int64(_BROKEN)
     size = np.int64(1)
     if first < 0xE0:
-        if first >= 0xC2 and second & 0xC0 == 0x80 and at + 2 <= end:
-            code = (first & 0x1F) << 6 | (second & 0x3F)
+        if word & 0xC000 == 0x8000 and first >= 0xC2 and at + 2 <= end:
+            code = (word & 0x1F) << 6 | (word >> 8 & 0x3F)
             size = np.int64(2)
     elif first < 0xF0:
-        if (second & 0xC0) == 0x80 and (third & 0xC0) == 0x80 and at + 3 <= end:
-            code = (first & 0x0F) << 12 | (second & 0x3F) << 6 | (third & 0x3F)
+        if word & 0xC0C000 == 0x808000 and at + 3 <= end:
+            code = (word & 0x0F) << 12 | (word >> 8 & 0x3F) << 6 | (word >> 16 & 0x3F)
             size = np.int64(3)
-    elif first <= 0xF4 and at + 4 <= end:
-        fourth = np.int64(text[at + 3])
-        if (second & 0xC0) == 0x80 and (third & 0xC0) == 0x80 and (fourth & 0xC0) == 0x80:
-            code = (first & 0x07) << 18 | (second & 0x3F) << 12 | (third & 0x3F) << 6
-            code |= fourth & 0x3F
-            size = np.int64(4)
-            if code > 0x10FFFF:
-                code = np.int64(_BROKEN)
-                size = np.int64(1)
+    elif word & 0xC0C0C000 == 0x80808000 and first <= 0xF4 and at + 4 <= end:
+        code = (word & 0x07) << 18 | (word >> 8 & 0x3F) << 12
+        code |= (word >> 16 & 0x3F) << 6 | (word >> 24 & 0x3F)
+        size = np.int64(4)
+        if code > 0x10FFFF:
+            code = np.int64(_BROKEN)
+            size = np.int64(1)
     return code, size
 
 
