@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import compress
+from itertools import compress, pairwise
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,6 +17,7 @@ import zstandard
 from index.draft import Run
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, section
+from index.kernels.gather import cut_blocks
 from index.reader import I64, U8
 
 CACHED_BLOCKS = 8
@@ -123,18 +124,16 @@ def _joined(block: list[bytes]) -> Run:
 def _cut(run: Run, block_bytes: int) -> Iterator[Run]:
     """Yield blocks of as few sources as make `block_bytes`."""
     starts = run.starts
-    n_docs, begin = len(starts) - 1, 0
-    while begin < n_docs:
-        full = int(np.searchsorted(starts, starts[begin] + block_bytes))
-        end = min(max(full, begin + 1), n_docs)
+    bounds = np.empty(len(starts), np.int64)
+    n = cut_blocks(starts, block_bytes, bounds)
+    for begin, end in pairwise(bounds[:n].tolist()):
         yield Run(run.blob, starts[begin : end + 1])
-        begin = end
 
 
 def _pack(block: Run) -> bytes:
-    first, last = int(block.starts[0]), int(block.starts[-1])
-    starts = (block.starts - first).astype(np.uint32)
-    return b"".join((starts.data, block.blob[first:last].data))
+    starts = block.starts
+    first = starts[0]
+    return b"".join(((starts - first).astype(np.uint32).data, block.blob[first : starts[-1]].data))
 
 
 class Stored:

@@ -254,13 +254,13 @@ def scan_words(text, starts, continues, pages, classes, max_chars, ascii_mark, w
                     # ideographs: each a word, and in their languages there is little else
                     code, size = _decode(text, at, end)
                     kind = _value(code, pages, classes) & CLASS_MASK
-                    while kind == IDEOGRAPH or kind == HIRAGANA:
+                    while kind in (IDEOGRAPH, HIRAGANA):
                         stop = at + size
                         kind = np.int64(OTHER)
                         if stop < end and text[stop] >= 128:
                             code, size = _decode(text, stop, end)
                             kind = _value(code, pages, classes) & CLASS_MASK
-                            if kind == EXTEND or kind == JOINER:
+                            if kind in (EXTEND, JOINER):
                                 break
                         if n == len(tokens):
                             return np.int64(-1)
