@@ -65,10 +65,14 @@ class Applied:
 
     @property
     def changes(self) -> list[Change]:
-        """What each key's search results differ by; made when first asked for."""
+        """What each key's search results differ by; worked out when first asked for."""
         if self._changes is None:
             self._changes = self._make_changes()
         return self._changes
+
+    def work_out_changes(self) -> None:
+        """Spare others the work, who will ask for them."""
+        self._changes = self._make_changes()
 
 
 @dataclass(frozen=True, slots=True)

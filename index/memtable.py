@@ -127,7 +127,8 @@ class Memtable:
 
     def _groups(self, rows: I64, first: int) -> list[_Group]:
         """Return the rows field by field."""
-        order = np.argsort(rows[:, FIELD], kind="stable")
+        # Numbers of 16 bits are sorted by counting.
+        order = np.argsort(rows[:, FIELD].astype(np.uint16), kind="stable")
         rows = rows[order]
         numbers = rows[:, FIELD]
         docs = (rows[:, DOC] + first).astype(np.uint32)
