@@ -27,3 +27,20 @@ def cut_blocks(starts, block_bytes, bounds):
             bounds[n] = i
             n += 1
     return n
+
+
+@numba.njit("void(uint8[::1], int64[::1], int64[::1], uint8[::1])", nogil=True, cache=True)
+def pack_blocks(blob, starts, bounds, out):
+    """Write each block bounds[b] .. bounds[b + 1] of strings: where each begins in the block, and
+    the block's end (u32, little endian), then the strings. Requires: `out` as long as all that."""
+    at = np.int64(0)
+    for b in range(len(bounds) - 1):
+        first = starts[bounds[b]]
+        last = starts[bounds[b + 1]]
+        for i in range(bounds[b], bounds[b + 1] + 1):
+            begin = np.uint32(starts[i] - first)
+            for k in range(4):
+                out[at + k] = np.uint8(begin >> np.uint32(8 * k) & np.uint32(255))
+            at += 4
+        out[at : at + last - first] = blob[first:last]
+        at += last - first
