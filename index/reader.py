@@ -128,10 +128,6 @@ class Reader(Protocol):
 
     def ord_term(self, field_no: int, ordinal: int) -> bytes: ...
 
-    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
-        """Return (starts i64[n + 1], blob): the terms of ordinals that rise, one after the
-        other."""
-
     # --- documents ---------------------------------------------------------------------
     def find_key(self, key: bytes) -> int:
         """Return the newest doc id with this key, dead or alive, or -1."""
@@ -155,6 +151,10 @@ class ColumnRow(NamedTuple):
     row: I64
     owners: list[np.ndarray]
     """The arrays whose addresses are in the row."""
+    span: tuple[int | float, int | float] | None = None
+    """The least and the greatest value of numbers; None: not known, or there is a NaN."""
+    is_full: bool = False
+    """Every document has a value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import zstandard
 from index.draft import Run
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, section
+from index.kernels.gather import cut_blocks, pack_blocks
 from index.reader import I64, U8
 
 CACHED_BLOCKS = 8
@@ -29,7 +30,7 @@ SMALLEST_COPIED = 8 << 10
 """A merge packs smaller blocks again, together with their neighbours."""
 
 LARGEST_RUN = 1 << 20
-"""Packed bytes that a merge copies in one go."""
+"""Bytes that are packed, or copied by a merge, in one go."""
 
 MAX_BLOCK_BYTES = 1 << 31
 """A frame that claims more is damaged."""
@@ -71,17 +72,13 @@ def encode_sources(
         nonlocal n_bytes
         # The content size in each frame bounds what unpacking may allocate.
         compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
-        for block in _blocks(sources, block_bytes):
-            if isinstance(block, Frames):
-                data: U8 | bytes = block.data
-                ends.append(n_bytes + block.ends)
-                counts.append(block.n_docs)
-            else:
-                data = compressor.compress(_pack(block))
-                ends.append(np.array([n_bytes + len(data)]))
-                counts.append(np.array([len(block.starts) - 1]))
-            n_bytes += len(data)
-            yield data
+        for part in _parts(sources):
+            if isinstance(part, Run):
+                part = _compressed(part, block_bytes, compressor)
+            ends.append(n_bytes + part.ends)
+            counts.append(part.n_docs)
+            n_bytes += len(part.data)
+            yield part.data
 
     yield Section(Kind.SOURCES, NO_FIELD, frames())
     docs = np.cumsum(np.concatenate(counts))
@@ -91,50 +88,50 @@ def encode_sources(
     yield section(Kind.SOURCE_DOCS, docs.astype(np.uint32))
 
 
-def _blocks(sources: Iterable[bytes | Run | Frames], block_bytes: int) -> Iterator[Run | Frames]:
-    """Yield what was packed already as it is, all else in blocks."""
-    block: list[bytes] = []
+def _parts(sources: Iterable[bytes | Run | Frames]) -> Iterator[Run | Frames]:
+    """Yield what was packed already as it is, all else in runs."""
+    waiting: list[bytes] = []
     size = 0
     for source in sources:
         if isinstance(source, bytes):
-            block.append(source)
+            waiting.append(source)
             size += len(source)
-            if size >= block_bytes:
-                yield _joined(block)
-                block, size = [], 0
+            if size >= LARGEST_RUN:
+                yield Run.of(waiting)
+                waiting, size = [], 0
             continue
-        if block:
-            yield _joined(block)
-            block, size = [], 0
+        if waiting:
+            yield Run.of(waiting)
+            waiting, size = [], 0
         if isinstance(source, Frames):
             yield source
         else:
-            yield from _cut(source, block_bytes)
-    if block:
-        yield _joined(block)
+            yield from _pieces(source)
+    if waiting:
+        yield Run.of(waiting)
 
 
-def _joined(block: list[bytes]) -> Run:
-    starts = np.zeros(len(block) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, block), np.int64, len(block)), out=starts[1:])
-    return Run(np.frombuffer(b"".join(block), np.uint8), starts)
+def _pieces(run: Run) -> Iterator[Run]:
+    """Yield a long run in pieces of some blocks."""
+    bounds = np.empty(len(run.starts), np.int64)
+    n = cut_blocks(run.starts, LARGEST_RUN, bounds)
+    for begin, end in pairwise(bounds[:n].tolist()):
+        yield Run(run.blob, run.starts[begin : end + 1])
 
 
-def _cut(run: Run, block_bytes: int) -> Iterator[Run]:
-    """Yield blocks of as few sources as make `block_bytes`."""
-    starts = run.starts
-    n_docs, begin = len(starts) - 1, 0
-    while begin < n_docs:
-        full = int(np.searchsorted(starts, starts[begin] + block_bytes))
-        end = min(max(full, begin + 1), n_docs)
-        yield Run(run.blob, starts[begin : end + 1])
-        begin = end
-
-
-def _pack(block: Run) -> bytes:
-    first, last = int(block.starts[0]), int(block.starts[-1])
-    starts = (block.starts - first).astype(np.uint32)
-    return b"".join((starts.data, block.blob[first:last].data))
+def _compressed(run: Run, block_bytes: int, compressor: zstandard.ZstdCompressor) -> Frames:
+    """Return a run in blocks of as few sources as make `block_bytes`."""
+    bounds = np.empty(len(run.starts), np.int64)
+    bounds = bounds[: cut_blocks(run.starts, block_bytes, bounds)]
+    n_docs = np.diff(bounds)
+    sizes = np.diff(run.starts[bounds]) + 4 * (n_docs + 1)
+    text = np.empty(int(sizes.sum()), np.uint8)
+    pack_blocks(run.blob, run.starts, bounds, text)
+    places = [0, *np.cumsum(sizes).tolist()]
+    data = text.data
+    frames = [compressor.compress(data[begin:end]) for begin, end in pairwise(places)]
+    ends = np.cumsum(np.fromiter(map(len, frames), np.int64, len(frames)))
+    return Frames(np.frombuffer(b"".join(frames), np.uint8), ends, n_docs)
 
 
 class Stored:

@@ -26,7 +26,7 @@ I64 = npt.NDArray[np.int64]
 
 MAX_TOKEN_CHARS = 255
 """A longer word is split, as in Lucene."""
-PADDING = bytes(16)
+PADDING = bytes(64)
 """Kernels load words past a token's end."""
 
 Scan = Callable[[U8, I64, U8, np.uint32, np.uint32], U32]
