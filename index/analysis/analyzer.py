@@ -151,7 +151,7 @@ class Analyzer:
         if self._scan is None or self._must_walk(text):
             return [
                 Token(term, position, word.start, word.end, word.span)
-                for word, term, position in _settled(self.words(text))
+                for word, term, position in settled(self.words(text))
             ]
         rows = spans(self._scan, text)
         data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
@@ -216,7 +216,8 @@ class Analyzer:
         for no, text in enumerate(texts):
             base = base + POSITION_GAP if continues[no] else 0
             words = self.words(text.decode("utf-8", "replace"))
-            for _, term, position in _settled(words):
+            places = [(term, position) for _, term, position in settled(words)]
+            for term, position in dict.fromkeys(places):
                 rows.append((at, len(term) << 1, no, base + position))
                 terms.append(term)
                 at += len(term)
@@ -238,18 +239,19 @@ def _joined(texts: Sequence[bytes]) -> tuple[U8, I64]:
     return np.frombuffer(joined, np.uint8), starts
 
 
-def _settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:
-    """Return the words that stay, their terms and positions, each term once at a position."""
-    found: dict[tuple[bytes, int], Word] = {}
+def settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:
+    """Return the words that stay, their terms and positions, each term once from a position to
+    another."""
+    found: dict[tuple[bytes, int, int], Word] = {}
     for word, position in present(words):
         term = _term(word)
         if term is not None:
-            found.setdefault((term, position), word)
-    return [(word, term, position) for (term, position), word in found.items()]
+            found.setdefault((term, position, word.span), word)
+    return [(word, term, position) for (term, position, _), word in found.items()]
 
 
 def _expansion(words: list[Word]) -> Mapped:
-    terms = tuple((term, position) for _, term, position in _settled(words))
+    terms = tuple((term, position) for _, term, position in settled(words))
     advance = n_positions(words)
     if advance == 1 and len(terms) <= 1:
         return terms[0][0] if terms else None

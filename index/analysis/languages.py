@@ -74,7 +74,9 @@ _PLAIN = (
 )  # fmt: skip
 LANGUAGES: dict[str, Language] = {
     **{name: Language(name) for name in _PLAIN},
-    "arabic": Language("arabic", (lowercase, decimal_digit), (FILTERS["arabic_normalization"],)),
+    "arabic": Language(
+        "light_arabic", (lowercase, decimal_digit), (FILTERS["arabic_normalization"],)
+    ),
     "brazilian": Language("portuguese"),
     "catalan": Language("catalan", _elided("catalan")),
     "dutch": Language("dutch_porter", after=(override(DUTCH_STEMS),)),

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.analysis import characters as ch
-from index.analysis.analyzer import Analyzer
+from index.analysis.analyzer import PADDING, Analyzer
 from index.analysis.definitions import get_analyzer
 from index.kernels.tokenize import POSITION_GAP, scan_words
+from index.keys import join_bytes
 from tests.index.word_rules import words
 
 # Every class of the table, so that random texts meet every rule.
@@ -34,7 +35,8 @@ def test_words_are_those_of_the_standard(text: str) -> None:
 @settings(deadline=None)
 def test_a_batch_gives_the_tokens_of_its_texts(batch: list[str]) -> None:
     data = [text.encode() for text in batch]
-    scanned, rows = standard.scan(data, np.zeros(len(data), np.uint8))
+    text, starts = join_bytes([*data, PADDING])
+    scanned, rows = standard.scan_text(text, starts[:-1].copy(), np.zeros(len(data), np.uint8))
     found: list[list[tuple[bytes, int]]] = [[] for _ in batch]
     for begin, size, text, position in rows.tolist():
         found[text].append((scanned[begin : begin + (size >> 1)].tobytes(), position))
@@ -87,7 +89,8 @@ def test_a_long_word_is_split_at_255_characters() -> None:
 
 def test_a_further_value_counts_on_after_a_gap() -> None:
     continues = np.array([0, 1, 0], np.uint8)
-    _, rows = standard.scan([b"a b", b"c", b"d"], continues)
+    text, starts = join_bytes([b"a b", b"c", b"d", PADDING])
+    _, rows = standard.scan_text(text, starts[:-1].copy(), continues)
     assert rows[:, 3].tolist() == [0, 1, 2 + POSITION_GAP, 0]
 
 
