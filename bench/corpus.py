@@ -42,11 +42,12 @@ MAPPING = mapping_of(WHOLE)
 
 
 class Item(NamedTuple):
-    """One document, in the forms that both engines start from."""
+    """One document. Engines start from the key and the source."""
 
     key: bytes
     source: bytes
     fields: dict[str, Any]
+    """The source parsed, to make queries of."""
 
 
 class Corpus:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import is_not
 from pathlib import Path
 from typing import Any, Literal
+
+import orjson
 
 from bench.corpus import MAPPING, Item
 from bench.queries import Query
@@ -63,7 +64,7 @@ class TailraceEngine:
     def apply(self, items: list[Item]) -> None:
         """Make some documents searchable."""
         events = [
-            DocumentEvent(self._offset + n, Op.UPSERT, item.key, item.source, item.fields)
+            DocumentEvent(self._offset + n, Op.UPSERT, item.key, item.source, None)
             for n, item in enumerate(items)
         ]
         self._offset += len(items)
@@ -188,15 +189,13 @@ class TantivyEngine:
         heap_bytes: int = 64 << 20,
         n_threads: int = 1,
         ids: str = "indexed",
-        stored: bool = True,
     ) -> None:
         import tantivy
 
         path.mkdir(parents=True, exist_ok=True)
         self._tantivy = tantivy
-        schema = _tantivy_schema(mapping, ids, stored)
+        schema = _tantivy_schema(mapping, ids)
         self._is_text_id = ids == "indexed"
-        self._is_stored = stored
         self.index = tantivy.Index(schema, path=str(path))
         self.schema = self.index.schema
         self._heap_bytes, self._n_threads = heap_bytes, n_threads
@@ -204,14 +203,12 @@ class TantivyEngine:
         self.searcher: Any = None
 
     def take(self, items: list[Item]) -> None:
+        """Add documents; their JSON is parsed here, as Tailrace parses it too."""
         document = self._tantivy.Document
         add = self.writer.add_document
         for item in items:
             id_ = item.key.decode() if self._is_text_id else item.key
-            if self._is_stored:
-                add(document(id=id_, source=item.source, **_lists(item.fields)))
-            else:
-                add(document(id=id_, **_lists(item.fields)))
+            add(document(id=id_, source=item.source, **_lists(orjson.loads(item.source))))
 
     def commit(self) -> None:
         """Make durable and searchable what was taken."""
@@ -287,7 +284,7 @@ class TantivyEngine:
         return lambda: make.regex_query(schema, FIELD, pattern)
 
 
-def _tantivy_schema(mapping: dict[str, Any], ids: str, stored: bool) -> Any:
+def _tantivy_schema(mapping: dict[str, Any], ids: str) -> Any:
     import tantivy
 
     builder = tantivy.SchemaBuilder()
@@ -302,8 +299,7 @@ def _tantivy_schema(mapping: dict[str, Any], ids: str, stored: bool) -> Any:
             builder.add_text_field(name, tokenizer_name="raw", fast=True, index_option="basic")
         else:
             builder.add_integer_field(name, fast=True)
-    if stored:
-        builder.add_bytes_field("source", stored=True)
+    builder.add_bytes_field("source", stored=True)
     return builder.build()
 
 
@@ -314,9 +310,3 @@ def _lists(fields: dict[str, Any]) -> dict[str, Any]:
 def plain(text: str) -> str:
     """Return a text without punctuation, which the engines' analysers cut in different ways."""
     return re.sub(r"\W+", " ", text).strip()
-
-
-def seconds_of(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.corpus import Item, mapping_of
-from bench.engines import NUMBER, TailraceEngine, TantivyEngine, seconds_of
+from bench.engines import NUMBER, TailraceEngine, TantivyEngine
 from bench.peer_threads import wait_until_quiet
 from bench.progress import say
 from bench.queries import QueryClass, choose_words, make_classes
-from bench.tables import Clock, Table, in_us, median, per_second, percentile
+from bench.tables import Clock, Table, in_us, median, per_second, percentile, undisturbed_s
 from bench.workspace import Workspace
 
 N_STEPS = 10
@@ -105,7 +105,7 @@ def _latency(query_class: QueryClass, engine: Any) -> tuple[float, float]:
     gc.collect()
     for work in works:
         work()
-    medians = [median([seconds_of(work) for _ in range(ROUNDS)]) for work in works]
+    medians = [median([undisturbed_s(work) for _ in range(ROUNDS)]) for work in works]
     return percentile(medians, 0.5), percentile(medians, 0.99)
 
 

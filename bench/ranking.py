@@ -17,9 +17,9 @@ import orjson
 import zstandard
 
 from bench.corpus import Item
-from bench.engines import TOP, TailraceEngine, plain, seconds_of
+from bench.engines import TOP, TailraceEngine, plain
 from bench.progress import say
-from bench.tables import Table, in_us, median, per_second, percentile
+from bench.tables import Table, in_us, median, per_second, percentile, undisturbed_s
 from bench.workspace import Workspace
 from index.query.parse_json import parse_search
 
@@ -161,7 +161,7 @@ def _times(answers: dict[str, Answer], texts: list[str]) -> dict[str, list[float
         for _ in range(ROUNDS):
             chance.shuffle(names)
             for name in names:
-                seen[name].append(seconds_of(partial(answers[name], text)))
+                seen[name].append(undisturbed_s(partial(answers[name], text)))
         for name in names:
             times[name].append(median(seen[name]))
     return times

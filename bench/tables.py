@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from resource import RUSAGE_THREAD, getrusage
+from typing import Any
 
 import numpy as np
+
+TRIES = 4
 
 
 @dataclass
@@ -23,6 +27,23 @@ class Clock:
         yield
         self.wall_s += time.perf_counter() - wall
         self.cpu_s += time.process_time() - cpu
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def undisturbed_s(work: Callable[[], Any]) -> float:
+    """Return how long `work` takes; taken again where the scheduler gave its core to another."""
+    seconds = 0.0
+    for _ in range(TRIES):
+        before = getrusage(RUSAGE_THREAD).ru_nivcsw
+        seconds = seconds_of(work)
+        if getrusage(RUSAGE_THREAD).ru_nivcsw == before:
+            break
+    return seconds
 
 
 @dataclass

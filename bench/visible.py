@@ -6,10 +6,10 @@ import gc
 import time
 
 from bench.corpus import Item, mapping_of
-from bench.engines import TailraceEngine, TantivyEngine, seconds_of
+from bench.engines import TailraceEngine, TantivyEngine
 from bench.progress import say
 from bench.queries import Query
-from bench.tables import Table, in_ms, median, per_second, percentile
+from bench.tables import Table, in_ms, median, per_second, percentile, seconds_of
 from bench.workspace import Workspace
 
 ROUNDS = 5

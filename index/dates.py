@@ -1,7 +1,7 @@
 """Dates as OpenSearch reads and writes them: formats, epoch milliseconds, date math.
 
 A date is an int, milliseconds since 1970-01-01T00:00:00Z. A format is one or several patterns
-between `||`: a named one of `NAMED`, or Java's letters (yyyy MM dd HH mm ss SSS XXX ...).
+between `||`: `epoch_millis`, `epoch_second`, or one of `date_patterns`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+from index.date_patterns import MAX_FORMAT_CHARS, Match, compile_pattern, milliseconds_of
+from index.date_patterns import java_pattern as java_pattern
 from index.errors import InvalidQueryError, MappingError
+from index.zones import OffsetAt, read_offsets, to_utc, utc
 
 DEFAULT_FORMAT = "strict_date_optional_time||epoch_millis"
 DYNAMIC_FORMAT = "strict_date_optional_time||yyyy/MM/dd HH:mm:ss Z||yyyy/MM/dd Z||yyyy/MM/dd"
@@ -26,54 +29,13 @@ MIN_MS = -62_135_596_800_000
 MAX_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z"""
 
-_ZONE = r"(?P<zone>Z|z|[+-]\d{2}:?\d{2}|[+-]\d{2})"
-_TIME = (
-    r"(?P<hour>\d{2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
-)
-_DATE = r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
-_LENIENT = r"(?P<year>\d{1,4})(?:-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2})"
-
-NAMED: dict[str, str] = {
-    "strict_date_optional_time": rf"{_DATE}(?:T(?:{_TIME}{_ZONE}?)?)?)?)?",
-    "date_optional_time": rf"{_LENIENT}(?:T(?:{_TIME}{_ZONE}?)?)?)?)?",
-    "strict_date_optional_time_nanos": rf"{_DATE}(?:T(?:{_TIME}{_ZONE}?)?)?)?)?",
-}
-_JAVA_NAMED: dict[str, str] = {
-    "date": "yyyy-MM-dd",
-    "date_hour": "yyyy-MM-dd'T'HH",
-    "date_hour_minute": "yyyy-MM-dd'T'HH:mm",
-    "date_hour_minute_second": "yyyy-MM-dd'T'HH:mm:ss",
-    "date_hour_minute_second_millis": "yyyy-MM-dd'T'HH:mm:ss.SSS",
-    "date_hour_minute_second_fraction": "yyyy-MM-dd'T'HH:mm:ss.SSS",
-    "date_time": "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
-    "date_time_no_millis": "yyyy-MM-dd'T'HH:mm:ssXXX",
-    "basic_date": "yyyyMMdd",
-    "basic_date_time": "yyyyMMdd'T'HHmmss.SSSXXX",
-    "basic_date_time_no_millis": "yyyyMMdd'T'HHmmssXXX",
-    "year": "yyyy",
-    "year_month": "yyyy-MM",
-    "year_month_day": "yyyy-MM-dd",
-}
-for _name, _java in list(_JAVA_NAMED.items()):
-    _JAVA_NAMED[f"strict_{_name}"] = _java
-
-_LETTERS: dict[str, str] = {
-    "yyyy": r"(?P<year>\d{4})", "uuuu": r"(?P<year>\d{4})", "yy": r"(?P<year2>\d{2})",
-    "MM": r"(?P<month>\d{2})", "M": r"(?P<month>\d{1,2})",
-    "dd": r"(?P<day>\d{2})", "d": r"(?P<day>\d{1,2})",
-    "HH": r"(?P<hour>\d{2})", "H": r"(?P<hour>\d{1,2})",
-    "mm": r"(?P<minute>\d{2})", "m": r"(?P<minute>\d{1,2})",
-    "ss": r"(?P<second>\d{2})", "s": r"(?P<second>\d{1,2})",
-    "Z": _ZONE, "ZZ": _ZONE, "ZZZ": _ZONE, "X": _ZONE, "XX": _ZONE, "XXX": _ZONE,
-    **{"S" * n: r"(?P<fraction>\d{1,9})" for n in range(1, 10)},
-}  # fmt: skip
-
 Parser = Callable[[Any], "int | None"]
 
 
-def java_pattern(pattern: str) -> str:
-    """Return the letters that one of the named patterns stands for; others as they are."""
-    return _JAVA_NAMED.get(pattern, pattern)
+class _Pattern(NamedTuple):
+    parse: Parser
+    match: Match | None
+    """None: what it reads are numbers, which have no zone and no parts."""
 
 
 def parse_date(value: Any, format: str | None = None) -> int:
@@ -81,13 +43,17 @@ def parse_date(value: Any, format: str | None = None) -> int:
 
     Raises: MappingError if no pattern of `format` (None: the default) fits.
     """
-    for parser in _parsers(format or DEFAULT_FORMAT):
-        ms = parser(value)
+    for pattern in _patterns(format or DEFAULT_FORMAT):
+        ms = pattern.parse(value)
         if ms is not None:
             if not MIN_MS <= ms <= MAX_MS:
                 break
             return ms
-    raise MappingError(
+    raise _no_date(value, format)
+
+
+def _no_date(value: Any, format: str | None) -> MappingError:
+    return MappingError(
         f"failed to parse date field [{_short(value)}] with format [{format or DEFAULT_FORMAT}]"
     )
 
@@ -99,7 +65,7 @@ def looks_like_date(text: str) -> bool:
     try:
         float(text)
     except ValueError:
-        return any(_is_date(parser(text)) for parser in _parsers(DYNAMIC_FORMAT))
+        return any(_is_date(each.parse(text)) for each in _patterns(DYNAMIC_FORMAT))
     return False
 
 
@@ -121,64 +87,85 @@ def check_format(format: Any) -> str | None:
         return None
     if not isinstance(format, str):
         raise MappingError(f"date format must be a string, not [{format}]")
-    _parsers(format)
+    _patterns(format)
     return format
 
 
 # --- date math -----------------------------------------------------------------------------
-_STEP = re.compile(r"([+-])(\d*)([yMwdhHms])|/([yMwdhHms])")
+_STEP = re.compile(r"([+-])(\d{0,12})([yMwdhHms])|/([yMwdhHms])")
 _UNIT_MS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000}
+_MAX_MATH_CHARS = 200
+
+_Round = Callable[[int, str], int]
 
 
-def resolve_date(value: Any, *, now_ms: int, format: str | None = None) -> int:
-    """Return the milliseconds of a date or of date math, rounding down.
+def resolve_date(
+    value: Any, *, now_ms: int, format: str | None = None, time_zone: str | None = None
+) -> int:
+    """Return the milliseconds of a date or of date math, rounding down: for `gte` and `lt`.
 
-    Date math: `now` or `DATE||`, then steps such as `+1d`, `-2M`, `/d` (round to the day).
+    Date math: `now` or `DATE||`, then steps such as `+1d`, `-2M`, `/d` (round to the day), all by
+    the clocks of `time_zone`. A date without a zone of its own is a time there too.
     Raises: InvalidQueryError.
     """
-    return _resolve(value, now_ms, format, _floor)
+    return _resolve(value, now_ms, format, read_offsets(time_zone), _floor)
 
 
-def resolve_date_up(value: Any, *, now_ms: int, format: str | None = None) -> int:
-    """Return the same, each rounding going to the last millisecond of its unit, as for the bounds
-    `gt` and `lte` of a range. A date that names no time stands for its last millisecond."""
-    return _resolve(value, now_ms, format, _ceil)
+def resolve_date_up(
+    value: Any, *, now_ms: int, format: str | None = None, time_zone: str | None = None
+) -> int:
+    """Return the same, rounding up: for `gt` and `lte`. A rounding goes to the last millisecond of
+    its unit; a date that leaves out its time of the day, or the end of it, means the last
+    millisecond of the day, hour, minute or second that it names (but the first month and day of
+    a year or month, as in OpenSearch)."""
+    return _resolve(value, now_ms, format, read_offsets(time_zone), _ceil)
 
 
 def _resolve(
-    value: Any, now_ms: int, format: str | None, round_to: Callable[[int, str], int]
+    value: Any, now_ms: int, format: str | None, offset_at: OffsetAt, round_to: _Round
 ) -> int:
     try:
-        if not isinstance(value, str):
-            return parse_date(value, format)
-        if value.startswith("now"):
-            return _apply_math(now_ms, value[3:], value, round_to)
-        base, bars, math = value.partition("||")
-        ms = parse_date(base, format)
-        if not bars and round_to is _ceil:
-            return _ceil(ms, _missing_unit(base))
-        return _apply_math(ms, math, value, round_to)
+        if isinstance(value, str) and value.startswith("now"):
+            return _apply_math(now_ms, value[3:], value, offset_at, round_to)
+        base, bars, math = value.partition("||") if isinstance(value, str) else (value, "", "")
+        ms = _read(base, format, offset_at, up=not bars and round_to is _ceil)
+        return _apply_math(ms, math, value, offset_at, round_to)
     except (MappingError, OverflowError, ValueError) as error:
         raise InvalidQueryError(str(error)) from error
 
 
-def _apply_math(ms: int, math: str, whole: str, round_to: Callable[[int, str], int]) -> int:
+def _read(value: Any, format: str | None, offset_at: OffsetAt, *, up: bool) -> int:
+    for pattern in _patterns(format or DEFAULT_FORMAT):
+        if pattern.match is None:
+            ms = pattern.parse(value)
+        elif isinstance(value, str):
+            ms = milliseconds_of(pattern.match(value), up=up, offset_at=offset_at)
+        else:
+            continue
+        if ms is not None and MIN_MS <= ms <= MAX_MS:
+            return ms
+    raise _no_date(value, format)
+
+
+def _apply_math(ms: int, math: str, whole: str, offset_at: OffsetAt, round_to: _Round) -> int:
+    if not math:
+        return ms
+    if len(math) > _MAX_MATH_CHARS:
+        raise InvalidQueryError(f"date math [{_short(whole)}] is too long")
+    ms += offset_at(ms)
     at = 0
     while at < len(math):
         step = _STEP.match(math, at)
         if step is None:
             raise InvalidQueryError(
-                f"date math [{_short(whole)}] cannot be understood at [{math[at:]}]"
+                f"date math [{_short(whole)}] cannot be understood at [{_short(math[at:])}]"
             )
         sign, count, unit, rounding = step.groups()
-        if rounding:
-            ms = round_to(ms, rounding)
-        else:
-            ms = _add(ms, int(f"{sign}{count or 1}"), unit)
+        ms = round_to(ms, rounding) if rounding else _add(ms, int(f"{sign}{count or 1}"), unit)
         if not MIN_MS <= ms <= MAX_MS:
             raise InvalidQueryError(f"date math [{_short(whole)}] leaves the years 1 to 9999")
         at = step.end()
-    return ms
+    return ms if offset_at is utc else to_utc(ms, offset_at)
 
 
 def _add(ms: int, count: int, unit: str) -> int:
@@ -216,48 +203,26 @@ def _ceil(ms: int, unit: str) -> int:
     return floor + _UNIT_MS["h" if unit == "H" else unit] - 1
 
 
-_PARTS = re.compile(rf"{_LENIENT}(?:T(?:{_TIME}{_ZONE}?)?)?)?)?\Z")
-
-
-def _missing_unit(text: str) -> str:
-    """Return the smallest unit that an ISO date names, so that it can be rounded up to its end."""
-    match = _PARTS.match(text)
-    if match is None or match["fraction"]:
-        return ""
-    for part, unit in (
-        ("second", "s"),
-        ("minute", "m"),
-        ("hour", "h"),
-        ("day", "d"),
-        ("month", "M"),
-    ):
-        if match[part]:
-            return unit
-    return "y"
-
-
 # --- parsers -------------------------------------------------------------------------------
 @lru_cache(maxsize=256)
-def _parsers(format: str) -> tuple[Parser, ...]:
-    return tuple(_parser(pattern) for pattern in format.split("||"))
+def _patterns(format: str) -> tuple[_Pattern, ...]:
+    if len(format) > MAX_FORMAT_CHARS:
+        raise MappingError(f"date format [{_short(format)}] is too long")
+    return tuple(_pattern(name) for name in format.split("||"))
 
 
-def _parser(pattern: str) -> Parser:
-    if pattern == "epoch_millis":
-        return lambda value: _epoch(value, 1)
-    if pattern == "epoch_second":
-        return lambda value: _epoch(value, 1000)
-    if pattern in NAMED:
-        source = NAMED[pattern]
-    else:
-        source = _java_pattern(java_pattern(pattern))
-    match = re.compile(rf"{source}\Z", re.ASCII).match
-    if pattern == "strict_date_optional_time":
-        return lambda value: _iso(value, match) if isinstance(value, str) else None
-    return lambda value: _calendar(match(value)) if isinstance(value, str) else None
+def _pattern(name: str) -> _Pattern:
+    if name == "epoch_millis":
+        return _Pattern(lambda value: _epoch(value, 1), None)
+    if name == "epoch_second":
+        return _Pattern(lambda value: _epoch(value, 1000), None)
+    match = compile_pattern(name)
+    if name == "strict_date_optional_time":
+        return _Pattern(lambda v: _iso(v, match) if isinstance(v, str) else None, match)
+    return _Pattern(lambda v: milliseconds_of(match(v)) if isinstance(v, str) else None, match)
 
 
-def _iso(text: str, match: Callable[[str], re.Match[str] | None]) -> int | None:
+def _iso(text: str, match: Match) -> int | None:
     """Read the two usual shapes, 2024-02-29 and 2024-02-29T13:14:15[.678]Z, the fast way."""
     size = len(text)
     if (
@@ -268,9 +233,9 @@ def _iso(text: str, match: Callable[[str], re.Match[str] | None]) -> int | None:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            return _calendar(match(text))
+            return milliseconds_of(match(text))
         return _to_ms(moment if size > 10 else moment.replace(tzinfo=UTC))
-    return _calendar(match(text))
+    return milliseconds_of(match(text))
 
 
 def _epoch(value: Any, scale: int) -> int | None:
@@ -285,59 +250,6 @@ def _epoch(value: Any, scale: int) -> int | None:
     if isinstance(value, float) and abs(value) < 1e15:
         return int(value * scale // 1)
     return None
-
-
-def _java_pattern(pattern: str) -> str:
-    """Return the regular expression of a Java date pattern. Raises: MappingError."""
-    out = ""
-    for token in re.finditer(r"'((?:[^']|'')*)'|([A-Za-z])\2*|.", pattern, re.DOTALL):
-        text = token[0]
-        if token[1] is not None:
-            out += re.escape(token[1].replace("''", "'") or "'")
-        elif token[2]:
-            if text not in _LETTERS:
-                raise MappingError(
-                    f"invalid date format [{pattern}]: unknown pattern letter [{text}]"
-                )
-            out += _LETTERS[text]
-        else:
-            out += re.escape(text)
-    try:
-        re.compile(out)
-    except re.error as error:
-        raise MappingError(f"invalid date format [{pattern}]: a part comes twice") from error
-    return out
-
-
-def _calendar(match: re.Match[str] | None) -> int | None:
-    """Return the milliseconds of what a pattern found, or None if there is no such day."""
-    if match is None:
-        return None
-    part = match.groupdict()
-    year = part.get("year") or (f"20{part['year2']}" if part.get("year2") else "1970")
-    fraction = part.get("fraction") or "0"
-    try:
-        moment = datetime(
-            int(year),
-            int(part.get("month") or 1),
-            int(part.get("day") or 1),
-            int(part.get("hour") or 0),
-            int(part.get("minute") or 0),
-            int(part.get("second") or 0),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return None
-    ms = _to_ms(moment) + int(fraction[:3].ljust(3, "0"))
-    return ms - _zone_ms(part.get("zone"))
-
-
-def _zone_ms(zone: str | None) -> int:
-    if zone is None or zone in "Zz":
-        return 0
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    ms = (int(digits[:2]) * 60 + int(digits[2:])) * 60_000
-    return -ms if zone[0] == "-" else ms
 
 
 def _to_ms(moment: datetime) -> int:

@@ -45,6 +45,13 @@ class EncodedTerms(NamedTuple):
     positions: U8
 
 
+class Run(NamedTuple):
+    """Sources of consecutive documents, one after the other: blob[starts[i]:starts[i + 1]]."""
+
+    blob: U8
+    starts: I64
+
+
 class SegmentDraft(Protocol):
     """Doc ids are already the segment's own: 0 .. n_docs - 1, in log order."""
 
@@ -72,7 +79,8 @@ class SegmentDraft(Protocol):
 
     def offsets(self) -> I64: ...
 
-    def sources(self) -> Iterator[bytes]: ...
+    def sources(self) -> Iterator[bytes | Run]:
+        """Yield every source once, in order of doc ids."""
 
     def tombstones(self) -> dict[bytes, int]:
         """Return key -> version of the deletes that must be remembered."""

@@ -19,7 +19,7 @@ from index.directory import Directory
 from index.document import DocumentEvent, Outcome
 from index.errors import StorageError
 from index.extract import Extractor
-from index.jobs import FlushJob, Job, MergeJob, decode_deletes
+from index.jobs import FlushJob, Job, MergeJob, Pace, at_full_speed, decode_deletes
 from index.live_bytes import KeyBatch
 from index.manifest import Manifest, SegmentEntry, load_manifest, remove_orphans, write_manifest
 from index.memtable import Memtable
@@ -140,7 +140,8 @@ class Engine:
         shard: int = 0,
         topic_id: str = "",
     ) -> Engine:
-        """Open what the newest sound manifest names, or start an empty shard.
+        """Open what the newest sound manifest names, or start an empty shard. Of segments only
+        the tables are read; `check` reads the rest.
 
         Raises: CorruptionError naming the file; StorageError where segments lie without any
         manifest (an empty shard would look like one that lost everything).
@@ -229,6 +230,15 @@ class Engine:
             n_unsettled=self.n_unsettled,
             segments=segments,
         )
+
+    def check(self, pace: Pace = at_full_speed) -> None:
+        """Read every byte of the segments that were only opened. Thread rule: any.
+
+        Raises: CorruptionError naming the file and the byte.
+        """
+        for part in list(self._segments):
+            if isinstance(part.reader, Segment):
+                part.reader.check(self._directory, pace)
 
     # --- apply -------------------------------------------------------------------------
     def apply(self, events: list[DocumentEvent], next_offset: int) -> Applied:
@@ -455,7 +465,7 @@ class Engine:
 
 
 def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
-    segment = Segment.open(directory, entry.meta)
+    segment = Segment.open(directory, entry.meta, "table")
     alive = decode_deletes(entry.deletes, segment.n_docs)
     return Part(
         segment,

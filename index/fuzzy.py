@@ -49,8 +49,10 @@ class FuzzyPattern:
     ) -> FuzzyPattern:
         """`prefix_length`: how many of the first characters must be the same."""
         split = _CHARACTER.findall(term)
-        characters = np.full(len(split) + PADDING, -1, np.int64)
-        characters[MARGIN : MARGIN + len(split)] = [int.from_bytes(each) for each in split]
+        behind = PADDING - MARGIN
+        characters = np.array(
+            [*(-1,) * MARGIN, *map(int.from_bytes, split), *(-1,) * behind], np.int64
+        )
         prefix = b"".join(split[:prefix_length])
         sketch = np.uint64(sketch_text(np.frombuffer(bytearray(term), np.uint8)))
         return cls(term, len(split), characters, max_edits, prefix, sketch, transposes)

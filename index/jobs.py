@@ -123,6 +123,7 @@ class FlushJob:
             )
             self.directory.sync()
             self.output = Segment.open(self.directory, meta, "table")
+            self.output.is_checked = True  # before it was kept
 
     def commit(self) -> None:
         entries = [
@@ -165,7 +166,11 @@ class MergeJob:
 
     def write(self, pace: Pace = at_full_speed) -> None:
         segments = [part.reader for part in self.inputs]
-        draft = MergeDraft([s for s in segments if isinstance(s, Segment)], self.living)
+        inputs = [segment for segment in segments if isinstance(segment, Segment)]
+        for segment in inputs:
+            # What is damaged must not get a new and right checksum.
+            segment.check(self.directory, pace)
+        draft = MergeDraft(inputs, self.living)
         self.doc_maps = draft.doc_maps
         if draft.n_docs or draft.tombstones():
             fields = self.schema.fields
@@ -174,6 +179,7 @@ class MergeJob:
             )
             self.directory.sync()
             self.output = Segment.open(self.directory, meta, "table")
+            self.output.is_checked = True  # before it was kept
 
     def settle(self, before: Manifest, first: int) -> None:
         """Take in what flushes changed since this was planned: `before` is the manifest by now,

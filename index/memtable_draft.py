@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from index.draft import TermChunk
+from index.draft import Run, TermChunk
 from index.kernels.intern import gather
 from index.live_bytes import BytesSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
@@ -15,6 +15,9 @@ from index.reader import I64, U8, U32, U64, Column, bitset
 
 CHUNK_ENTRIES = 1 << 20
 """Postings and positions of a chunk, unless a single term has more."""
+
+CHUNK_DOCS = 1 << 16
+"""Documents whose sources are handed on together."""
 
 
 class MemtableDraft:
@@ -39,11 +42,14 @@ class MemtableDraft:
     # --- terms -------------------------------------------------------------------------
     def term_chunks(self) -> Iterator[TermChunk]:
         terms = self._reader.terms
-        ids = terms.with_postings()
-        n_postings, n_positions = terms.count_living(ids, self.doc_map)
+        ids = terms.sorted_by_bytes(terms.with_postings())
+        counts = None
+        if len(self._kept) == self._reader.n_docs:
+            counts = terms.counts_below(ids, self._reader.n_docs)
+        n_postings, n_positions = counts or terms.count_living(ids, self.doc_map)
         living = n_postings > 0
-        ids = terms.sorted_by_bytes(ids[living])
-        n_postings, n_positions = terms.count_living(ids, self.doc_map)
+        if not living.all():
+            ids, n_postings, n_positions = ids[living], n_postings[living], n_positions[living]
         ends = np.cumsum(n_postings + n_positions)
         begin = 0
         while begin < len(ids):
@@ -113,7 +119,9 @@ class MemtableDraft:
 
     # --- documents ---------------------------------------------------------------------
     def keys(self) -> tuple[U8, I64]:
-        return self._kept_bytes(self._reader.keys)
+        if not len(self._kept):
+            return np.empty(0, np.uint8), np.zeros(1, np.int64)
+        return self._bytes_of(self._reader.keys, self._kept)
 
     def versions(self) -> I64:
         return self._reader.versions_of(self._kept)
@@ -121,20 +129,18 @@ class MemtableDraft:
     def offsets(self) -> I64:
         return self._reader.offsets_of(self._kept)
 
-    def sources(self) -> Iterator[bytes]:
-        blob, starts = self._reader.sources
-        data = blob.data
-        bounds = starts[: self._reader.n_docs + 1].tolist()
-        for doc in self._kept.tolist():
-            yield bytes(data[bounds[doc] : bounds[doc + 1]])
+    def sources(self) -> Iterator[Run]:
+        for first in range(0, len(self._kept), CHUNK_DOCS):
+            yield Run(*self._bytes_of(self._reader.sources, self._kept[first : first + CHUNK_DOCS]))
 
-    def _kept_bytes(self, strings: BytesSnapshot) -> tuple[U8, I64]:
-        """Return (blob, starts) of the living documents' strings."""
-        n_docs = self._reader.n_docs
-        begins = strings.starts[:n_docs][self._kept]
-        starts = _starts(strings.starts[1 : n_docs + 1][self._kept] - begins)
-        if len(self._kept) == n_docs:
-            return strings.blob[: starts[-1]], starts
+    def _bytes_of(self, strings: BytesSnapshot, docs: I64) -> tuple[U8, I64]:
+        """Return (blob, starts) of some documents' strings."""
+        first, last = int(docs[0]), int(docs[-1])
+        if last - first == len(docs) - 1:
+            bounds = strings.starts[first : last + 2]
+            return strings.blob[bounds[0] : bounds[-1]], bounds - bounds[0]
+        begins = strings.starts[docs]
+        starts = _starts(strings.starts[docs + 1] - begins)
         out = np.empty(int(starts[-1]), np.uint8)
         gather(strings.blob, begins, starts, out)
         return out, starts

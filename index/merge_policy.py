@@ -77,8 +77,12 @@ def plan_full_merge(sizes: Sequence[SegmentSize], max_segments: int = 1) -> slic
     written again to drop what is dead. None: there is nothing to gain."""
     surplus = len(sizes) - max(max_segments, 1)
     if surplus > 0:
-        runs = [slice(first, first + surplus + 1) for first in range(len(sizes) - surplus)]
-        return min(runs, key=lambda run: sum(size.live_bytes for size in sizes[run]))
+        weights = [
+            sum(size.live_bytes for size in sizes[first : first + surplus + 1])
+            for first in range(len(sizes) - surplus)
+        ]
+        first = weights.index(min(weights))
+        return slice(first, first + surplus + 1)
     return plan_expunge(sizes, 0.0) if len(sizes) == 1 else None
 
 

@@ -78,7 +78,7 @@ class PostingsWriter:
 
     def add_encoded(self, chunk: EncodedTerms) -> None:
         """Take a chunk that is encoded already. Requires: `impacts` was used for it."""
-        parts = (
+        parts: tuple[npt.NDArray[Any], ...] = (
             chunk.records, chunk.last_docs, chunk.doc_metas, chunk.pos_metas, chunk.data,
             chunk.positions,
         )  # fmt: skip

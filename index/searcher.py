@@ -88,7 +88,7 @@ class Searcher:
             return SearchResult(0, "gte", None, [], timed_out=True)
         if stop is NEVER or not stop[0]:
             return result
-        return msgspec.structs.replace(result, timed_out=True)
+        return msgspec.structs.replace(result, timed_out=True, relation="gte")
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
@@ -104,7 +104,8 @@ class Searcher:
         is_by_score = request.search_after is None and (
             not request.sort or (len(request.sort) == 1 and request.sort[0] == _SCORE_FALLING)
         )
-        return self._by_score(plan, request, stop) if is_by_score else self._by_keys(plan, request)
+        by = self._by_score if is_by_score else self._by_keys
+        return by(plan, request, stop)
 
     def _best_of_terms(
         self, field: Field, question: Question, request: SearchRequest, stop: Stop
@@ -139,7 +140,7 @@ class Searcher:
             program = Program(plan, scored=k > 0 or request.min_score is not None)
             if limit:
                 matches, is_early = run_until(
-                    program, self._statistics, limit, k=k, min_score=min_score
+                    program, self._statistics, limit, k=k, min_score=min_score, stop=stop
                 )
             else:
                 every_view = range(len(self.views))
@@ -159,16 +160,16 @@ class Searcher:
         result = _result(matches.total, ranked[0][2] if ranked else None, hits, request)
         return msgspec.structs.replace(result, terminated_early=True) if is_early else result
 
-    def _by_keys(self, plan: Plan, request: SearchRequest) -> SearchResult:
+    def _by_keys(self, plan: Plan, request: SearchRequest, stop: Stop) -> SearchResult:
         keys = [make_key(key, self.schema) for key in request.sort]
         needs_scores = (
             request.track_scores
             or request.min_score is not None
             or any(key.field == "_score" for key in request.sort)
         )
-        total, matches = self._all_matches(plan, needs_scores, request.min_score)
+        total, matches = self._all_matches(plan, needs_scores, request.min_score, stop)
         k = request.from_ + request.size
-        best = sort_matches(self.views, matches, keys, request.search_after, k) if k else []
+        best = sort_matches(self.views, matches, keys, request.search_after, k, stop) if k else []
         scored = request.track_scores or any(key.field == "_score" for key in request.sort)
         hits = [
             Hit(doc.view_no, doc.doc_id, doc.score if scored else None, doc.values)
@@ -180,7 +181,7 @@ class Searcher:
         return _result(total, max_score, hits, request)
 
     def _all_matches(
-        self, plan: Plan, scored: bool, min_score: float | None
+        self, plan: Plan, scored: bool, min_score: float | None, stop: Stop
     ) -> tuple[int, list[tuple[np.ndarray, np.ndarray]]]:
         """Return the total, and of each view (doc ids rising, scores; empty if not `scored`)."""
         n_words = [(view.reader.n_docs + 63) >> 6 for view in self.views]
@@ -190,6 +191,7 @@ class Searcher:
             self._statistics,
             range(len(self.views)),
             min_score=-np.inf if min_score is None else min_score,
+            stop=stop,
             out_mask=mask,
             out_scores=scores,
         )
@@ -230,6 +232,7 @@ class Searcher:
             self._statistics,
             range(len(views)),
             min_score=-np.inf if min_score is None else min_score,
+            stop=stop,
             out_mask=mask,
         )
         ends = np.cumsum(n_words).tolist()

@@ -69,10 +69,7 @@ def write_segment(
         info.n_tombstones,
     )  # fmt: skip
     try:
-        # In a mapping of its own: the check reads every page, and they go with it.
-        sections = Sections(name, directory.map(name), file.crc)
-        sections.verify(pace)
-        Segment(sections, meta)
+        Segment.open(directory, meta, "table").check(directory, pace)
     except BaseException:
         directory.delete(name)
         raise
@@ -96,6 +93,8 @@ class Segment:
 
     def __init__(self, sections: Sections, meta: SegmentMeta) -> None:
         self.meta = meta
+        self.is_checked = False
+        """Whether every byte has been read and agrees with its checksum."""
         self.sections = sections
         self.info = _read_info(sections)
         info = self.info
@@ -125,10 +124,18 @@ class Segment:
     @classmethod
     def open(cls, directory: Directory, meta: SegmentMeta, check: Check = "sections") -> Segment:
         """Map a segment. Raises: CorruptionError naming the file and the byte."""
+        segment = cls(Sections(meta.name, directory.map(meta.name), meta.crc), meta)
         if check == "sections":
+            segment.check(directory)
+        return segment
+
+    def check(self, directory: Directory, pace: Callable[[int], None] = lambda n: None) -> None:
+        """Read every byte, unless that has been done. Any thread. Raises: CorruptionError."""
+        if not self.is_checked:
             # In a mapping of its own: the check reads every page, and they go with it.
-            Sections(meta.name, directory.map(meta.name), meta.crc).verify()
-        return cls(Sections(meta.name, directory.map(meta.name), meta.crc), meta)
+            name = self.meta.name
+            Sections(name, directory.map(name), self.meta.crc).verify(pace)
+            self.is_checked = True
 
     def _open_field(self, field: FieldInfo) -> None:
         sections, no, n_docs = self.sections, field.no, self._n_docs

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from index.draft import Run
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, section
 from index.reader import I64, U8
@@ -56,7 +57,7 @@ class PackedSources(Protocol):
 
 
 def encode_sources(
-    sources: Iterable[bytes | Frames], n_docs: int, block_bytes: int, level: int
+    sources: Iterable[bytes | Run | Frames], n_docs: int, block_bytes: int, level: int
 ) -> Iterator[Section]:
     """Yield the sections for the sources of documents 0 .. n_docs - 1, in their order; each
     section is to be read to its end before the next one is taken.
@@ -78,7 +79,7 @@ def encode_sources(
             else:
                 data = compressor.compress(_pack(block))
                 ends.append(np.array([n_bytes + len(data)]))
-                counts.append(np.array([len(block)]))
+                counts.append(np.array([len(block.starts) - 1]))
             n_bytes += len(data)
             yield data
 
@@ -90,29 +91,50 @@ def encode_sources(
     yield section(Kind.SOURCE_DOCS, docs.astype(np.uint32))
 
 
-def _blocks(sources: Iterable[bytes | Frames], block_bytes: int) -> Iterator[list[bytes] | Frames]:
+def _blocks(sources: Iterable[bytes | Run | Frames], block_bytes: int) -> Iterator[Run | Frames]:
+    """Yield what was packed already as it is, all else in blocks."""
     block: list[bytes] = []
     size = 0
     for source in sources:
-        if isinstance(source, Frames):
-            if block:
-                yield block
+        if isinstance(source, bytes):
+            block.append(source)
+            size += len(source)
+            if size >= block_bytes:
+                yield _joined(block)
                 block, size = [], 0
-            yield source
             continue
-        block.append(source)
-        size += len(source)
-        if size >= block_bytes:
-            yield block
+        if block:
+            yield _joined(block)
             block, size = [], 0
+        if isinstance(source, Frames):
+            yield source
+        else:
+            yield from _cut(source, block_bytes)
     if block:
-        yield block
+        yield _joined(block)
 
 
-def _pack(block: list[bytes]) -> bytes:
-    starts = np.zeros(len(block) + 1, np.uint32)
-    np.cumsum(np.fromiter(map(len, block), np.uint32, len(block)), out=starts[1:])
-    return b"".join([starts.tobytes(), *block])
+def _joined(block: list[bytes]) -> Run:
+    starts = np.zeros(len(block) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, block), np.int64, len(block)), out=starts[1:])
+    return Run(np.frombuffer(b"".join(block), np.uint8), starts)
+
+
+def _cut(run: Run, block_bytes: int) -> Iterator[Run]:
+    """Yield blocks of as few sources as make `block_bytes`."""
+    starts = run.starts
+    n_docs, begin = len(starts) - 1, 0
+    while begin < n_docs:
+        full = int(np.searchsorted(starts, starts[begin] + block_bytes))
+        end = min(max(full, begin + 1), n_docs)
+        yield Run(run.blob, starts[begin : end + 1])
+        begin = end
+
+
+def _pack(block: Run) -> bytes:
+    first, last = int(block.starts[0]), int(block.starts[-1])
+    starts = (block.starts - first).astype(np.uint32)
+    return b"".join((starts.data, block.blob[first:last].data))
 
 
 class Stored:

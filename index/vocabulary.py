@@ -17,7 +17,7 @@ from index.analysis.terms import Expansion, Mapped
 from index.kernels import intern, term_table
 from index.kernels.append import append_documents, append_positions
 from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
-from index.kernels.living import copy_living, count_living
+from index.kernels.living import copy_living, count_living, sort_ties
 from index.kernels.tokenize import scan_whole
 from index.kernels.vocabulary import copy_terms
 from index.kernels.vocabulary_search import sketch_terms
@@ -104,20 +104,20 @@ class Terms(NamedTuple):
 
     def sorted_by_bytes(self, ids: I64) -> I64:
         """Return `ids` in the order of (field number, bytes)."""
-        keys = self.records[ids]
-        low, high = keys[:, 0].byteswap(), keys[:, 1].byteswap()
-        fields, lengths = keys[:, 2] & np.uint64(0xFFFF), keys[:, 2] & np.uint64(0xFFFF0000)
-        order = np.lexsort((lengths, high, low, fields))
-        ordered = ids[order]
-        ties = np.flatnonzero(
-            (low[order][1:] == low[order][:-1])
-            & (high[order][1:] == high[order][:-1])
-            & (fields[order][1:] == fields[order][:-1])
+        infos = self.records[ids, 2]
+        fields = infos & np.uint64(0xFFFF)
+        present = np.unique(fields)
+        if len(present) == 1:
+            return self._sorted_of_field(ids)
+        return np.concatenate(
+            [np.empty(0, np.int64), *(self._sorted_of_field(ids[fields == no]) for no in present)]
         )
-        for begin, end in _runs(ties):
-            # Terms that agree in 16 bytes: URLs, long ids.
-            run = sorted(ordered[begin:end].tolist(), key=self.bytes_of)
-            ordered[begin:end] = run
+
+    def _sorted_of_field(self, ids: I64) -> I64:
+        heads = self.records[ids, 0].byteswap()
+        order = np.argsort(heads)
+        ordered: I64 = ids[order]
+        sort_ties(self.records, self.blob, heads[order], ordered)
         return ordered
 
     def copy_terms(self, ids: I64) -> tuple[I64, U8]:
@@ -128,6 +128,15 @@ class Terms(NamedTuple):
         blob = np.empty(int(starts[-1]), np.uint8)
         copy_terms(self.records, self.blob, ids, starts, blob)
         return starts, blob
+
+    def counts_below(self, ids: I64, n_docs: int) -> tuple[I64, I64] | None:
+        """Return (postings, positions) of each term; None where some have documents from `n_docs`
+        on, so that they would have to be counted."""
+        states = self.chains[ids, 2]
+        if np.any(states >> np.uint64(32) >= n_docs):
+            return None
+        n_postings = (states & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        return n_postings, self.chains[ids, 3].astype(np.int64)
 
     def count_living(self, ids: I64, doc_map: I64) -> tuple[I64, I64]:
         """Return (postings, positions) of each term in the documents that `doc_map` keeps."""
@@ -143,15 +152,6 @@ class Terms(NamedTuple):
         positions = np.empty(n_positions, np.uint32)
         copy_living(self.chains, self.pool, ids, doc_map, docs, tfs, positions)
         return docs, tfs, positions
-
-
-def _runs(ties: I64) -> list[tuple[int, int]]:
-    """Return [begin, end) of the runs of equal neighbours; ties[i] says that ties[i] and the one
-    after it are equal."""
-    if not len(ties):
-        return []
-    breaks = np.flatnonzero(np.diff(ties) > 1) + 1
-    return [(int(run[0]), int(run[-1]) + 2) for run in np.split(ties, breaks)]
 
 
 class Spans(NamedTuple):

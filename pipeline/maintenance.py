@@ -19,7 +19,7 @@ from index.errors import StorageError
 from index.jobs import Job, Pace, at_full_speed
 from pipeline.applier import Applier
 from pipeline.options import PipelineOptions
-from pipeline.pacing import MergeStopped, Pacer
+from pipeline.pacing import MergeStoppedError, Pacer
 from pipeline.shard import Shard, ShardState
 from pipeline.stall import Stall
 from pipeline.telemetry import Telemetry
@@ -53,6 +53,7 @@ class Maintenance:
         self._on_durable = on_durable
         self._flushes: dict[Shard, asyncio.Task[None]] = {}
         self._merges: dict[Shard, asyncio.Task[None]] = {}
+        self._checks: dict[Shard, asyncio.Task[None]] = {}
         self._no_merge_before: dict[Shard, float] = {}
 
     def consider(self, shard: Shard) -> None:
@@ -62,6 +63,21 @@ class Maintenance:
         task = asyncio.create_task(self._flush_and_consider(shard), name=f"flush {shard.number}")
         self._flushes[shard] = task
         task.add_done_callback(lambda _: self._flush_ended(shard))
+
+    def check(self, shard: Shard) -> None:
+        """Read all that the shard opened, in the background; damage fails it."""
+        task = asyncio.create_task(self._check(shard), name=f"check {shard.number}")
+        self._checks[shard] = task
+        task.add_done_callback(lambda _: self._checks.pop(shard, None))
+
+    async def _check(self, shard: Shard) -> None:
+        engine = shard.engine
+        try:
+            await self._threads.merge(partial(engine.check, self._pacer(shard)))
+        except MergeStoppedError:
+            pass
+        except Exception as error:
+            shard.fail(error)
 
     def _flush_ended(self, shard: Shard) -> None:
         self._flushes.pop(shard, None)
@@ -111,10 +127,11 @@ class Maintenance:
             pass
 
     async def settle(self, shard: Shard) -> None:
-        """Return when nothing runs for the shard. Requires: it is not SERVING any more; a merge
-        hears of that and ends."""
+        """Return when nothing runs for the shard. Requires: it is not SERVING any more; a merge or
+        a check hears of that and ends."""
         self._no_merge_before.pop(shard, None)
-        tasks = [tasks[shard] for tasks in (self._flushes, self._merges) if shard in tasks]
+        all_tasks = (self._flushes, self._merges, self._checks)
+        tasks = [tasks[shard] for tasks in all_tasks if shard in tasks]
         if tasks:
             await asyncio.wait(tasks)
 
@@ -182,7 +199,7 @@ class Maintenance:
                 async with shard.maintenance_lock:
                     await self._threads.apply(partial(shard.applier.settle, job))
                     await self._commit(shard, job)
-            except MergeStopped:
+            except MergeStoppedError:
                 await self._threads.apply(partial(shard.applier.abandon, job))
                 return False
             except Exception:

@@ -44,7 +44,7 @@ class PipelineOptions:
     max_segments: int = 64
     """Stop applying at so many, until a merge is done."""
 
-    merge_cpu_share: float = 0.5
+    merge_cpu_share: float = 0.3
     """Share of one processor that merges take while searches run. Larger: fewer segments, and
     slower searches meanwhile. They take all they can get where no search runs, and where
     ingestion waits for them."""

@@ -19,7 +19,7 @@ LONGEST_REST_S = 0.25
 """A rest is no longer, so that a merge hears soon that it must end or hurry."""
 
 
-class MergeStopped(StorageError):
+class MergeStoppedError(StorageError):
     """The shard of a merge is closing: nothing was wrong."""
 
 
@@ -51,9 +51,9 @@ class Pacer:
         self.rested_s = 0.0
 
     def __call__(self, n_bytes: int) -> None:
-        """Rest as the last piece of work asks for. Raises: MergeStopped."""
+        """Rest as the last piece of work asks for. Raises: MergeStoppedError."""
         if self._is_stopped():
-            raise MergeStopped("the merge ends, its shard is closing")
+            raise MergeStoppedError("the merge ends, its shard is closing")
         if self._cpu_s is not None:
             self._pause(n_bytes)
         self._cpu_s, self._began_s = self._cpu_time(), self._clock()

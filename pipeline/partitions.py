@@ -34,6 +34,7 @@ class Partitions:
             shard = self._make_shard(number)
             next_offset = await shard.open()
             self.shards[number] = shard
+            self._maintenance.check(shard)
         async with self._changed:
             self._changed.notify_all()
         return next_offset

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from index.query.stop import Stop, new_stop
 
 T = TypeVar("T")
+
+
+MERGE_NICENESS = 10
+
+
+def _give_way() -> None:
+    """Let the system prefer every other thread to this one."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), MERGE_NICENESS)
 
 
 class Threads:
@@ -20,7 +32,7 @@ class Threads:
         self._apply = ThreadPoolExecutor(1, thread_name_prefix="apply")
         self._query = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
         self._flush = ThreadPoolExecutor(1, thread_name_prefix="flush")
-        self._merge = ThreadPoolExecutor(1, thread_name_prefix="merge")
+        self._merge = ThreadPoolExecutor(1, thread_name_prefix="merge", initializer=_give_way)
         self.n_queries = 0
         """Queries begun so far. Any thread may look."""
 

@@ -365,8 +365,8 @@ class Oracle:
             )
         else:
             own = document.values.get(each.name, ())
-            gt, lte = (self._bound(each, v, True) for v in (query.gt, query.lte))
-            gte, lt = (self._bound(each, v, False) for v in (query.gte, query.lt))
+            gt, lte = (self._bound(each, query, v, True) for v in (query.gt, query.lte))
+            gte, lt = (self._bound(each, query, v, False) for v in (query.gte, query.lt))
         inside = any(
             (gt is None or v > gt) and (gte is None or v >= gte)
             and (lt is None or v < lt) and (lte is None or v <= lte)
@@ -374,12 +374,13 @@ class Oracle:
         )  # fmt: skip
         return 1.0 if inside else None
 
-    def _bound(self, each: Field, value: Any, is_up: bool) -> Any:
+    def _bound(self, each: Field, query: ast.Range, value: Any, is_up: bool) -> Any:
         if value is None:
             return None
         if each.type == "date":
             resolve = resolve_date_up if is_up else resolve_date
-            return resolve(value, now_ms=self.now_ms, format=each.format)
+            form, zone = query.format or each.format, query.time_zone
+            return resolve(value, now_ms=self.now_ms, format=form, time_zone=zone)
         return truth(value) if each.type == "boolean" else number(value)
 
     def _exists(self, query: ast.Exists, document: Document) -> float | None:

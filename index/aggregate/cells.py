@@ -19,10 +19,29 @@ MAX_PAIRS = 1 << 28
 """Pairs of one level, so that several values a document, level over level, stay in memory."""
 
 
+class Counts:
+    """How many documents have each key, of one owner."""
+
+    n_owners = 1
+    is_whole = True
+
+    def __init__(self, counts: I64) -> None:
+        self.counts = counts
+        self.n_keys = len(counts)
+
+    def used(self, min_count: int = 1) -> I64:
+        """Return the keys with so many documents, rising."""
+        return np.flatnonzero(self.counts >= max(min_count, 1))
+
+    def owner_key(self, cells: I64) -> tuple[I64, I64]:
+        """Return the owner and the key of each cell."""
+        return np.zeros(len(cells), np.int64), cells
+
+
 class Cells:
     """How many documents each (owner, key) has.
 
-    `keyed`: of each view the pairs, and beside them their keys (u32, NONE: no bucket).
+    `found`: of each view the pairs; `keys`: beside them their keys (NONE: no bucket).
     """
 
     def __init__(

@@ -12,7 +12,6 @@ from index.aggregate.values import joined
 from index.kernels import aggregate as kernels
 from index.kernels.aggregate import NONE
 from index.kernels.ordinals import (
-    PADDING,
     copy_strings,
     hash_strings,
     number_strings,
@@ -85,7 +84,7 @@ def renumbered(array: U32, numbers: U32) -> U32:
 
 # --- terms -------------------------------------------------------------------------------
 class Strings(NamedTuple):
-    """Strings one after the other; `blob` may go on behind them."""
+    """Strings one after the other."""
 
     starts: I64
     blob: U8
@@ -115,12 +114,7 @@ def strings_of(values: Sequence[bytes]) -> Strings:
 
 def chained(parts: Sequence[Strings]) -> Strings:
     sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.starts) for part in parts)])
-    return Strings(
-        np.cumsum(sizes),
-        np.concatenate(
-            [*(part.blob[: part.starts[-1]] for part in parts), np.zeros(PADDING, np.uint8)]
-        ),
-    )
+    return Strings(np.cumsum(sizes), np.concatenate([part.blob for part in parts]))
 
 
 class TermKeys(NamedTuple):

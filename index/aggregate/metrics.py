@@ -14,7 +14,7 @@ from index.aggregate.formats import Shown, shown_as
 from index.aggregate.keys import key_numbers
 from index.aggregate.level import Level, Scope
 from index.aggregate.results import Result, finite
-from index.aggregate.term_keys import key_terms
+from index.aggregate.term_keys import count_terms, key_terms
 from index.aggregate.values import Source, numbers, numeric
 from index.kernels import aggregate as kernels
 from index.query.aggregations import Cardinality, Metric
@@ -180,6 +180,9 @@ def count_values(scope: Scope, aggregation: Metric, level: Level) -> I64:
 def collect_cardinality(scope: Scope, aggregation: Cardinality, level: Level) -> Result:
     """Count different values exactly, whatever the threshold: see docs/aggregations.md."""
     source = Source(scope, aggregation.field)
+    if level.n_owners == 1 and (source.is_keyword or source.field is None):
+        counted = count_terms(source, level, aggregation.missing)
+        return Count("cardinality", np.array([np.count_nonzero(counted.counts)], np.int64))
     if source.is_keyword or source.field is None:
         found, keys = key_terms(source, level, aggregation.missing)
         n_keys, of_views = keys.n, keys.keys

@@ -15,7 +15,7 @@ from index.query.ast import Scalar
 from index.query.values import exact_bounds
 from index.reader import U32, U64, Column
 
-_NO_U64: U64 = np.empty(0, np.uint64)
+NO_U64: U64 = np.empty(0, np.uint64)
 _GATHER = {
     "int64": kernels.gather_i64,
     "float64": kernels.gather_f64,
@@ -151,7 +151,7 @@ def gather(
         docs,
         owners,
         values,
-        _NO_U64 if column.present is None or column.starts is not None else column.present,
+        NO_U64 if column.present is None or column.starts is not None else column.present,
         starts,
         np.array([] if missing is None else [missing], values.dtype),
         out_docs,

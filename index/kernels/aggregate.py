@@ -113,6 +113,48 @@ def renumber_into(values, numbers, out):
         out[i] = numbers[value] if value < len(numbers) else _NONE
 
 
+@numba.njit(
+    "void(u4[::1], u4[::1], u8[::1], u4[::1], u4[::1], i8, i8[::1], u4[::1])",
+    nogil=True,
+    cache=True,
+)
+def count_ordinals(docs, values, present, starts, numbers, missing, counts, last):
+    """Add to `counts` how many of the documents have each number: numbers[ordinal], or where
+    `numbers` is empty the ordinal. Those without a value have `missing`, -1: none.
+
+    Requires: docs differ; last: u4 zeros, one a count, or none where `starts` is empty.
+    """
+    n_counts = len(counts)
+    n_numbers = len(numbers)
+    if len(starts) == 0:
+        for i in range(len(docs)):
+            doc = np.int64(docs[i])
+            number = missing
+            if doc < len(values) and (
+                len(present) == 0 or (present[doc >> 6] >> np.uint64(doc & 63)) & _ONE
+            ):
+                number = np.int64(values[doc])
+                if n_numbers > 0:
+                    number = np.int64(numbers[number]) if number < n_numbers else np.int64(-1)
+            if 0 <= number < n_counts:
+                counts[number] += 1
+        return
+    for i in range(len(docs)):
+        doc = np.int64(docs[i])
+        stamp = np.uint32(i + 1)
+        first = np.int64(starts[doc])
+        end = min(np.int64(starts[doc + 1]), len(values))
+        if first >= end and 0 <= missing < n_counts:
+            counts[missing] += 1
+        for at in range(first, end):
+            number = np.int64(values[at])
+            if n_numbers > 0:
+                number = np.int64(numbers[number]) if number < n_numbers else np.int64(-1)
+            if 0 <= number < n_counts and last[number] != stamp:
+                last[number] = stamp
+                counts[number] += 1
+
+
 # --- cells -----------------------------------------------------------------------------------
 @numba.njit("void(u4[::1], u4[::1], i8, i8[::1])", nogil=True, cache=True)
 def count_cells(owners, keys, n_keys, counts):

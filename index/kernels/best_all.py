@@ -14,24 +14,26 @@ from index.kernels.filters import passes
 from index.kernels.heap import push_hit
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
 from index.kernels.positions import POSITIONS_WIDTH, count_in_row, open_positions, read_positions
-from index.kernels.postings import POS_METAS, bound_of
+from index.kernels.postings import LAST_DOCS
 from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
 from index.kernels.stream import (
     AT,
     BLOCK_NO,
+    BOUNDS,
     DOCS,
     N_DOCS,
+    NEXT_BLOCK,
     NORMS,
     ROW,
-    SLACK,
     STREAM_WIDTH,
     TABLE,
     TFS,
     WEIGHT,
     N,
-    doc_at,
+    bound_blocks,
+    count_blocks,
+    first_block_at,
     load_block,
-    move,
     open_stream,
     tf_at,
     unpack_tfs,
@@ -41,6 +43,11 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _SLACK = np.float32(1.0 + 2e-6)
 """Sums of f32 in another order may differ by this."""
+
+_NEAR = 4
+"""Documents in a buffer that are passed one by one before it is searched."""
+_LOOKED_AT = 12
+"""Blocks of another term that a block of the lead may meet for their bounds to be looked at."""
 
 APART, TOGETHER = 0, 1
 """Modes: all of the terms somewhere, or each at its offset in a row."""
@@ -80,6 +87,28 @@ def _take_lead(stream, found_address, alive_address, n_terms):
     return kept
 
 
+@numba.njit("i8(i8, i8, i8, i8, f4, f4)", nogil=True, cache=True, error_model="numpy")
+def _drop_hopeless(stream, found_address, n, n_terms, others, root):
+    """Keep of the lead's candidates those that can pass `root` with `others` added; return how
+    many."""
+    s = i64_at(stream, STREAM_WIDTH)
+    found = u32_at(found_address, BLOCK)
+    found_tfs = u32_at(found_address + _SET, BLOCK)
+    places = u32_at(found_address + _SET * (1 + n_terms), BLOCK)
+    weight = np.float32(s.view(np.float64)[WEIGHT])
+    norms = u8_at(s[NORMS], s[N_DOCS])
+    table = f32_at(s[TABLE], 256)
+    kept = np.int64(0)
+    for i in range(n):
+        tf = np.float32(found_tfs[i])
+        score = weight * tf / (tf + table[norms[found[i]]])
+        found[kept] = found[i]
+        found_tfs[kept] = found_tfs[i]
+        places[kept] = places[i]
+        kept += np.int64((score + others) * _SLACK > root)
+    return kept
+
+
 @numba.njit("i8(i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
 def _intersect(stream, found_address, n, term, n_terms):
     """Keep of the `n` candidates those that a term has too, the `term`th asked; return how many."""
@@ -87,22 +116,69 @@ def _intersect(stream, found_address, n, term, n_terms):
     found = u32_at(found_address, BLOCK)
     tfs = u32_at(found_address + _SET, BLOCK * n_terms)
     places = u32_at(found_address + _SET * (1 + n_terms), BLOCK * n_terms)
+    docs = u32_at(stream + 8 * DOCS, BLOCK)
     kept = np.int64(0)
+    size = s[N]
+    at = s[AT]
     for i in range(n):
-        doc = np.int64(found[i])
-        if not move(stream, doc):
-            break
-        if doc_at(stream) != doc:
+        doc = found[i]
+        if size <= 0 or docs[size - 1] < doc:
+            if size < 0 or not load_block(stream, np.int64(doc)):
+                break
+            size = s[N]
+            at = np.int64(0)
+        if at + _NEAR < size and docs[at + _NEAR] < doc:
+            at += _NEAR
+            left = size - at
+            while left > 1:
+                half = left >> 1
+                if docs[at + half - 1] < doc:
+                    at += half
+                left -= half
+        else:
+            while docs[at] < doc:
+                at += 1
+        if docs[at] != doc:
             continue
         if kept < i:
             for other in range(term):
                 tfs[other * BLOCK + kept] = tfs[other * BLOCK + i]
                 places[other * BLOCK + kept] = places[other * BLOCK + i]
-            found[kept] = found[i]
+            found[kept] = doc
+        s[AT] = at
         tfs[term * BLOCK + kept] = tf_at(stream)
-        places[term * BLOCK + kept] = np.uint32((s[BLOCK_NO] << 7) | s[AT])
+        places[term * BLOCK + kept] = np.uint32((s[BLOCK_NO] << 7) | at)
         kept += 1
+    s[AT] = at
     return kept
+
+
+@numba.njit("f4(i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _limit_between(stream, first, last):
+    """Return the most that a document from `first` to `last` can score in a stream.
+
+    Requires: `bound_blocks` was called; `first` rises from call to call.
+    """
+    s = i64_at(stream, STREAM_WIDTH)
+    row = i64_at(s[ROW], ROW_WIDTH)
+    weight = np.float32(s.view(np.float64)[WEIGHT])
+    if row[0] != BLOCKS or s[NORMS] == 0:
+        return weight
+    n_blocks = (row[1] + BLOCK - 1) >> 7
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    block = first_block_at(last_docs, s[NEXT_BLOCK], n_blocks, first)
+    s[NEXT_BLOCK] = block
+    if block == n_blocks:
+        return np.float32(0.0)
+    bounds = f32_at(s[BOUNDS], n_blocks)
+    limit = bounds[block]
+    end = min(block + _LOOKED_AT, n_blocks)
+    while np.int64(last_docs[block]) < last:
+        block += 1
+        if block == end:
+            return weight if end < n_blocks else limit
+        limit = max(limit, bounds[block])
+    return limit
 
 
 @numba.njit("f4(i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
@@ -124,23 +200,39 @@ def _sum_scores(streams, ranks_address, found_address, i, doc, n_terms):
     return score
 
 
-@numba.njit("i8(i8, i8, f4, f4, f4)", nogil=True, cache=True, error_model="numpy")
-def _next_block(stream, block, weight, others, root):
-    """Return the lead's first block from `block` on that may have a document above `root`.
-
-    `weight`: what the lead's part is multiplied by; `others`: the most the other terms add.
-    """
-    s = i64_at(stream, STREAM_WIDTH)
+@numba.njit("i8(i8, i8, i8, i8, i8, f4, f4[::1])", nogil=True, cache=True, error_model="numpy")
+def _next_block(streams, order_address, n_terms, mode, block, root, others):
+    """Return the lead's first block from `block` on that may have a document above `root`, and
+    leave in others[0] the most that the other terms add there."""
+    order = i64_at(order_address, n_terms)
+    lead = streams + 8 * STREAM_WIDTH * order[0]
+    s = i64_at(lead, STREAM_WIDTH)
     row = i64_at(s[ROW], ROW_WIDTH)
     n_blocks = (row[1] + BLOCK - 1) >> 7
-    if s[NORMS] == 0:
-        return block if (weight + others) * _SLACK > root else n_blocks
-    metas = u64_at(row[POS_METAS], n_blocks)
-    table = f32_at(s[TABLE], 256)
-    slack = np.float32(s.view(np.float64)[SLACK])
+    last_docs = u32_at(row[LAST_DOCS], n_blocks)
+    bounds = f32_at(s[BOUNDS], n_blocks)
     while block < n_blocks:
-        if (others + bound_of(metas[block], weight, slack, table)) * _SLACK > root:
-            break
+        limit = bounds[block]
+        if mode == TOGETHER:
+            others[0] = np.float32(0.0)
+            if limit * _SLACK <= root:
+                block += 1
+                continue
+        elif (limit + others[1]) * _SLACK <= root:
+            block += 1
+            continue
+        first = np.int64(last_docs[block - 1]) + 1 if block > 0 else np.int64(0)
+        last = np.int64(last_docs[block])
+        rest = np.float32(0.0)
+        for i in range(1, n_terms):
+            own = _limit_between(streams + 8 * STREAM_WIDTH * order[i], first, last)
+            if mode == TOGETHER:
+                limit = min(limit, own)
+            else:
+                rest += own
+        if (limit + rest) * _SLACK > root:
+            others[0] = rest
+            return block
         block += 1
     return block
 
@@ -226,7 +318,8 @@ def best_of_all(
     streams = memory.ctypes.data
     places_of = streams + 8 * STREAM_WIDTH * n_terms
     found_address = places_of + 8 * POSITIONS_WIDTH * n_terms
-    others = np.float32(0.0)
+    others = np.zeros(2, np.float32)
+    n_bounds = np.int64(0)
     for term in range(n_terms):
         open_stream(
             streams + 8 * STREAM_WIDTH * term, rows.ctypes.data + 8 * ROW_WIDTH * term,
@@ -236,7 +329,10 @@ def best_of_all(
             row = rows.ctypes.data + 8 * ROW_WIDTH * term
             open_positions(places_of + 8 * POSITIONS_WIDTH * term, row, offsets[term])
         elif term != order[0]:
-            others += weights[term]
+            others[1] += weights[term]
+        n_bounds += count_blocks(streams + 8 * STREAM_WIDTH * term)
+    all_bounds = np.empty(n_bounds, np.float32)
+    has_bounds = False
     lead = streams + 8 * STREAM_WIDTH * order[0]
     state = i64_at(lead, STREAM_WIDTH)
     weight = weights[order[0]]
@@ -248,18 +344,31 @@ def best_of_all(
     target = np.int64(0)
     while stop[0] == 0 and (counts or k > 0):
         # --- candidates: a block of the lead that may have a hit, then what the others have of it
-        if not counts and n_heap == k:
-            if (weight + others) * _SLACK <= root:
+        is_pruned = not counts and n_heap == k
+        others[0] = others[1]
+        if is_pruned:
+            if (weight + others[1]) * _SLACK <= root:
                 break
+            if not has_bounds:
+                has_bounds = True
+                n_bounds = np.int64(0)
+                for term in range(n_terms):
+                    stream = streams + 8 * STREAM_WIDTH * term
+                    bound_blocks(stream, all_bounds.ctypes.data + 4 * n_bounds)
+                    n_bounds += count_blocks(stream)
             if is_blocks:
                 block = state[BLOCK_NO] + np.int64(target > 0)
-                state[BLOCK_NO] = _next_block(lead, block, weight, others, root)
+                state[BLOCK_NO] = _next_block(
+                    streams, order.ctypes.data, n_terms, mode, block, root, others
+                )
                 if state[BLOCK_NO] >= n_blocks:
                     break
         if not load_block(lead, target):
             break
         target = np.int64(u32_at(lead + 8 * DOCS, BLOCK)[state[N] - 1]) + 1
         n = _take_lead(lead, found_address, alive_address, n_terms)
+        if is_pruned and norm_addresses[order[0]]:
+            n = _drop_hopeless(lead, found_address, n, n_terms, others[0], root)
         for i in range(1, n_terms):
             stream = streams + 8 * STREAM_WIDTH * order[i]
             if n > 0:
@@ -292,4 +401,4 @@ def best_of_all(
         if target >= n_docs:
             break
     # what the addresses above name is in use until here
-    return n_heap + np.int64(len(memory) + len(order) + len(ranks) < 0)
+    return n_heap + np.int64(len(memory) + len(order) + len(ranks) + len(all_bounds) < 0)

@@ -34,24 +34,6 @@ def count_alive(row, alive):
                 total += np.int64((alive[doc >> 6] >> np.uint64(doc & 63)) & _ONE)
 
 
-@numba.njit("void(i8[:,::1], u8[::1])", nogil=True, cache=True)
-def unite(rows, words):
-    """Set in the bitset `words` the documents of every stream; those past it are left out."""
-    cursor = np.zeros(CURSOR_WIDTH, np.int64)
-    docs = np.empty(BLOCK, np.uint32)
-    tfs = np.empty(BLOCK, np.uint32)
-    for leaf in range(len(rows)):
-        cursor[:] = 0
-        while True:
-            n = fill(rows[leaf], cursor, docs, tfs)
-            if n == 0:
-                break
-            for i in range(n):
-                doc = np.int64(docs[i])
-                if doc >> 6 < len(words):
-                    words[doc >> 6] |= _ONE << np.uint64(doc & 63)
-
-
 @numba.njit("i8(i8[:, ::1], i8[:, ::1], i8, i8, i8, i8)", nogil=True, cache=True)
 def count_any(rows, filters, n_docs, alive_address, limit, stop_address):
     """Return how many live documents of a view have any of the streams and pass the filters; more

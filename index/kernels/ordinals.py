@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import prefetch
 from index.kernels.front_coding import (
     BLOCK_TERMS,
     T_ENTRIES,
@@ -17,10 +18,8 @@ from index.kernels.front_coding import (
     read_entry,
 )
 from index.kernels.memory import u8_at, u64_at
-from index.kernels.addresses import load_word, prefetch
 
 _ONE = np.uint64(1)
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(0xFFFFFFFF00000000)
 _C1 = np.uint64(0x9E3779B97F4A7C15)
@@ -28,8 +27,6 @@ _C2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _C3 = np.uint64(0x165667B19E3779F9)
 _AHEAD = 16
 """Strings between the one at hand and the one whose slot is fetched."""
-PADDING = 8
-"""Bytes behind the last string that `hash_strings` may read."""
 
 
 @numba.njit("i8(i8[::1], i8, i8[::1], u1[::1], i8[::1], u1[::1])", nogil=True, cache=True)
@@ -80,25 +77,30 @@ def copy_ordinals(row, first_block, ordinals, term, starts, out):
 
 
 @numba.njit(inline="always")
-def _word(blob, begin, length, at):
-    """Return bytes at .. at + 7 of the `length` bytes from `begin`, zero beyond them."""
-    left = length - at
-    word = load_word(np.int64(blob.ctypes.data) + begin + at)
-    return word if left >= 8 else word & (_ALL >> np.uint64(64 - 8 * left))
+def _word(blob, at):
+    """Return 8 bytes as a little-endian word: one load, once compiled."""
+    word = np.uint64(0)
+    for k in range(8):
+        word |= np.uint64(blob[at + k]) << np.uint64(8 * k)
+    return word
 
 
 @numba.njit("void(i8[::1], u1[::1], u8[::1])", nogil=True, cache=True)
 def hash_strings(starts, blob, hashes):
-    """Write a hash of each string. Requires: 8 bytes of `blob` behind the last one."""
+    """Write a hash of each string."""
     for i in range(len(starts) - 1):
-        begin = starts[i]
-        length = starts[i + 1] - begin
-        h = np.uint64(length) * _C3
-        if starts[i + 1] + 8 <= len(blob):
-            for at in range(0, length, 8):
-                h = (h ^ _word(blob, begin, length, at)) * _C1
-                h ^= h >> np.uint64(29)
-        h *= _C2
+        at = starts[i]
+        end = starts[i + 1]
+        h = np.uint64(end - at) * _C3
+        while at + 8 <= end:
+            h = (h ^ _word(blob, at)) * _C1
+            h ^= h >> np.uint64(29)
+            at += 8
+        rest = np.uint64(0)
+        while at < end:
+            rest = (rest << np.uint64(8)) | np.uint64(blob[at])
+            at += 1
+        h = (h ^ rest) * _C2
         hashes[i] = h ^ (h >> np.uint64(32))
 
 
@@ -113,7 +115,7 @@ def number_strings(starts, blob, hashes, slots, firsts, numbers):
     n = 0
     for i in range(len(starts) - 1):
         if i + _AHEAD < len(hashes):
-            prefetch(np.int64(slots.ctypes.data) + 8 * np.int64(hashes[i + _AHEAD] & mask))
+            prefetch(slots.ctypes.data + 8 * np.int64(hashes[i + _AHEAD] & mask))
         begin = starts[i]
         length = starts[i + 1] - begin
         at = hashes[i] & mask
@@ -164,3 +166,15 @@ def copy_strings(starts, blob, chosen, out_starts, out):
         at = out_starts[i]
         for k in range(out_starts[i + 1] - at):
             out[at + k] = blob[begin + k]
+
+
+@numba.njit("void(i8[::1], u1[::1], i4[::1], u1[::1], i8, u1[::1])", nogil=True, cache=True)
+def accept_strings(starts, blob, program, class_of, n_classes, out):
+    """Write 1 for each string that an automaton's program accepts (automaton_terms.py), else 0."""
+    for i in range(len(starts) - 1):
+        state = np.int64(n_classes + 1)
+        for at in range(starts[i], starts[i + 1]):
+            state = np.int64(program[state + class_of[blob[at]]])
+            if state == 0:
+                break
+        out[i] = np.uint8(program[state + n_classes] != 0)

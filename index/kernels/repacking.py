@@ -35,8 +35,8 @@ O_BLOCKS, O_DATA, O_POSITIONS, O_FIRST_BLOCK, O_FIRST_DATA, O_FIRST_POSITION = r
 OUT_WIDTH = 6
 
 SOUND, DAMAGED, NEED_QUEUE, NEED_ROOM, WITHOUT = range(5)
-"""What came of it. WITHOUT: sound, but there are no positions. NEED_QUEUE: more positions wait than the queue holds; NEED_ROOM: the output
-is full."""
+"""What came of it. WITHOUT: sound, but there are no positions. NEED_QUEUE: more positions wait
+than the queue holds; NEED_ROOM: the output is full."""
 
 _ONE = np.uint64(1)
 _SINGLE = np.uint64(1 << 63)
@@ -94,7 +94,7 @@ def queue_block(row, walk, queue, docs, tfs, positions, doc_map, n_docs, base):
         total += np.int64(tfs[i])
     p = queue[Q_POSITIONS]
     got = _read_positions(row, block, total, positions, p)
-    if got == DAMAGED or got == NEED_QUEUE:
+    if got in (DAMAGED, NEED_QUEUE):
         return got
     if got == WITHOUT:
         queue[Q_WITHOUT] = 1

@@ -91,43 +91,6 @@ def sum_doc_freqs(source, terms):
 
 
 @numba.njit(
-    "void(int64[::1], int64[::1], boolean, uint64[::1], int64[::1])", nogil=True, cache=True
-)
-def count_living(source, terms, has_dead, alive, out):
-    """Write how many documents of each term have their bit set in `alive`; where none is dead,
-    `alive` is not looked at."""
-    row = np.zeros(ROW_WIDTH, np.int64)
-    cursor = np.zeros(CURSOR_WIDTH, np.int64)
-    docs = np.empty(BLOCK, np.uint32)
-    tfs = np.empty(BLOCK, np.uint32)
-    n_alive = np.int64(len(alive)) * 64
-    for i in range(len(terms)):
-        single = _open(source, terms[i], row)
-        n_docs = np.int64(0)
-        if single >= 0:
-            if not has_dead:
-                n_docs = np.int64(1)
-            elif single < n_alive:
-                n_docs = np.int64(alive[single >> 6] >> np.uint64(single & 63) & _ONE)
-        elif source[0] == SEGMENT and not has_dead:
-            n_docs = row[SIZE]
-        else:
-            cursor[:] = 0
-            while True:
-                n = _fill(source, row, cursor, docs, tfs)
-                if n == 0:
-                    break
-                if not has_dead:
-                    n_docs += n
-                    continue
-                for k in range(n):
-                    doc = np.int64(docs[k])
-                    if doc < n_alive:
-                        n_docs += np.int64(alive[doc >> 6] >> np.uint64(doc & 63) & _ONE)
-        out[i] = n_docs
-
-
-@numba.njit(
     "int64(int64[::1], int64[::1], int64, boolean, uint64[::1], uint64[::1], uint32[::1])",
     nogil=True,
     cache=True,

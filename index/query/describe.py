@@ -215,6 +215,7 @@ _LEAVES: dict[type[ast.Query], Describe] = {
     ast.Ids: lambda field, query, schema: f"_id:({' '.join(query.keys)})",
     ast.Prefix: lambda field, query, schema: f"{field}:{query.value}*",
     ast.Wildcard: lambda field, query, schema: f"{field}:{query.pattern}",
+    ast.Regexp: lambda field, query, schema: f"{field}:/{query.pattern}/",
     ast.Fuzzy: lambda field, query, schema: (
         f"{field}:{keyword_text(query.value)}~{query.fuzziness}"
     ),

@@ -6,10 +6,11 @@ import numpy as np
 
 from index.query.program import Matches, Program
 from index.query.statistics import Statistics
+from index.query.stop import Stop
 
 
 def run_until(
-    program: Program, statistics: Statistics, limit: int, *, k: int, min_score: float
+    program: Program, statistics: Statistics, limit: int, *, k: int, min_score: float, stop: Stop
 ) -> tuple[Matches, bool]:
     """Run view by view, leaving out the rest of a shard once it gave `limit` documents.
 
@@ -20,7 +21,9 @@ def run_until(
     scores, docs = [], []
     for view_no, view in enumerate(statistics.views):
         if counts.get(view.shard, 0) < limit:
-            found = program.run(statistics, range(view_no, view_no + 1), k=k, min_score=min_score)
+            found = program.run(
+                statistics, range(view_no, view_no + 1), k=k, min_score=min_score, stop=stop
+            )
             counts[view.shard] = counts.get(view.shard, 0) + found.total
             scores.append(found.scores)
             docs.append(found.docs | (view_no << 32))

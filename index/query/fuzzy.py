@@ -7,20 +7,22 @@ the choice changes with neither flushes nor merges.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from index.fuzzy import FuzzyPattern, FuzzyTerms
 from index.query.leaves import UNLIMITED
 from index.query.statistics import Statistics
-from index.reader import I64
+from index.reader import F64, I64, Reader
 
 _AUTO = re.compile(r"AUTO(?::(\d{1,9}),(\d{1,9}))?")
 _EDITS = re.compile(r"([012])(?:\.0)?")
 _MOST_TERMS = 1024
 """However many expansions are asked."""
+_SHORTEST, _FARTHEST = 1e-9, 1e6
+"""An empty term or word is farther from the other than any that has characters."""
 
 
 class Expansion(NamedTuple):
@@ -60,28 +62,42 @@ def expand(
 ) -> list[Expansion]:
     """Return at most `limit` terms, the closest; of equally close ones the first in byte order."""
     limit = min(limit, _MOST_TERMS)
-    found: list[tuple[int, I64, npt.NDArray[np.float64]]] = []
-    for view_no, view in enumerate(statistics.views):
+    found: list[tuple[Reader, I64, F64]] = []
+    for view in statistics.views:
         if field_no in view.reader.field_nos:
             terms = view.reader.fuzzy_terms(field_no, pattern, UNLIMITED)
             if len(terms.ids):
-                found.append((view_no, terms.ids, _closeness(pattern, terms)))
-    if not found:
-        return []
+                found.append((view.reader, terms.ids, _distances(pattern, terms)))
     chosen: list[Expansion] = []
     # What is equally close is so in every view, and seldom must more than the closest be read.
-    for level in np.unique(np.concatenate([own for _, _, own in found]))[::-1].tolist():
-        level_ids = {view_no: ids[own == level] for view_no, ids, own in found}
-        for term, stats in sorted(statistics.know_terms(field_no, level_ids).items()):
-            if stats.doc_freq > 0:
-                chosen.append(Expansion(term, stats.doc_freq, max(level, 0.0)))
+    for low, high in _bands([distances for _, _, distances in found], limit):
+        near: dict[bytes, float] = {}
+        for reader, ids, distances in found:
+            here = (distances > low) & (distances <= high)
+            names = reader.term_names(ids[here], field_no)
+            near.update(zip(names, distances[here].tolist(), strict=True))
+        for distance, term in sorted((distance, term) for term, distance in near.items()):
+            doc_freq = statistics.term(field_no, term).doc_freq
+            if doc_freq > 0:
+                chosen.append(Expansion(term, doc_freq, max(1.0 - distance, 0.0)))
                 if len(chosen) == limit:
                     return chosen
     return chosen
 
 
-def _closeness(pattern: FuzzyPattern, terms: FuzzyTerms) -> npt.NDArray[np.float64]:
-    """Return 1 - edits / length of the shorter one, which may be below 0."""
+def _distances(pattern: FuzzyPattern, terms: FuzzyTerms) -> F64:
+    """Return edits / length of the shorter one, at most `_FARTHEST`."""
     shorter = np.minimum(terms.lengths, pattern.n_characters)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(terms.edits == 0, 1.0, 1.0 - terms.edits / shorter)
+    distances: F64 = np.minimum(terms.edits / np.maximum(shorter, _SHORTEST), _FARTHEST)
+    return distances
+
+
+def _bands(distances: list[F64], limit: int) -> Iterator[tuple[float, float]]:
+    """Yield (above, up to) for ever greater distances, each time for about `limit` terms or all
+    that are equally far."""
+    ordered = np.sort(np.concatenate(distances)) if distances else np.empty(0)
+    low, at = -1.0, 0
+    while at < len(ordered):
+        high = float(ordered[min(at + limit, len(ordered)) - 1])
+        yield low, high
+        low, at = high, int(np.searchsorted(ordered, high, side="right"))

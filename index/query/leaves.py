@@ -10,14 +10,12 @@ import numpy as np
 from index.bm25 import idf, keyword_part
 from index.kernels import lookup, ranges
 from index.kernels import operations as op
-from index.kernels.counting import unite
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
 from index.query.statistics import Statistics, TermStats, address
-from index.reader import I64, U32, U64, Column, ColumnRow, Reader, bitset
+from index.reader import I64, U32, U64, Column, ColumnRow, Reader
 
 UNLIMITED = 1 << 40
 """As many terms as there are."""
-_UNITED_AT_ONCE = 1024
 
 
 class ViewLeaf:
@@ -124,27 +122,6 @@ class BitsLeaf(ConstantLeaf):
         if words is not None:
             fill_bits(row, words, reader.n_docs, owners)
         return 0
-
-
-def united(field_no: int, find: Callable[[Reader], I64]) -> Callable[[Reader], U64 | None]:
-    """Return what makes the bitset of the documents with any of the terms that `find` gives."""
-
-    def make(reader: Reader) -> U64 | None:
-        if field_no not in reader.field_nos:
-            return None
-        term_ids = find(reader)
-        if not len(term_ids):
-            return None
-        words = bitset(reader.n_docs)
-        for first in range(0, len(term_ids), _UNITED_AT_ONCE):
-            some = term_ids[first : first + _UNITED_AT_ONCE].tolist()
-            rows = np.zeros((len(some), ROW_WIDTH), np.int64)
-            for i, term_id in enumerate(some):
-                reader.leaf(term_id, rows[i])
-            unite(rows, words)
-        return words
-
-    return make
 
 
 class KeysLeaf(ConstantLeaf):

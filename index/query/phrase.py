@@ -12,7 +12,8 @@ from index.kernels import operations as op
 from index.kernels.bits import list_bits
 from index.kernels.phrase import count_exact, count_sloppy
 from index.kernels.rows import LIST
-from index.query.leaves import BitsLeaf, DocsLeaf, TermLeaf, ViewLeaf, united
+from index.query.expansion import ExpansionLeaf
+from index.query.leaves import DocsLeaf, TermLeaf, ViewLeaf
 from index.query.plan import Every, Leaf, Plan
 from index.query.program import Program
 from index.query.statistics import Statistics, address
@@ -103,7 +104,7 @@ class PhraseLeaf(ViewLeaf):
         if len(place.terms) == 1:
             return TermLeaf(statistics, field_no, place.terms[0], 1.0, is_text=True)
         find = term_finder(field_no, place.terms)
-        return BitsLeaf(statistics, united(field_no, find), 0.0)
+        return ExpansionLeaf(statistics, field_no, find, 0.0)
 
     def _frequencies(self, view: View, view_no: int, doc_ids: U32) -> np.ndarray:
         n = len(doc_ids)

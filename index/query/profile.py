@@ -72,7 +72,7 @@ def profile_plan(
     n_found = 0
     if plan is not NOTHING and not stop[0]:
         program = Program(plan, scored=True)
-        n_found = program.run(statistics, range(len(statistics.views)), k=1).total
+        n_found = program.run(statistics, range(len(statistics.views)), k=1, stop=stop).total
     time_ns = clock() - began
     return Part(
         "MatchNoDocsQuery" if plan is NOTHING else _KINDS.get(type(plan), "MultiTermQuery"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from index.automaton import automaton as automata
 from index.automaton.automaton import Automaton
@@ -127,14 +128,17 @@ class TermRewriter:
         return leaves[0] if len(leaves) == 1 else Some(leaves)
 
     def expand_prefix(self, field: Field, prefix: bytes, limit: int) -> tuple[bytes, ...]:
-        """Return at most `limit` terms that start so, the first ones in byte order."""
+        """Return at most `limit` terms that start so and that a live document has, the first ones
+        in byte order."""
         found: set[bytes] = set()
         for view in self._statistics.views:
             reader = view.reader
             if field.no in reader.field_nos:
                 ids = reader.prefix_terms(field.no, prefix, UNLIMITED)
                 found.update(reader.term_names(ids, field.no))
-        return tuple(sorted(found)[:limit])
+        statistics = self._statistics
+        live = (term for term in sorted(found) if statistics.term(field.no, term).doc_freq > 0)
+        return tuple(islice(live, limit))
 
     # --- unions --------------------------------------------------------------------------
     def _union(self, field: Field, find: Callable[[Reader], I64], boost: float) -> Plan:

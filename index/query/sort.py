@@ -9,6 +9,7 @@ import numpy as np
 
 from index.query.ast import Scalar
 from index.query.sort_keys import Key, KeyColumn
+from index.query.stop import NEVER, Stop
 from index.reader import View
 
 
@@ -26,14 +27,16 @@ def sort_matches(
     keys: list[Key],
     after: tuple[Scalar | None, ...] | None,
     k: int,
+    stop: Stop = NEVER,
 ) -> list[SortedDoc]:
-    """Return the first `k` of the matching documents, those after `after` only.
+    """Return the first `k` of the matching documents, those after `after` only; once `stop` is
+    set, those of the views that were looked at by then.
 
     matches: of each view (doc ids rising, their scores). Ties go in log order.
     """
     found: list[tuple[tuple[Any, ...], SortedDoc]] = []
     for view_no, (docs, scores) in enumerate(matches):
-        if len(docs):
+        if len(docs) and not stop[0]:
             docs = docs.astype(np.int64)
             columns = [key.column(view_no, views[view_no], docs, scores) for key in keys]
             found += _best_of_view(view_no, docs, scores, keys, columns, after, k)

@@ -15,7 +15,6 @@ from index.kernels import lookup
 from index.kernels.lookup import find_leaves
 from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
-from index.kernels.union import count_living
 from index.reader import I64, FieldStats, View, Views
 
 _SLACK = 1.0 + 1e-5
@@ -24,8 +23,6 @@ _SLACK = 1.0 + 1e-5
 
 _MOST_TERMS = 4096
 """Terms whose statistics are kept."""
-
-_NO_WORDS = np.empty(0, np.uint64)
 
 
 def address(array: np.ndarray) -> int:
@@ -136,35 +133,6 @@ class Statistics:
                 self._terms.clear()
             stats = self._terms[field_no, term] = TermStats(int(doc_freq), rows)
         return stats
-
-    def know_terms(self, field_no: int, term_ids: dict[int, I64]) -> dict[bytes, TermStats]:
-        """Return the statistics of terms found by their ids, view number -> all of these terms that
-        the view has."""
-        places: dict[bytes, list[tuple[int, int, int]]] = {}
-        for view_no, ids in term_ids.items():
-            if len(ids):
-                view = self.views[view_no]
-                names = view.reader.term_names(ids, field_no)
-                doc_freqs = live_doc_freqs(view, ids).tolist()
-                for name, *place in zip(names, ids.tolist(), doc_freqs, strict=True):
-                    places.setdefault(name, []).append((view_no, *place))
-        found: dict[bytes, TermStats] = {}
-        for name, places_of in places.items():
-            rows = np.zeros((len(self.views), ROW_WIDTH), np.int64)
-            doc_freq = 0
-            for view_no, term_id, n_docs in places_of:
-                self.views[view_no].reader.leaf(term_id, rows[view_no])
-                doc_freq += n_docs
-            found[name] = self._terms[field_no, name] = TermStats(doc_freq, rows)
-        return found
-
-
-def live_doc_freqs(view: View, term_ids: I64) -> I64:
-    """Return how many live documents of a view each of some terms has."""
-    out = np.empty(len(term_ids), np.int64)
-    alive = _NO_WORDS if view.alive is None else view.alive
-    count_living(view.reader.source_row(), term_ids, view.alive is not None, alive, out)
-    return out
 
 
 def _field_stats(view: View, field_no: int) -> FieldStats:

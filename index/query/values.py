@@ -6,7 +6,6 @@ Raises everywhere: InvalidQueryError, naming the field.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -18,8 +17,6 @@ from index.schema import Field
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _FLOATS = ("double", "float", "half_float")
-_ZONE = re.compile(r"(Z|[+-]\d{2}(:?\d{2})?)$")
-_OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
 
 def keyword_text(value: Scalar) -> str:
@@ -94,16 +91,10 @@ def _float_bounds(query: Range, field: Field) -> tuple[float, float] | None:
 
 def _date_bounds(query: Range, field: Field, now_ms: int) -> tuple[int, int]:
     form = query.format or field.format
-    zone_ms = _zone_ms(field, query.time_zone)
 
     def read(value: Scalar, resolve: Callable[..., int]) -> int:
         date = _date_text(value)
-        local = isinstance(date, str) and (
-            date.startswith("now") or not _ZONE.search(date.partition("||")[0].partition("T")[2])
-        )
-        shift = zone_ms if local else 0
-        ms = resolve(date, now_ms=now_ms + shift, format=form)
-        return ms - shift
+        return resolve(date, now_ms=now_ms, format=form, time_zone=query.time_zone)
 
     low, high = _LEAST, _MOST
     if query.gte is not None:
@@ -122,16 +113,6 @@ def _date_text(value: Scalar) -> str | int | float:
     if isinstance(value, bool):
         raise InvalidQueryError(f"failed to parse date [{value}]")
     return value
-
-
-def _zone_ms(field: Field, zone: str | None) -> int:
-    if zone is None or zone in ("Z", "UTC"):
-        return 0
-    match = _OFFSET.fullmatch(zone)
-    if match is None:
-        raise InvalidQueryError(f"time_zone [{zone}] of [{field.name}] is not an offset as +01:00")
-    ms = (int(match[2]) * 60 + int(match[3])) * 60_000
-    return -ms if match[1] == "-" else ms
 
 
 def _boolean(field: Field, value: Scalar) -> int:

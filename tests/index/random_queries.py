@@ -148,6 +148,8 @@ class RandomQueries:
             bounds[r.choice(["gt", "gte"])] = r.choice(values)
         if r.random() < 0.7:
             bounds[r.choice(["lt", "lte"])] = r.choice(values)
+        if field == "d":
+            bounds |= self.some(time_zone=["+05:00", "-01:30", "Europe/Berlin"])
         return {"range": {field: {**bounds, **self.boost()}}}
 
     def _exists(self, depth: int) -> Query:

@@ -269,3 +269,16 @@ def walk(segment: Segment, term_id: int) -> tuple[list[int], list[int]]:
     while n := fill(row, cursor, docs, tfs):
         found += zip(docs[:n].tolist(), tfs[:n].tolist(), strict=True)
     return [doc for doc, _ in found], [tf for _, tf in found]
+
+
+def values_of(segment: Segment, no: int, doc_id: int) -> list[Any]:
+    """Return a document's values, keywords as bytes."""
+    column = segment.column(no)
+    if column is None:
+        return []
+    if column.starts is None:
+        has = bits_set(column.present, segment.n_docs)[doc_id]
+        found = column.values[doc_id : doc_id + has].tolist()
+    else:
+        found = column.values[column.starts[doc_id] : column.starts[doc_id + 1]].tolist()
+    return [segment.ord_term(no, value) for value in found] if no == TAG else found

@@ -82,6 +82,34 @@ def test_cells_are_counted_once_for_each_pair(rows: list[tuple[int, int, int]]) 
 
 
 @FAST
+@given(columns(), st.none() | st.permutations(range(7)), st.booleans(), st.data())
+def test_ordinals_are_counted_once_for_each_document(
+    drawn: tuple[list[list[int]], Column],
+    numbers: list[int] | None,
+    has_missing: bool,
+    data: st.DataObject,
+) -> None:
+    lists, column = drawn
+    docs = sorted(data.draw(st.sets(st.integers(0, len(lists) - 1))))
+    counts = np.zeros(8, np.int64)
+    kernels.count_ordinals(
+        u32(docs),
+        (column.values + 3).astype(np.uint32),
+        np.empty(0, np.uint64) if column.present is None else column.present,
+        np.empty(0, np.uint32) if column.starts is None else column.starts,
+        u32(numbers or []),
+        7 if has_missing else -1,
+        counts,
+        np.zeros(8, np.uint32),
+    )
+    expected: Counter[int] = Counter()
+    for doc in docs:
+        own = {value + 3 if numbers is None else numbers[value + 3] for value in lists[doc]}
+        expected.update(own or ({7} if has_missing else ()))
+    assert counts.tolist() == [expected[number] for number in range(8)]
+
+
+@FAST
 @given(st.lists(st.integers(-50, 150), max_size=30), st.sets(st.integers(0, 100), min_size=2))
 def test_a_value_is_placed_between_its_bounds(values: list[int], bounds: set[int]) -> None:
     ends = sorted(bounds)

@@ -17,6 +17,7 @@ from index.automaton.automaton import Automaton, prefix, regexp, wildcard, word
 from index.automaton.nfa import byte_runs
 from index.automaton.regexp import Syntax, read_syntax
 from index.errors import InvalidQueryError
+from index.live_bytes import LiveBytes, LiveKeys
 from index.memtable_reader import MemtableReader
 from index.terms import Terms
 from tests.index.test_terms import opened
@@ -263,7 +264,8 @@ def test_wildcards_accept_what_their_expression_does(pattern: str, found: list[s
 
 def memtable_of(terms: list[tuple[int, bytes]]) -> MemtableReader:
     none = np.zeros(0, np.int64)
-    return MemtableReader(1, filled([terms]).terms(), {}, [], [], none, none, {}, {})
+    keys, sources = LiveKeys().snapshot(), LiveBytes().snapshot()
+    return MemtableReader(1, filled([terms]).terms(), {}, keys, sources, none, none)
 
 
 long_texts = st.tuples(st.sampled_from(["", "a" * 14, "ab" * 130]), texts).map("".join)

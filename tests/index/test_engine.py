@@ -236,3 +236,77 @@ def test_a_merge_changes_no_later_outcome(log: Log, merges: bool) -> None:
         log.merge()
     assert log.send(Op.DELETE, "a") is Outcome.DELETED
     assert log.send(Op.UPSERT, "a", {"n": 2}, version=1) is Outcome.CONFLICT
+
+
+def test_a_flush_goes_on_while_a_merge_writes(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    log.send(Op.UPSERT, "b", {"n": 1})
+    log.flush()
+    log.send(Op.UPSERT, "c", {"n": 1})
+    log.flush()
+    merge = log.engine.plan_full_merge()
+    assert merge is not None
+    merge.write()
+    log.send(Op.DELETE, "a")
+    log.send(Op.UPSERT, "c", {"n": 2})
+    log.flush()
+    log.send(Op.DELETE, "b")
+    assert log.engine.plan_full_merge() is None
+    log.engine.settle(merge)
+    merge.commit()
+    log.engine.install(merge)
+    for _ in range(2):
+        assert [log.get(key) for key in "abc"] == [None, None, {"n": 2}]
+        assert sum(view.n_alive for view in log.engine.views()) == 1
+        log.crash()
+    assert [segment.n_docs for segment in log.engine.stats().segments] == [3, 1]
+
+
+def test_what_a_merge_is_writing_is_no_orphan(log: Log) -> None:
+    for key in "abc":
+        log.send(Op.UPSERT, key, {"n": 1})
+        log.flush()
+    merge = log.engine.plan_full_merge()
+    assert merge is not None
+    merge.write()
+    log.send(Op.UPSERT, "d", {"n": 1})
+    log.flush()
+    assert (log.path / merge.segment_name).exists()
+    log.engine.abandon(merge)
+    log.send(Op.UPSERT, "e", {"n": 1})
+    log.flush()
+    assert not (log.path / merge.segment_name).exists()
+
+
+def test_a_merge_of_everything_that_died_leaves_nothing(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    log.flush()
+    log.send(Op.UPSERT, "b", {"n": 1})
+    log.send(Op.UPSERT, "a", {"n": 2})
+    log.flush()
+    job = log.engine.plan_merge()
+    assert job is not None
+    assert [part.name for part in job.inputs] == [log.engine.stats().segments[0].name]
+    log.finish(job)
+    assert len(log.engine.stats().segments) == 1
+    assert log.get("a") == {"n": 2}
+
+
+def test_bytes_that_opening_does_not_read_are_checked_afterwards(log: Log, tmp_path: Path) -> None:
+    for key in "ab":
+        log.send(Op.UPSERT, key, {"text": "some words"})
+        log.flush()
+    log.crash()
+    log.engine.check()
+    first, second = sorted(tmp_path.glob("*.seg"))
+    damaged = bytearray(second.read_bytes())
+    damaged[64] ^= 0xFF
+    second.write_bytes(damaged)
+    log.crash()
+    with pytest.raises(CorruptionError, match=second.name):
+        log.engine.check()
+    job = log.engine.plan_full_merge()
+    assert job is not None
+    with pytest.raises(CorruptionError, match=second.name):
+        job.write()
+    assert sorted(tmp_path.glob("*.seg")) == [first, second]

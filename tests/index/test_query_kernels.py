@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from index.kernels import ranges
 from index.kernels.bits import count_bits, list_bits, set_bits
-from index.kernels.counting import count_alive, unite
+from index.kernels.counting import count_alive
 from index.kernels.leaves import dense_next, dense_word
 from index.kernels.phrase import count_exact, count_sloppy
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
@@ -36,14 +36,11 @@ def test_bits_are_set_counted_and_listed(docs: np.ndarray) -> None:
 
 @settings(deadline=None)
 @given(lists=st.lists(docs_below_300, max_size=4), alive=docs_below_300)
-def test_unions_and_live_counts(lists: list[np.ndarray], alive: np.ndarray) -> None:
+def test_live_documents_are_counted(lists: list[np.ndarray], alive: np.ndarray) -> None:
     rows = np.zeros((len(lists), ROW_WIDTH), np.int64)
     for row, docs in zip(rows, lists, strict=True):
         row[:4] = (LIST, len(docs), address(docs), 0)
         assert count_alive(row, bits_of(alive)) == len(set(docs) & set(alive))
-    words = np.zeros(5, np.uint64)
-    unite(rows, words)
-    assert count_bits(words) == len({doc for docs in lists for doc in docs.tolist()})
 
 
 @settings(deadline=None)

@@ -25,6 +25,15 @@ def searcher() -> Searcher:
     return Searcher(views, ref.current, NOW_MS)
 
 
+def test_terms_of_dead_documents_take_no_place_at_the_end_of_a_phrase() -> None:
+    older = [(str(n), {"title": f"quick br{n}"}) for n in range(5)]
+    newer = [(str(n), {"title": "gone"}) for n in range(5)]
+    views, ref = views_of([*older, ("x", {"title": "quick brown"})], newer)
+    body = {"query": "quick br", "max_expansions": 1}
+    searcher = Searcher(views, ref.current, NOW_MS)
+    assert found(searcher, {"match_phrase_prefix": {"title": body}}) == {"x"}
+
+
 def keys(searcher: Searcher, body: dict[str, Any]) -> list[str]:
     return [searcher.key(hit).decode() for hit in searcher.search(parse_search(body)).hits]
 

@@ -22,18 +22,6 @@ from tests.index.storage_world import Document, ListDraft, MemoryDirectory
 docs_lists = st.lists(world.documents, max_size=12)
 
 
-def values_of(segment: Segment, no: int, doc_id: int) -> list[Any]:
-    column = segment.column(no)
-    if column is None:
-        return []
-    if column.starts is None:
-        has = world.bits_set(column.present, segment.n_docs)[doc_id]
-        found = column.values[doc_id : doc_id + has].tolist()
-    else:
-        found = column.values[column.starts[doc_id] : column.starts[doc_id + 1]].tolist()
-    return [segment.ord_term(no, value) for value in found] if no == world.TAG else found
-
-
 @settings(deadline=None, max_examples=100)
 @given(docs_lists, st.integers(1, 4))
 def test_a_draft_comes_back_through_the_readers_protocol(
@@ -57,7 +45,7 @@ def test_a_draft_comes_back_through_the_readers_protocol(
         assert segment.field_stats(no) == FieldStats(sum(n > 0 for n in lengths), sum(lengths))
     for no in world.KINDS:
         expected = [doc.values.get(no, []) for doc in docs]
-        assert [values_of(segment, no, i) for i in range(len(docs))] == expected
+        assert [world.values_of(segment, no, i) for i in range(len(docs))] == expected
         total = FieldStats(sum(map(bool, expected)), sum(map(len, expected)))
         assert segment.field_stats(no) == total
         if total.n_docs:

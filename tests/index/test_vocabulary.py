@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,3 +59,12 @@ def test_terms_taken_before_a_growth_stay_as_they_were() -> None:
     assert before.doc_freq(before.find(0, b"a"), 1) == 1
     after = vocabulary.terms()
     assert {after.bytes_of(after.find(0, value)) for value in many} == set(many)
+
+
+@given(st.lists(st.integers(0, 40), max_size=200))
+@settings(deadline=None, max_examples=50)
+def test_many_terms_of_one_beginning_sort(numbers: list[int]) -> None:
+    values = [b"12345678" + b"a" * (number % 13) + b"%d" % number for number in numbers]
+    terms = filled([[(0, value) for value in values]]).terms()
+    ordered = terms.sorted_by_bytes(terms.with_postings()).tolist()
+    assert [terms.bytes_of(i) for i in ordered] == sorted(set(values))

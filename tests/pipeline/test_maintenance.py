@@ -209,3 +209,30 @@ async def test_a_merge_that_waited_while_its_shard_was_closed_writes_nothing(doc
     stored = load_manifest(FsDirectory(shard.path))
     assert stored is not None
     assert stored.generation == generation
+
+
+def damage_the_segment(folder: Path) -> None:
+    (segment,) = folder.rglob("*.seg")
+    damaged = bytearray(segment.read_bytes())
+    damaged[64] ^= 0xFF
+    segment.write_bytes(damaged)
+
+
+async def test_damage_that_opening_does_not_see_fails_the_shard_soon(
+    open_node: OpenNode, tmp_path: Path
+) -> None:
+    node = open_node()
+    await node.start()
+    index = await node.create_index("docs")
+    await index.write(upserts(0, 3))
+    await index.flush()
+    await node.stop()
+    damage_the_segment(tmp_path)
+    again = open_node()
+    await again.start()
+    async with asyncio.timeout(10):
+        shard = await again.indexes["docs"]._partitions.wait_open(0)
+        while shard.state is not ShardState.FAILED:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert "checksum" in str(shard.failure)
+    await again.stop()
