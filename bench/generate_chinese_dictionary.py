@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import sys
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def main(source: str) -> None:
             counts[word] = max(int(count), 1)
     lengths, units, weights = bytearray(), "", bytearray()
     for before, word in itertools.pairwise(["", *sorted(counts)]):
-        common = len(os.path.commonprefix((before, word)))
+        common = next(i for i in range(len(word) + 1) if before[: i + 1] != word[: i + 1])
         lengths.append(common << 4 | len(word) - common)
         units += word[common:]
         weights.append(min(round(math.log(total / counts[word]) * SCALE), 255))
