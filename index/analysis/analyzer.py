@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.analysis.char_filters import CharFilter, unfiltered
+from index.analysis.char_filters import CharFilter, edited, filtered, unfiltered
 from index.analysis.filters import TokenFilter, lowercase
 from index.analysis.terms import Expansion, Mapped, TermMap
 from index.analysis.tokenizers import PADDING as PADDING
@@ -91,13 +91,12 @@ class Analyzer:
         a word do."""
         self.name = name
         self.part_names = part_names
-        self._prepare = prepare
         self.char_filters = tuple(char_filters)
+        self._prepare = self._change if self.char_filters else prepare
         self.tokenizer = tokenizer
         self.filters = tuple(filters)
         is_local = all(each.reach != "stream" for each in filters)
-        is_scanned = not char_filters and (scan is not None or is_local)
-        self._scan = (scan or tokenizer.scan) if is_scanned else None
+        self._scan = scan or (tokenizer.scan if is_local else None)
         """None: texts are walked through word by word."""
         is_scanned = self._scan is not None
         self._n_words = next(
@@ -164,6 +163,8 @@ class Analyzer:
         ]
 
     def _must_walk(self, text: str) -> bool:
+        if self.char_filters:
+            return True
         if self._prepare is None:
             return self._n_words < len(self.filters)
         data = text.encode("utf-8", "replace")
@@ -188,11 +189,16 @@ class Analyzer:
         shortcuts."""
         if not self.char_filters:
             return reduce(_applied, self.filters, self.tokenizer.split(text))
-        source = reduce(lambda each, change: change(each), self.char_filters, unfiltered(text))
+        source = reduce(filtered, self.char_filters, unfiltered(text))
         words = reduce(_applied, self.filters, self.tokenizer.split(source.text))
         for word in words:
             word.start, word.end = source.span(word.start, word.end)
         return words
+
+    def _change(self, data: bytes) -> bytes:
+        """Return a text as the character filters make it."""
+        text = data.decode("utf-8", "replace")
+        return reduce(edited, self.char_filters, text).encode("utf-8", "replace")
 
     def _map(self, spellings: Sequence[bytes]) -> list[Mapped]:
         texts = [spelling.decode() for spelling in spellings]

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from index.analysis import terms
+from index.analysis.catalog import CHAR_FILTERS, FILTERS, PLACED_FILTERS, TOKENIZERS
 from index.analysis.definitions import Analysis, read_settings
+from index.analysis.languages import BUILT_IN
 from index.analysis.terms import TermMap
 from index.errors import InvalidRequestError, MappingError
 from index.schema import Schema
@@ -105,3 +109,11 @@ def test_a_long_spelling_is_not_remembered() -> None:
     assert memo.lookup([long, b"a"]) == [long, b"a"]
     assert memo.lookup([long, b"a"]) == [long, b"a"]
     assert asked == [long, b"a", long]
+
+
+def test_the_page_names_all_that_there_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    named = set(re.findall("`([A-Za-z_]+)`", page))
+    aliases = {"nGram", "edgeNGram"}
+    there = BUILT_IN | set(CHAR_FILTERS) | set(FILTERS) | set(PLACED_FILTERS) | set(TOKENIZERS)
+    assert there - aliases <= named
