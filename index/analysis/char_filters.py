@@ -76,13 +76,26 @@ def filtered(source: Filtered, change: CharFilter) -> Filtered:
 
 def mapping(rules: dict[str, str]) -> CharFilter:
     """Put text for text: of several that fit at a place, the longest."""
-    keys = sorted(rules, key=len, reverse=True)
-    find = re.compile("|".join(map(re.escape, keys))).finditer
+    lengths: dict[str, list[int]] = {}
+    for key in sorted(rules, key=len, reverse=True):
+        of_first = lengths.setdefault(key[0], [])
+        if len(key) not in of_first:
+            of_first.append(len(key))
+    firsts = re.compile(f"[{re.escape(''.join(lengths))}]")
 
     def edits(text: str) -> Iterable[Edit]:
-        return (Edit(*match.span(), rules[match[0]]) for match in find(text)) if keys else ()
+        at = 0
+        while (match := firsts.search(text, at)) is not None:
+            begin = match.start()
+            at = begin + 1
+            for length in lengths[match[0]]:
+                new = rules.get(text[begin : begin + length])
+                if new is not None:
+                    at = begin + length
+                    yield Edit(begin, at, new)
+                    break
 
-    return edits
+    return edits if rules else lambda text: ()
 
 
 def pattern_replace(pattern: re.Pattern[str], replacement: str) -> CharFilter:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from index.analysis.definitions import Analysis, get_analyzer
+from index.analysis.java_regex import as_python
 from index.errors import InvalidRequestError
 
 
@@ -191,3 +193,27 @@ def test_an_analyzer_of_a_type_takes_its_parameters() -> None:
     assert terms(made("fingerprint", separator="+"), "b é b") == ["b+e"]
     with pytest.raises(InvalidRequestError, match="stem_exclusion"):
         make("analyzer", made("cjk", stem_exclusion=["a"]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        (r"[\p{L}\d]+", "né1-x", ["né1", "x"]),
+        (r"\P{L}+", "a1-b", ["1-"]),
+        (r"[^\p{Lu}]+", "AbC", ["b"]),
+        (r"\p{Punct}", "a.b!", [".", "!"]),
+        (r"(?:a++)+|[+(]*(?>b+)+", "aa+b", ["aa", "+b"]),
+        (r"[]x]+", "]x", ["]x"]),
+    ],
+)
+def test_javas_patterns_are_read(pattern: str, text: str, found: list[str]) -> None:
+    matches = re.finditer(as_python(pattern), text)
+    assert [match[0] for match in matches if match[0]] == found
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+", "((a*)b)*", "(?:x{2,}y?){3,}", "[a&&b]", "[a[b]]", r"\p{Klingon}", r"\p"]
+)
+def test_patterns_that_may_take_for_ever_or_are_not_known_are_refused(pattern: str) -> None:
+    with pytest.raises(re.error):
+        as_python(pattern)
