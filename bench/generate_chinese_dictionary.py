@@ -38,7 +38,7 @@ def main(source: str) -> None:
         common = next(i for i in range(len(word) + 1) if before[: i + 1] != word[: i + 1])
         lengths.append(common << 4 | len(word) - common)
         units += word[common:]
-        weights.append(min(round(math.log(total / counts[word]) * SCALE), 255))
+        weights.append(min(round(math.log(total / counts[word]) * SCALE), 254))
     planes = np.frombuffer(units.encode("utf-16-le"), np.uint8).reshape(-1, 2).T
     sizes = np.array([len(lengths), len(units)], np.uint32).tobytes()
     data = sizes + bytes(lengths) + bytes(weights) + planes.tobytes()

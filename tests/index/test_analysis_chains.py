@@ -64,7 +64,7 @@ ANALYZERS: dict[str, Analyzer] = {
 @pytest.mark.parametrize("name", sorted(ANALYZERS))
 def test_a_memtable_holds_the_tokens_of_every_analyzer(name: str) -> None:
     analyzer = ANALYZERS[name]
-    documents = corpus(25)
+    documents = corpus(8)
     found = indexed(analyzer, [[text] for text in documents])
     for text, terms in zip(documents, found, strict=True):
         assert terms == expected(analyzer, text)
@@ -73,7 +73,7 @@ def test_a_memtable_holds_the_tokens_of_every_analyzer(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ANALYZERS))
 def test_kernels_find_what_the_filters_find_word_by_word(name: str) -> None:
     analyzer = ANALYZERS[name]
-    for text in corpus(5):
+    for text in corpus(2):
         by_word = [
             (term, position, word.start, word.end, word.span)
             for word, term, position in settled(analyzer.words(text))
