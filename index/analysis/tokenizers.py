@@ -44,6 +44,8 @@ class Tokenizer(NamedTuple):
     """The same by a kernel; None: there is none."""
     is_whole: bool = False
     """Gives the text as one word."""
+    takes_plain_words: bool = False
+    """ASCII letters and digits between single spaces, at most 255 of them, are its words."""
 
 
 _TABLE = characters.character_table()
@@ -174,7 +176,8 @@ def _word(text: str) -> str:
 def standard(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
     """Words by UAX #29."""
     scan = _words(max_chars)
-    return Tokenizer(_scanned(scan, kind_of_word), scan)
+    is_plain = max_chars >= MAX_TOKEN_CHARS
+    return Tokenizer(_scanned(scan, kind_of_word), scan, takes_plain_words=is_plain)
 
 
 def letters(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
@@ -184,7 +187,8 @@ def letters(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
 
 def whitespace(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
     scan = _runs(characters.IS_SPACE, 0, max_chars)
-    return Tokenizer(_scanned(scan, _word), scan)
+    is_plain = max_chars >= MAX_TOKEN_CHARS
+    return Tokenizer(_scanned(scan, _word), scan, takes_plain_words=is_plain)
 
 
 def chinese() -> Tokenizer:
