@@ -17,7 +17,6 @@ from index.query import ast
 from index.query.analysis import analyze, analyzer_of, normalized
 from index.query.fuzzy import max_edits
 from index.query.rewrite import match_names
-from index.query.rewrite_terms import regexp_automaton
 from index.query.token_graph import is_flat, paths, segments, whole_paths
 from index.query.values import keyword_term, keyword_text
 from index.schema import Field, Schema
@@ -154,7 +153,7 @@ def pattern_of(query: ast.Query) -> Accept | None:
     if isinstance(query, ast.Wildcard):
         return automata.wildcard(query.pattern, caseless=query.case_insensitive).accepts
     if isinstance(query, ast.Regexp):
-        return regexp_automaton(query).accepts
+        return query.automaton().accepts
     if isinstance(query, ast.Fuzzy):
         return _near(query, query.fuzziness, keyword_text(query.value))
     return None

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from index.automaton.automaton import MAX_STATES
+from index.automaton.automaton import MAX_STATES, Automaton, regexp
 from index.automaton.regexp import Syntax
 
 Scalar: TypeAlias = str | int | float | bool
@@ -157,6 +157,16 @@ class Regexp(Query, frozen=True):
     case_insensitive: bool = False
     max_states: int = MAX_STATES
     lenient: bool = False
+
+    def automaton(self) -> Automaton:
+        """Return what accepts the terms that are meant. Raises: InvalidQueryError for a pattern
+        that is none or needs too much; a parser asks once."""
+        return regexp(
+            self.pattern,
+            syntax=self.syntax,
+            caseless=self.case_insensitive,
+            max_states=self.max_states,
+        )
 
 
 class Fuzzy(Query, frozen=True):

@@ -227,10 +227,6 @@ class Matches:
     docs: I64
     """Index of the view within the run << 32 | doc id."""
 
-    def best(self, k: int) -> Matches:
-        """Return the first `k` of matches that are in order, with the total of all."""
-        return Matches(self.total, self.scores[:k], self.docs[:k])
-
     def ranked(self) -> list[tuple[int, int, float]]:
         """Return (view, doc id, score) of each."""
         return [

@@ -116,7 +116,7 @@ class TermRewriter:
 
     def regexp(self, field: Field, query: ast.Regexp, boost: float) -> Plan:
         _need_terms(field, "regexp")
-        return self._matching(field, regexp_automaton(query), boost)
+        return self._matching(field, query.automaton(), boost)
 
     def fuzzy(self, field: Field, query: ast.Fuzzy, boost: float) -> Plan:
         """Return the documents with one of the closest terms. All of these count as frequent as
@@ -177,16 +177,6 @@ class TermRewriter:
         return self._union(
             field, lambda reader: reader.matching_terms(field.no, automaton, UNLIMITED), boost
         )
-
-
-def regexp_automaton(query: ast.Regexp) -> Automaton:
-    """Return what accepts the terms that are asked for. Raises: InvalidQueryError."""
-    return automata.regexp(
-        query.pattern,
-        syntax=query.syntax,
-        caseless=query.case_insensitive,
-        max_states=query.max_states,
-    )
 
 
 def _term_bounds(query: ast.Range) -> tuple[bytes | None, bytes | None]:
