@@ -26,7 +26,8 @@ _MAX_AGAIN = 4
 
 
 class Reading:
-    """What the sources of one batch hold. Thread rule: one thread."""
+    """What the sources of one batch hold, until its reader reads the next one. Thread rule: one
+    thread."""
 
     def __init__(self, reader: DocumentReader, sources: Sequence[bytes]) -> None:
         self._reader = reader
@@ -38,7 +39,7 @@ class Reading:
         self.is_found: U8 = np.zeros(len(sources), np.uint8)
         """1 where the kernel has read the document."""
         self._n_again = 0
-        self.values = Values(text.copy(), np.empty((0, 4), np.int64))
+        self.values = Values(reader.copy_of(text), np.empty((0, 4), np.int64))
         """Of the documents that are found, by their number in the batch."""
         self._read(0)
 
@@ -72,10 +73,19 @@ class DocumentReader:
         self._layout = Layout(self._schema, options)
         self._rows: I64 = np.empty((_FIRST_ROWS, 4), np.int64)
         self._counts: I64 = np.zeros(2, np.int64)
+        self._room: U8 = np.empty(0, np.uint8)
 
     def read(self, sources: Sequence[bytes]) -> Reading:
         """Read documents; an empty source is none, and not found."""
         return Reading(self, sources)
+
+    def copy_of(self, text: U8) -> U8:
+        """Return a copy, good until the next one: memory that was used before costs less."""
+        if len(text) > len(self._room):
+            self._room = np.empty(len(text) + len(text) // 4, np.uint8)
+        out = self._room[: len(text)]
+        out[:] = text
+        return out
 
     def scan(self, text: U8, out: U8, starts: I64, first: int, is_found: U8) -> I64:
         """Return the rows of documents `first` on; note in `is_found` which are found."""
