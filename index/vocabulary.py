@@ -18,7 +18,7 @@ from index.kernels import intern, term_table
 from index.kernels.append import append_documents, append_positions
 from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
 from index.kernels.gather import gather
-from index.kernels.living import copy_living, count_living, sort_ties
+from index.kernels.living import copy_all, copy_living, count_living, sort_ties
 from index.kernels.tokenize import scan_whole
 from index.kernels.vocabulary import copy_terms
 from index.kernels.vocabulary_search import sketch_terms
@@ -144,6 +144,14 @@ class Terms(NamedTuple):
         n_postings, n_positions = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
         count_living(self.chains, self.pool, ids, doc_map, n_postings, n_positions)
         return n_postings, n_positions
+
+    def copy_all(self, ids: I64, n_postings: int, n_positions: int) -> tuple[U32, U32, U32]:
+        """Return what `copy_living` would if all documents were kept. Requires: `counts_below`
+        has counted."""
+        docs, tfs = np.empty(n_postings, np.uint32), np.empty(n_postings, np.uint32)
+        positions = np.empty(n_positions, np.uint32)
+        copy_all(self.chains, self.pool, ids, docs, tfs, positions)
+        return docs, tfs, positions
 
     def copy_living(
         self, ids: I64, doc_map: I64, n_postings: int, n_positions: int

@@ -49,7 +49,5 @@ def pack_blocks(blob, starts, bounds, out):
             for k in range(4):
                 out[at + k] = np.uint8(begin >> np.uint32(8 * k) & np.uint32(255))
             at += 4
-        copy_bytes(
-            np.int64(out.ctypes.data) + at, np.int64(blob.ctypes.data) + first, last - first
-        )
+        copy_bytes(np.int64(out.ctypes.data) + at, np.int64(blob.ctypes.data) + first, last - first)
         at += last - first
