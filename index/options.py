@@ -17,8 +17,8 @@ class IndexOptions:
     """Flush when the memtable holds this many documents: a chain walk costs more with each."""
 
     merge_factor: int = 8
-    """Merge when this many neighbouring segments are of one size tier. Smaller: fewer segments
-    to search, more bytes rewritten."""
+    """Merge this many neighbouring segments, or more, that are alike in size. Smaller: fewer
+    segments to search, more bytes rewritten."""
 
     max_merged_bytes: int = 4 << 30
     """Never merge into a segment larger than this."""

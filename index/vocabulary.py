@@ -20,8 +20,7 @@ from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
 from index.kernels.gather import gather
 from index.kernels.living import copy_all, copy_living, count_living, sort_ties
 from index.kernels.tokenize import scan_whole
-from index.kernels.vocabulary import copy_terms
-from index.kernels.vocabulary_search import sketch_terms
+from index.kernels.vocabulary import copy_terms, sketch_terms
 from index.reader import I64, U8, U32, U64
 
 I32 = npt.NDArray[np.int32]

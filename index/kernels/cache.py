@@ -32,6 +32,8 @@ _COMPLETE = "complete"
 def source_hash(module: str) -> str:
     """Return a short hash of numba's version, a kernel module's source, and those it imports."""
     digest = hashlib.sha256(numba.__version__.encode())
+    if numba.config.BOUNDSCHECK:
+        digest.update(b"checks bounds")
     for name in sorted(_closure(module)):
         digest.update(name.encode())
         digest.update((_HERE / f"{name}.py").read_bytes())
