@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import sys
 from pathlib import Path
 
@@ -36,10 +35,10 @@ def main(source: str) -> None:
             counts[word] = max(int(count), 1)
     lengths, units, weights = bytearray(), "", bytearray()
     for before, word in itertools.pairwise(["", *sorted(counts)]):
-        common = len(os.path.commonprefix((before, word)))
+        common = next(i for i in range(len(word) + 1) if before[: i + 1] != word[: i + 1])
         lengths.append(common << 4 | len(word) - common)
         units += word[common:]
-        weights.append(min(round(math.log(total / counts[word]) * SCALE), 255))
+        weights.append(min(round(math.log(total / counts[word]) * SCALE), 254))
     planes = np.frombuffer(units.encode("utf-16-le"), np.uint8).reshape(-1, 2).T
     sizes = np.array([len(lengths), len(units)], np.uint32).tobytes()
     data = sizes + bytes(lengths) + bytes(weights) + planes.tobytes()

@@ -140,6 +140,9 @@ def _parse_settings(flat: Mapping[str, Any]) -> dict[str, Any]:
             settings[name] = _whole(value, name, 1, MAX_SHARDS)
         elif name == "number_of_replicas":
             settings[name] = _whole(value, name, 0, MAX_SHARDS)
+        elif name in ("max_ngram_diff", "max_shingle_diff"):
+            # accepted: what they allow is allowed up to a limit that is not set
+            settings[name] = _whole(value, name, 0, MAX_SHARDS)
         elif name == "refresh_interval":
             settings[name] = value  # accepted: documents are searchable without any refresh
         else:

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 
 from index.analysis.analyzer import Analyzer
-from index.analysis.char_filters import Filtered, unfiltered
+from index.analysis.char_filters import Filtered, filtered, unfiltered
 from index.analysis.word import Word, n_positions, present
 from index.errors import InvalidRequestError
 from index.kernels.tokenize import POSITION_GAP
@@ -109,9 +109,9 @@ def _explained(analyzer: Analyzer, texts: Sequence[str]) -> dict[str, Any]:
     sources = [unfiltered(text) for text in texts]
     char_filters = []
     for name, change in zip(names.char_filters, analyzer.char_filters, strict=True):
-        sources = [change(source) for source in sources]
-        filtered = [source.text for source in sources]
-        char_filters.append({"name": name, "filtered_text": filtered})
+        sources = [filtered(source, change) for source in sources]
+        texts_now = [source.text for source in sources]
+        char_filters.append({"name": name, "filtered_text": texts_now})
     words_of = [analyzer.tokenizer.split(source.text) for source in sources]
     steps = [{"name": names.tokenizer, "tokens": _in_place(words_of, sources, texts)}]
     for upto, name in enumerate(names.filters, start=1):

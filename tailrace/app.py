@@ -117,7 +117,10 @@ async def _start(node: Node, settings: Settings) -> None:
 def index_body(section: IndexSection) -> dict[str, Any]:
     """Return the body of `PUT /{index}` that makes the index as configured."""
     return {
-        "settings": {"number_of_shards": section.source.partitions},
+        "settings": {
+            "number_of_shards": section.source.partitions,
+            "analysis": section.analysis,
+        },
         "mappings": section.mapping,
     }
 

@@ -20,11 +20,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     create_model,
     model_validator,
 )
 
-from index.errors import MappingError
+from index.analysis.definitions import read_settings
+from index.errors import InvalidRequestError, MappingError
 from index.options import IndexOptions
 from index.schema import Schema
 from pipeline.options import PipelineOptions
@@ -72,9 +74,16 @@ def _parse_json(value: Any) -> Any:
         raise ValueError("a table, or one JSON object in a variable") from error
 
 
-def _check_mapping(value: dict[str, Any]) -> dict[str, Any]:
+def _check_analysis(value: dict[str, Any]) -> dict[str, Any]:
     try:
-        Schema.from_mapping(value)
+        return read_settings(value)
+    except InvalidRequestError as error:
+        raise ValueError(f"analyzers that can be made ({error})") from error
+
+
+def _check_mapping(value: dict[str, Any], section: ValidationInfo) -> dict[str, Any]:
+    try:
+        Schema.from_mapping(value, analysis=section.data.get("analysis"))
     except MappingError as error:
         raise ValueError(f"a mapping that can be used ({error})") from error
     return value
@@ -119,6 +128,9 @@ Number = Annotated[float, BeforeValidator(_refuse_bool)]
 Positive = Annotated[Whole, Field(ge=1)]
 Names = Annotated[list[str], BeforeValidator(_split_commas), Field(min_length=1)]
 Secret = Annotated[SecretStr, BeforeValidator(_read_secret)]
+IndexAnalysis = Annotated[
+    dict[str, Any], BeforeValidator(_parse_json), AfterValidator(_check_analysis)
+]
 IndexMapping = Annotated[
     dict[str, Any], BeforeValidator(_parse_json), AfterValidator(_check_mapping)
 ]
@@ -227,6 +239,10 @@ class SourceSection(Section):
 class IndexSection(Section):
     source: SourceSection = SourceSection()
     """Where documents come from."""
+
+    analysis: IndexAnalysis = {}
+    """Analyzers of the index's own, as OpenSearch's `settings.analysis`. Fixed once the index
+    exists."""
 
     mapping: IndexMapping = {}
     """The mapping as OpenSearch writes it: `properties`, `dynamic`; absent = dynamic."""

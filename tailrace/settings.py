@@ -183,11 +183,12 @@ def _put(tree: Tree, path: KeyPath, value: Any) -> None:
 
 
 def _leaves_of(node: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield every value below `node`; a mapping of an index counts as one value."""
+    """Yield every value below `node`; the mapping and the analyzers of an index
+    count as one value each."""
     if isinstance(node, BaseModel):
         node = {name: getattr(node, name) for name in type(node).model_fields}
-    is_mapping = len(path) == 3 and path[0] == "indexes" and path[2] == "mapping"
-    if not isinstance(node, dict) or is_mapping or (path and not node):
+    is_tree = len(path) == 3 and path[0] == "indexes" and path[2] in ("mapping", "analysis")
+    if not isinstance(node, dict) or is_tree or (path and not node):
         yield path, node
         return
     for name, child in node.items():

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.analysis.char_filters import CharFilter, unfiltered
+from index.analysis.char_filters import CharFilter, edited, filtered, unfiltered
 from index.analysis.filters import TokenFilter, lowercase
 from index.analysis.terms import Expansion, Mapped, TermMap
 from index.analysis.tokenizers import PADDING as PADDING
@@ -91,13 +91,12 @@ class Analyzer:
         a word do."""
         self.name = name
         self.part_names = part_names
-        self._prepare = prepare
         self.char_filters = tuple(char_filters)
+        self._prepare = self._change if self.char_filters else prepare
         self.tokenizer = tokenizer
         self.filters = tuple(filters)
         is_local = all(each.reach != "stream" for each in filters)
-        is_scanned = not char_filters and (scan is not None or is_local)
-        self._scan = (scan or tokenizer.scan) if is_scanned else None
+        self._scan = scan or (tokenizer.scan if is_local else None)
         """None: texts are walked through word by word."""
         is_scanned = self._scan is not None
         self._n_words = next(
@@ -151,7 +150,7 @@ class Analyzer:
         if self._scan is None or self._must_walk(text):
             return [
                 Token(term, position, word.start, word.end, word.span)
-                for word, term, position in _settled(self.words(text))
+                for word, term, position in settled(self.words(text))
             ]
         rows = spans(self._scan, text)
         data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
@@ -190,6 +189,8 @@ class Analyzer:
         ]
 
     def _must_walk(self, text: str) -> bool:
+        if self.char_filters:
+            return True
         if self._prepare is None:
             return self._n_words < len(self.filters)
         data = text.encode("utf-8", "replace")
@@ -214,11 +215,16 @@ class Analyzer:
         shortcuts."""
         if not self.char_filters:
             return reduce(_applied, self.filters, self.tokenizer.split(text))
-        source = reduce(lambda each, change: change(each), self.char_filters, unfiltered(text))
+        source = reduce(filtered, self.char_filters, unfiltered(text))
         words = reduce(_applied, self.filters, self.tokenizer.split(source.text))
         for word in words:
             word.start, word.end = source.span(word.start, word.end)
         return words
+
+    def _change(self, data: bytes) -> bytes:
+        """Return a text as the character filters make it."""
+        text = data.decode("utf-8", "replace")
+        return reduce(edited, self.char_filters, text).encode("utf-8", "replace")
 
     def _map(self, spellings: Sequence[bytes]) -> list[Mapped]:
         texts = [spelling.decode() for spelling in spellings]
@@ -242,7 +248,8 @@ class Analyzer:
         for no, text in enumerate(texts):
             base = base + POSITION_GAP if continues[no] else 0
             words = self.words(text.decode("utf-8", "replace"))
-            for _, term, position in _settled(words):
+            places = [(term, position) for _, term, position in settled(words)]
+            for term, position in dict.fromkeys(places):
                 rows.append((at, len(term) << 1, no, base + position))
                 terms.append(term)
                 at += len(term)
@@ -264,18 +271,19 @@ def _joined(texts: Sequence[bytes]) -> tuple[U8, I64]:
     return np.frombuffer(joined, np.uint8), starts
 
 
-def _settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:
-    """Return the words that stay, their terms and positions, each term once at a position."""
-    found: dict[tuple[bytes, int], Word] = {}
+def settled(words: list[Word]) -> list[tuple[Word, bytes, int]]:
+    """Return the words that stay, their terms and positions, each term once from a position to
+    another."""
+    found: dict[tuple[bytes, int, int], Word] = {}
     for word, position in present(words):
         term = _term(word)
         if term is not None:
-            found.setdefault((term, position), word)
-    return [(word, term, position) for (term, position), word in found.items()]
+            found.setdefault((term, position, word.span), word)
+    return [(word, term, position) for (term, position, _), word in found.items()]
 
 
 def _expansion(words: list[Word]) -> Mapped:
-    terms = tuple((term, position) for _, term, position in _settled(words))
+    terms = tuple((term, position) for _, term, position in settled(words))
     advance = n_positions(words)
     if advance == 1 and len(terms) <= 1:
         return terms[0][0] if terms else None

@@ -22,8 +22,11 @@ from index.analysis.synonyms import parse_rules, synonyms
 from index.analysis.tokenizers import MAX_TOKEN_CHARS, Tokenizer
 from index.analysis.word import Word
 
-MAX_GRAM_DIFF = 1_000
 MAX_TOKEN_LENGTH = 8_000
+MAX_GRAM = 1_000
+MAX_NGRAM_DIFF = 20
+MAX_SHINGLE_DIFF = 10
+"""Above the defaults of OpenSearch, and not to be set: these multiply the size of an index."""
 
 Analyze = Callable[[str], list[Word]]
 """A text through the tokenizer and the filters that stand before the one that is made."""
@@ -34,17 +37,22 @@ def max_token_length(p: Parameters) -> int:
     return p.number("max_token_length", MAX_TOKEN_CHARS, 1, MAX_TOKEN_LENGTH)
 
 
-def _gram_sizes(p: Parameters, least: int, most: int) -> tuple[int, int]:
-    low = p.number("min_gram", least, 1, MAX_TOKEN_LENGTH)
-    high = p.number("max_gram", max(most, low) if not p.has("max_gram") else most, 1, 8_000)
+def _gram_sizes(p: Parameters, *, is_edge: bool) -> tuple[int, int]:
+    low = p.number("min_gram", 1, 1, MAX_GRAM)
+    high = p.number("max_gram", max(2, low), 1, MAX_GRAM)
     if low > high:
         raise p.refuse(f"[min_gram] of {low} is above [max_gram] of {high}")
+    if not is_edge and high - low > MAX_NGRAM_DIFF:
+        raise p.refuse(
+            f"the difference between [max_gram] and [min_gram] must be at most {MAX_NGRAM_DIFF}, "
+            f"not {high - low}"
+        )
     return low, high
 
 
 def _gram_tokenizer(is_edge: bool) -> Callable[[Parameters], Tokenizer]:
     def make(p: Parameters) -> Tokenizer:
-        least, most = _gram_sizes(p, 1, 2)
+        least, most = _gram_sizes(p, is_edge=is_edge)
         classes = p.words("token_chars", [])
         for name in classes:
             if name not in tokenizers.CHARACTER_CLASSES:
@@ -204,7 +212,7 @@ def _asciifolding(p: Parameters) -> TokenFilter:
 
 def _grams(edge: bool) -> Callable[[Parameters], TokenFilter]:
     def make(p: Parameters) -> TokenFilter:
-        least, most = _gram_sizes(p, 1, 2)
+        least, most = _gram_sizes(p, is_edge=edge)
         side = p.choice("side", "front", {"front": "front", "back": "back"}) if edge else None
         keeps = p.flag("preserve_original", False)
         return grams.grams(least, most, edge=side, keeps_original=keeps)
@@ -217,6 +225,11 @@ def _shingle(p: Parameters) -> TokenFilter:
     most = p.number("max_shingle_size", max(2, least), 2, 100)
     if least > most:
         raise p.refuse(f"[min_shingle_size] of {least} is above [max_shingle_size] of {most}")
+    if most - least > MAX_SHINGLE_DIFF:
+        raise p.refuse(
+            f"the difference between [max_shingle_size] and [min_shingle_size] must be at most "
+            f"{MAX_SHINGLE_DIFF}, not {most - least}"
+        )
     unigrams = "always" if p.flag("output_unigrams", True) else "never"
     if p.flag("output_unigrams_if_no_shingles", False) and unigrams == "never":
         unigrams = "alone"

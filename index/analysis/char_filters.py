@@ -27,24 +27,42 @@ class Filtered(NamedTuple):
         return self.starts[start], self.ends[end - 1]
 
 
-CharFilter = Callable[[Filtered], Filtered]
+class Edit(NamedTuple):
+    """Text put for a part of another."""
+
+    start: int
+    end: int
+    new: str
+
+
+CharFilter = Callable[[str], Iterable[Edit]]
+"""Returns the edits to a text; their parts rise and do not overlap."""
 
 
 def unfiltered(text: str) -> Filtered:
     return Filtered(text, list(range(len(text))), list(range(1, len(text) + 1)))
 
 
-def _replaced(source: Filtered, edits: Iterable[tuple[int, int, str]]) -> Filtered:
-    """Return `source` with text put for the spans [start, end), which rise and do not overlap."""
+def edited(text: str, change: CharFilter) -> str:
+    """Return a text as the filter makes it, without the way back."""
+    parts: list[str] = []
+    at = 0
+    for start, end, new in change(text):
+        parts += (text[at:start], new)
+        at = end
+    return "".join((*parts, text[at:])) if at or parts else text
+
+
+def filtered(source: Filtered, change: CharFilter) -> Filtered:
+    """Return what the filter makes of a text that others may have changed before."""
     parts: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     at = 0
-    for start, end, new in edits:
-        parts.append(source.text[at:start])
+    for start, end, new in change(source.text):
+        parts += (source.text[at:start], new)
         starts += source.starts[at:start]
         ends += source.ends[at:start]
-        parts.append(new)
         begin, stop = source.span(start, end)
         as_long = end - start == len(new)
         starts += source.starts[start:end] if as_long else [begin] * len(new)
@@ -58,26 +76,35 @@ def _replaced(source: Filtered, edits: Iterable[tuple[int, int, str]]) -> Filter
 
 def mapping(rules: dict[str, str]) -> CharFilter:
     """Put text for text: of several that fit at a place, the longest."""
-    keys = sorted(rules, key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, keys)))
+    lengths: dict[str, list[int]] = {}
+    for key in sorted(rules, key=len, reverse=True):
+        of_first = lengths.setdefault(key[0], [])
+        if len(key) not in of_first:
+            of_first.append(len(key))
+    firsts = re.compile(f"[{re.escape(''.join(lengths))}]")
 
-    def apply(source: Filtered) -> Filtered:
-        if not keys:
-            return source
-        found = pattern.finditer(source.text)
-        return _replaced(source, ((*match.span(), rules[match[0]]) for match in found))
+    def edits(text: str) -> Iterable[Edit]:
+        at = 0
+        while (match := firsts.search(text, at)) is not None:
+            begin = match.start()
+            at = begin + 1
+            for length in lengths[match[0]]:
+                new = rules.get(text[begin : begin + length])
+                if new is not None:
+                    at = begin + length
+                    yield Edit(begin, at, new)
+                    break
 
-    return apply
+    return edits if rules else lambda text: ()
 
 
 def pattern_replace(pattern: re.Pattern[str], replacement: str) -> CharFilter:
     """`replacement` as Python's `re` has it."""
 
-    def apply(source: Filtered) -> Filtered:
-        found = pattern.finditer(source.text)
-        return _replaced(source, ((*match.span(), match.expand(replacement)) for match in found))
+    def edits(text: str) -> Iterable[Edit]:
+        return (Edit(*match.span(), match.expand(replacement)) for match in pattern.finditer(text))
 
-    return apply
+    return edits
 
 
 _BLOCKS = frozenset(
@@ -107,7 +134,7 @@ def html_strip(escaped_tags: Collection[str] = ()) -> CharFilter:
     """Take markup away but for `escaped_tags`, and write entities as their characters."""
     kept = frozenset(tag.lower() for tag in escaped_tags)
 
-    def edit(match: re.Match[str]) -> str:
+    def put_for(match: re.Match[str]) -> str:
         found = match[0]
         if found[0] == "&":
             return html.unescape(found)
@@ -116,10 +143,9 @@ def html_strip(escaped_tags: Collection[str] = ()) -> CharFilter:
             return found
         return "\n" if tag in _BLOCKS else ""
 
-    def apply(source: Filtered) -> Filtered:
-        if "<" not in source.text and "&" not in source.text:
-            return source
-        found = _MARKUP.finditer(source.text)
-        return _replaced(source, ((*match.span(), edit(match)) for match in found))
+    def edits(text: str) -> Iterable[Edit]:
+        if "<" not in text and "&" not in text:
+            return ()
+        return (Edit(*match.span(), put_for(match)) for match in _MARKUP.finditer(text))
 
-    return apply
+    return edits

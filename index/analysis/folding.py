@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -86,9 +87,12 @@ def fold_width(text: str) -> str:
     return "".join(out)
 
 
-def fold_width_of(data: bytes) -> bytes:
-    """Do the same to UTF-8."""
-    if b"\xef" not in data:
+_HALF_KANA_BYTES = re.compile(rb"\xef(?:\xbd[\xa6-\xbf]|\xbe[\x80-\x9f])")
+
+
+def fold_half_kana(data: bytes) -> bytes:
+    """Do the same to UTF-8 that has half-width Kana in it; leave any other as it is."""
+    if _HALF_KANA_BYTES.search(data) is None:
         return data
     return fold_width(data.decode("utf-8", "replace")).encode("utf-8")
 

@@ -35,9 +35,14 @@ _CODES = 0x110000
 
 
 def as_python(pattern: str) -> str:
-    """Return the same for `re`. Raises: re.error for what it has no like of."""
+    """Return the same for `re`.
+
+    Raises: re.error for what it has no like of, and for a repetition within a repetition: that
+    can take longer than anyone lives.
+    """
     out: list[str] = []
     at, depth = 0, 0
+    groups = Groups()
     while at < len(pattern):
         step = 2 if pattern[at] == "\\" else 1
         part = pattern[at : at + step]
@@ -61,9 +66,42 @@ def as_python(pattern: str) -> str:
             depth = 0
         elif depth and pattern[at : at + 2] == "&&":
             raise re.error("[&&] is not supported")
+        if not depth and part != "]":
+            groups.take(pattern, at, part)
         out.append(part)
         at += len(part)
     return "".join(out)
+
+
+_ENDLESS = re.compile(r"(?:[*+]|\{\d*,\})(\+?)")
+
+
+class Groups:
+    """Which of the groups that are open repeat something without end, and can give it back."""
+
+    def __init__(self) -> None:
+        self._repeats = [False]
+        self._is_atomic = [False]
+        self._possessive_end = -1
+
+    def take(self, pattern: str, at: int, part: str) -> None:
+        """Look at the next part. Raises: re.error."""
+        if part == "(":
+            self._repeats.append(False)
+            self._is_atomic.append(pattern.startswith("(?>", at))
+        elif part == ")" and len(self._repeats) > 1:
+            is_atomic = self._is_atomic.pop()
+            repeats = self._repeats.pop() and not is_atomic
+            after = _ENDLESS.match(pattern, at + 1)
+            if repeats and after is not None and not after[1]:
+                raise re.error("a repetition within a repetition is not supported")
+            self._repeats[-1] = self._repeats[-1] or repeats
+        elif part in ("*", "+", "{") and at != self._possessive_end:
+            match = _ENDLESS.match(pattern, at)
+            if match is not None and match[1]:
+                self._possessive_end = match.end() - 1
+            elif match is not None:
+                self._repeats[-1] = True
 
 
 @cache

@@ -24,7 +24,7 @@ from index.analysis.filters import (
     protect,
     stop,
 )
-from index.analysis.folding import asciifolding, cjk_width, fold_width_of
+from index.analysis.folding import asciifolding, cjk_width, fold_half_kana
 from index.analysis.grams import CJK_KINDS, cjk_bigrams, fingerprint
 from index.analysis.normalization import FILTERS, lower_greek, lower_irish, lower_turkish
 from index.analysis.stemming import stem
@@ -74,7 +74,9 @@ _PLAIN = (
 )  # fmt: skip
 LANGUAGES: dict[str, Language] = {
     **{name: Language(name) for name in _PLAIN},
-    "arabic": Language("arabic", (lowercase, decimal_digit), (FILTERS["arabic_normalization"],)),
+    "arabic": Language(
+        "light_arabic", (lowercase, decimal_digit), (FILTERS["arabic_normalization"],)
+    ),
     "brazilian": Language("portuguese"),
     "catalan": Language("catalan", _elided("catalan")),
     "dutch": Language("dutch_porter", after=(override(DUTCH_STEMS),)),
@@ -165,7 +167,11 @@ def english_analyzer(
 
 
 def cjk_analyzer(name: str, stops: Collection[str] | None = None) -> Analyzer:
-    """Return Lucene's CJKAnalyzer: pairs of characters for Chinese, Japanese and Korean."""
+    """Return Lucene's CJKAnalyzer: pairs of characters for Chinese, Japanese and Korean.
+
+    The scan pairs characters as they are, so that half-width Kana are made whole before; what
+    else is of odd width is no pair's, and is folded as a spelling.
+    """
     words = stop_words("cjk") if stops is None else stops
     folded = frozenset(CJK_KINDS.values())
     return Analyzer(
@@ -173,7 +179,7 @@ def cjk_analyzer(name: str, stops: Collection[str] | None = None) -> Analyzer:
         tokenizers.standard(),
         [cjk_width, lowercase, cjk_bigrams(folded, unigrams=False), stop(words)],
         scan=scan_bigrams,
-        prepare=fold_width_of,
+        prepare=fold_half_kana,
     )
 
 

@@ -26,6 +26,7 @@ I64 = npt.NDArray[np.int64]
 
 MAX_TOKEN_CHARS = 255
 """A longer word is split, as in Lucene."""
+MAX_PATH_CHARS = 8_000
 PADDING = bytes(64)
 """Kernels load words past a token's end."""
 
@@ -286,7 +287,7 @@ def grams(
 
 
 def path_hierarchy(delimiter: str, replacement: str, *, skip: int, is_reversed: bool) -> Tokenizer:
-    """A path and the paths above it, all at one position."""
+    """A path and the paths above it, all at one position; none longer than MAX_PATH_CHARS."""
 
     def split(text: str) -> list[Word]:
         cuts = [at for at, char in enumerate(text) if char == delimiter]
@@ -306,7 +307,7 @@ def path_hierarchy(delimiter: str, replacement: str, *, skip: int, is_reversed: 
         words = [
             Word(text[start:end].replace(delimiter, replacement), start, end, 0)
             for start, end in found
-            if start < end
+            if start < end <= start + MAX_PATH_CHARS
         ]
         for word in words[:1]:
             word.increment = 1

@@ -5,18 +5,17 @@ Tokens are rows of u32[4] as in kernels/tokenize.py: begin (byte), bytes << 1 | 
 position. A run is what stands side by side in one text: its characters are those of its tokens,
 which are valid UTF-8.
 
-A dictionary is a tree of nodes 0 (the root) .. n - 1:
-  slots    u64[2^k]  0, or (parent << 16 | UTF-16 unit) + 1; linear probing
-  children i32[2^k]  the node of the slot
-  weights  f32[n]    logarithm of the word's probability; ABSENT: no word ends here
+A dictionary is a tree of nodes 0 (the root) .. n - 1 < 2^20, all in one table, so that a step in it
+is one load:
+  slots  u64[2^k]  0, or parent << 44 | UTF-16 unit << 28 | child << 8 | weight; linear probing.
+                   weight: 255 - w, where e ** (-w / SCALE) is the probability of the word that
+                   ends in the child; 0: no word ends there
 """
 
 from __future__ import annotations
 
 import numba
 import numpy as np
-
-ABSENT = np.float32(-1e30)
 
 IDEOGRAPH = 13
 HIRAGANA = 14
@@ -27,7 +26,12 @@ CLASS_MASK = 31
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _ONE = np.uint64(1)
+_U8 = np.uint64(8)
+_U16 = np.uint64(16)
+_U28 = np.uint64(28)
 _U32 = np.uint64(32)
+_BYTE = np.uint64(0xFF)
+_NODE = np.uint64(0xFFFFF)
 
 
 @numba.njit(inline="always")
@@ -152,65 +156,60 @@ def _slot_of(key, mask):
 
 
 @numba.njit(inline="always")
-def _child(node, unit, slots, children):
+def _step(node, unit, slots):
+    """Return the slot of the child of a node, 0 if there is none."""
     mask = np.uint64(len(slots) - 1)
-    key = ((np.uint64(node) << np.uint64(16)) | np.uint64(unit)) + _ONE
+    key = (np.uint64(node) << _U16) | np.uint64(unit)
     at = _slot_of(key, mask)
     while slots[at] != np.uint64(0):
-        if slots[at] == key:
-            return np.int64(children[at])
+        if slots[at] >> _U28 == key:
+            return slots[at]
         at = (at + _ONE) & mask
-    return np.int64(-1)
+    return np.uint64(0)
 
 
-@numba.njit(
-    "int64(uint8[::1], uint16[::1], float32[::1], uint64[::1], int32[::1], float32[::1])",
-    nogil=True,
-    cache=True,
-)
-def build_tree(lengths, units, word_weights, slots, children, weights):
+@numba.njit("int64(uint8[::1], uint16[::1], uint8[::1], uint64[::1])", nogil=True, cache=True)
+def build_tree(lengths, units, word_weights, slots):
     """Enter sorted words into an empty tree; return how many nodes it has.
 
     lengths[i]: characters that word i has in common with the one before, times 16, plus those
-    that it adds, which are the next of `units`.
-    Requires: the tree fits: len(weights) > len(units), len(slots) > 2 * len(units).
+    that it adds, which are the next of `units`; word_weights[i]: w.
+    Requires: the tree fits: len(slots) > 2 * len(units).
     """
     mask = np.uint64(len(slots) - 1)
     path = np.zeros(32, np.int64)
+    last = np.uint64(0)
     n_nodes = 1
-    weights[0] = ABSENT
     u = 0
     for i in range(len(lengths)):
         depth = np.int64(lengths[i]) >> 4
         for _ in range(np.int64(lengths[i]) & 15):
-            key = ((np.uint64(path[depth]) << np.uint64(16)) | np.uint64(units[u])) + _ONE
+            key = (np.uint64(path[depth]) << _U16) | np.uint64(units[u])
             at = _slot_of(key, mask)
             while slots[at] != np.uint64(0):
                 at = (at + _ONE) & mask
-            slots[at] = key
-            children[at] = np.int32(n_nodes)
-            weights[n_nodes] = ABSENT
+            slots[at] = (key << _U28) | (np.uint64(n_nodes) << _U8)
+            last = at
             depth += 1
             path[depth] = n_nodes
             n_nodes += 1
             u += 1
-        weights[path[depth]] = word_weights[i]
+        # words are sorted: one that adds no character was there before
+        slots[last] |= np.uint64(255) - np.uint64(word_weights[i])
     return np.int64(n_nodes)
 
 
 @numba.njit(
     "int64(uint8[::1], uint32[:, ::1], uint8[::1], uint8[::1], uint8[::1], uint64[::1],"
-    " int32[::1], float32[::1], float64, float64[::1], int32[::1], uint32[:, ::1])",
+    " int64[::1], int32[::1], uint32[:, ::1])",
     nogil=True,
     cache=True,
 )
-def join_words(
-    text, words, continues, pages, classes, slots, children, weights, unknown, best, after, tokens
-):
+def join_words(text, words, continues, pages, classes, slots, best, after, tokens):
     """Write the words, runs of ideographs as the words of the dictionary that together are the
     most probable; return how many tokens.
 
-    unknown: weight of a character that is no word by itself. best f64[n + 1], after i32[n + 1]
+    A character that is no word by itself counts as the rarest. best i64[n + 1], after i32[n + 1]
     are scratch for n words. Requires: len(tokens) >= len(words).
     """
     n = 0
@@ -238,21 +237,26 @@ def join_words(
             i += 1
             continue
         size = i - first
-        best[size] = 0.0
+        best[size] = 0
         for k in range(size - 1, -1, -1):
             node = np.int64(0)
-            best[k] = unknown + best[k + 1]
-            after[k] = k + 1
+            least = np.int64(255) + best[k + 1]
+            stop = k + 1
             for m in range(k, size):
                 code = _code(text, np.int64(words[first + m, 0]))
-                node = _child(node, code, slots, children) if code < 0x10000 else np.int64(-1)
-                if node < 0:
+                if code > 0xFFFF:
                     break
-                if weights[node] > ABSENT:
-                    weight = np.float64(weights[node]) + best[m + 1]
-                    if weight > best[k] or (weight == best[k] and m + 1 > after[k]):
-                        best[k] = weight
-                        after[k] = m + 1
+                slot = _step(node, code, slots)
+                if slot == np.uint64(0):
+                    break
+                weight = np.int64(slot & _BYTE)
+                if weight > 0 and 255 - weight + best[m + 1] <= least:
+                    # of equals the longest
+                    least = 255 - weight + best[m + 1]
+                    stop = m + 1
+                node = np.int64((slot >> _U8) & _NODE)
+            best[k] = least
+            after[k] = stop
         position = np.int64(words[first, 3]) + shift
         mark = words[first, 1] & np.uint32(1)
         k = 0

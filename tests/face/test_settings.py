@@ -121,6 +121,10 @@ def test_the_collector_of_opentelemetry_is_found(layers: Layers) -> None:
         (KAFKA + "security_protocol = 'SASL_SSL'", "expected sasl_username"),
         ("[indexes.a]\nmapping = 3", "indexes.a.mapping: expected a table, found 3"),
         (
+            "[indexes.a.analysis.analyzer]\nmine = {tokenizer = 'nope'}",
+            "indexes.a.analysis: expected analyzers that can be made (analyzer [mine]: failed",
+        ),
+        (
             "[indexes.a.mapping.properties]\nt = {type = 'txt'}",
             "indexes.a.mapping: expected a mapping that can be used (no handler for type [txt]",
         ),

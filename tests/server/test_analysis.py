@@ -187,6 +187,8 @@ def chain(**parts: Any) -> dict[str, Any]:
         ({"filter": {"f": {"type": "stop", "stopwords": "_elvish_"}}}, ["_elvish_"]),
         ({"filter": {"f": {"type": "stop", "stopword": "a"}}}, ["filter [f]", "[stopword]"]),
         ({"filter": {"f": {"type": "edge_ngram", "min_gram": 3, "max_gram": 2}}}, ["[min_gram]"]),
+        ({"filter": {"f": {"type": "ngram", "min_gram": 1, "max_gram": 30}}}, ["at most 20"]),
+        ({"tokenizer": {"t": {"type": "pattern", "pattern": "(a+)+b"}}}, ["repetition"]),
         ({"filter": {"f": {"type": "ngram", "min_gram": "x"}}}, ["[min_gram] must be an integer"]),
         ({"filter": {"f": {"type": "synonym", "synonyms": ["a => => b"]}}}, ["line 1"]),
         ({"filter": {"f": {"type": "stemmer", "language": "klingon"}}}, ["klingon"]),
