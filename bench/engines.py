@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import is_not
@@ -120,8 +121,14 @@ class TailraceEngine:
         return lambda: self.searcher().search(parse_search(body))
 
     def forget(self) -> None:
-        """Forget what searches worked out about this moment, as when a batch becomes visible."""
+        """Forget what searches worked out about this moment, as when a batch becomes visible, and
+        the texts that they analysed."""
         self._known = Views(self.engine.views())
+        for name, module in list(sys.modules.items()):
+            if name.startswith("index.query."):
+                for value in vars(module).values():
+                    if hasattr(value, "cache_clear"):
+                        value.cache_clear()
 
     def doc_freq(self, word: str) -> int:
         """Return how many documents have a word."""

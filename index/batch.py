@@ -24,12 +24,14 @@ from index.source import parse_object
 from index.values import Values, values_of
 
 
-def source_of(event: DocumentEvent) -> bytes:
-    """Return the document of an event that is one as a whole, else nothing."""
-    if event.op is Op.UPSERT or event.op is Op.CREATE:
-        assert event.source is not None
-        return event.source
-    return b""
+def sources_of(events: list[DocumentEvent]) -> list[bytes]:
+    """Return the document of each event that is one as a whole, of others nothing."""
+    if [event.op for event in events].count(Op.UPSERT) == len(events):
+        return [event.source for event in events]  # type: ignore[misc]
+    return [
+        event.source or b"" if event.op is Op.UPSERT or event.op is Op.CREATE else b""
+        for event in events
+    ]
 
 
 class Change(NamedTuple):

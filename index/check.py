@@ -200,13 +200,10 @@ def _check_column(
     has = mask_of(segment.present(field.no), n_docs)
     if not np.array_equal(counts > 0, has):
         yield Kind.PRESENT, field.no, "not the documents that have values"
-    values = column.values[has] if column.starts is None else column.values
     if column.zones is not None and not np.array_equal(
         column.zones, zones_of(canonical(column, n_docs), n_docs), equal_nan=column.kind == "f64"
     ):
         yield Kind.ZONES, field.no, "not the least and greatest values"
-    if column.kind == "ord" and len(values) and int(values.max()) >= field.n_terms:
-        yield Kind.VALUES, field.no, f"ordinal {values.max()} of {field.n_terms} terms"
 
 
 def _check_documents(segment: Segment) -> Iterator[tuple[Kind, int, str]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from index.errors import CorruptionError
 from index.format import Kind, Section, Sections, section
 from index.kernels.zones import ZONE_DOCS, find_zones_f64, find_zones_i64
 from index.reader import U64, Column, bitset
@@ -91,6 +92,19 @@ def n_zones(n_docs: int) -> int:
 def open_present(sections: Sections, field_no: int, n_docs: int) -> U64:
     """Raises: CorruptionError where it is not there or of another length."""
     return sections.array(Kind.PRESENT, np.uint64, field_no, n=(n_docs + 63) // 64)
+
+
+def check_column(sections: Sections, field_no: int, column: Column, n_terms: int) -> None:
+    """Raises: CorruptionError where a start is not among the values or an ordinal has no term."""
+    starts, values = column.starts, column.values
+    if starts is not None and (
+        starts[0] != 0 or starts[-1] != len(values) or bool((starts[1:] < starts[:-1]).any())
+    ):
+        at = sections.offset(Kind.VALUE_STARTS, field_no)
+        raise CorruptionError(sections.name, at, "values do not follow each other")
+    if column.kind == "ord" and len(values) and int(values.max()) >= max(n_terms, 1):
+        at = sections.offset(Kind.VALUES, field_no)
+        raise CorruptionError(sections.name, at, f"ordinal {values.max()} of {n_terms} terms")
 
 
 def open_column(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from index.reader import I64, U8, U32, U64, Column
 
@@ -46,10 +48,16 @@ class EncodedTerms(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Sources of consecutive documents, one after the other: blob[starts[i]:starts[i + 1]]."""
+    """Byte strings of consecutive documents, one after the other: blob[starts[i]:starts[i + 1]]."""
 
     blob: U8
     starts: I64
+
+    @classmethod
+    def of(cls, parts: Sequence[bytes]) -> Run:
+        starts = np.zeros(len(parts) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=starts[1:])
+        return cls(np.frombuffer(bytearray().join(parts), np.uint8), starts)
 
 
 class SegmentDraft(Protocol):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from index.batch import Batch, Change, Places, source_of
+from index.batch import Batch, Change, Places, sources_of
 from index.directory import Directory
 from index.document import DocumentEvent, Outcome
 from index.errors import StorageError
@@ -65,10 +65,14 @@ class Applied:
 
     @property
     def changes(self) -> list[Change]:
-        """What each key's search results differ by; made when first asked for."""
+        """What each key's search results differ by; worked out when first asked for."""
         if self._changes is None:
             self._changes = self._make_changes()
         return self._changes
+
+    def work_out_changes(self) -> None:
+        """Spare others the work, who will ask for them."""
+        self._changes = self._make_changes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class Engine:
         self._segments = segments
         self._frozen: Part | None = None
         self._frozen_memtable: Memtable | None = None
-        self._open_memtable()
+        self._open_memtable(None)
         self._flush: FlushJob | None = None
         self._merge: MergeJob | None = None
         self._next_offset = manifest.next_offset
@@ -270,7 +274,7 @@ class Engine:
     def _decide(
         self, events: list[DocumentEvent], keys: list[bytes], places: Places
     ) -> Batch | PlainBatch:
-        reading = self._documents.read([source_of(event) for event in events])
+        reading = self._documents.read(sources_of(events))
         tombstones = self._tombstones()
         if not any(tombstones):
             plain = plan_plain(events, reading, keys, places, self._next_offset)
@@ -305,8 +309,8 @@ class Engine:
         active, *older = self._newest_first()
         return [active.tombstones, *(part.tombstones for part in older if part.tombstones)]
 
-    def _open_memtable(self) -> None:
-        self._memtable = Memtable(self.schema, self.options)
+    def _open_memtable(self, before: Memtable | None) -> None:
+        self._memtable = Memtable(self.schema, self.options, before)
         self._active = Part(
             self._memtable.reader(),
             name="memtable",
@@ -348,7 +352,7 @@ class Engine:
         )
         if frozen is not None:
             self._frozen, self._frozen_memtable = frozen, memtable
-            self._open_memtable()
+            self._open_memtable(memtable)
             self._publish()
         self._flush = job
         return job

@@ -91,7 +91,7 @@ class Kind(IntEnum):
     TOMBSTONES = 25
     TOMBSTONE_VERSIONS = 26
     ZONES = 27
-    """Per field of numbers, i64 or f64 [2, (docs + 1023) / 1024]: least and greatest values."""
+    """Per field of numbers, i64 or f64: the least and the greatest value of each 1024 documents."""
 
 
 class Section(NamedTuple):

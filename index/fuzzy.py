@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.kernels.digrams import sketch_text
 from index.kernels.fuzzy import MARGIN, PADDING, count_edits
+from index.kernels.grams import sketch_text
 
 I64 = npt.NDArray[np.int64]
 
@@ -39,7 +39,7 @@ class FuzzyPattern:
     prefix: bytes
     """All terms must start so."""
     sketch: np.uint64 = field(compare=False, repr=False)
-    """Of the term (kernels/digrams.py)."""
+    """Of the term (kernels/grams.py)."""
     transposes: bool
     """Whether swapping two neighbouring characters is one edit, else it is two."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from index.draft import Run
 from index.errors import CorruptionError
 from index.format import Kind, Section, Sections, section
 from index.kernels import keys as kernels
@@ -26,11 +27,9 @@ def encode_keys(blob: U8, starts: I64) -> Iterator[Section]:
     yield section(Kind.KEYS, blob[: starts[-1]])
 
 
-def join_bytes(parts: Sequence[bytes]) -> tuple[U8, I64]:
+def join_bytes(parts: Sequence[bytes]) -> Run:
     """Return (blob, starts) of byte strings."""
-    starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)), out=starts[1:])
-    return np.frombuffer(bytearray(b"".join(parts)), np.uint8), starts
+    return Run.of(parts)
 
 
 class Keys:

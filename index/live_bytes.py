@@ -15,7 +15,7 @@ import numpy.typing as npt
 from index.kernels import live_keys as kernels
 from index.reader import I64, U8, U64
 
-_FIRST_BYTES = 4096
+FIRST_BYTES = 4096
 _FIRST_DOCS = 64
 
 
@@ -32,14 +32,20 @@ class BytesSnapshot(NamedTuple):
 class LiveBytes:
     """One byte string a document."""
 
-    def __init__(self) -> None:
-        self._blob: U8 = np.zeros(_FIRST_BYTES, np.uint8)
+    def __init__(self, n_bytes: int = FIRST_BYTES) -> None:
+        """`n_bytes`: room to begin with; memory is taken as it fills."""
+        self._blob: U8 = np.zeros(n_bytes, np.uint8)
         self._starts: I64 = np.zeros(_FIRST_DOCS + 1, np.int64)
         self._n_docs = 0
 
     @property
     def n_bytes(self) -> int:
         return int(self._starts[self._n_docs]) + 8 * self._n_docs
+
+    @property
+    def room(self) -> int:
+        """Bytes that there is room for."""
+        return len(self._blob)
 
     def append(self, blob: U8, starts: I64) -> None:
         """Add blob[starts[i]:starts[i + 1]]; what follows starts[-1] is no matter."""

@@ -12,10 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from index.kernels.append import set_bits
+from index.kernels.zones import ZONE_DOCS, widen_zones_f64, widen_zones_i64
 from index.lengths import encode_lengths
 from index.reader import I64, U8, U32, U64, Column, FieldStats
 
 DTYPES: dict[str, type[np.generic]] = {"i64": np.int64, "f64": np.float64, "ord": np.uint32}
+
+
+_ONE_EACH = np.empty(0, np.int64)
+
+
+def no_zones(kind: str, n_docs: int) -> npt.NDArray[Any]:
+    """Return the zone map of `n_docs` documents without a value."""
+    zones: npt.NDArray[Any] = np.empty((-(-n_docs // ZONE_DOCS), 2), DTYPES[kind])
+    if kind == "f64":
+        zones[:] = np.inf, -np.inf
+    elif kind == "i64":
+        zones[:] = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    return zones.reshape(-1)
 
 
 class TextSnapshot(NamedTuple):
@@ -32,15 +46,18 @@ class ColumnSnapshot(NamedTuple):
     bits: U64
     values: np.ndarray
     starts: U32 | None
+    zones: np.ndarray
+    """Of numbers (kernels/zones.py); they may take in later documents too."""
     stats: FieldStats
 
     def column(self, n_docs: int) -> Column:
         """Return the first `n_docs` documents' values. Requires: no more than when it was taken."""
         present = first_bits(self.bits, n_docs)
+        zones = None if self.kind == "ord" else self.zones
         if self.starts is None:
-            return Column(self.kind, self.values[:n_docs], present, None)
+            return Column(self.kind, self.values[:n_docs], present, None, zones)
         starts = self.starts[: n_docs + 1]
-        return Column(self.kind, self.values[: int(starts[-1])], present, starts)
+        return Column(self.kind, self.values[: int(starts[-1])], present, starts, zones)
 
 
 def first_bits(bits: U64, n_docs: int) -> U64:
@@ -101,6 +118,7 @@ class LiveColumn:
         self._capacity = capacity
         self._bits = np.zeros((capacity + 63) // 64, np.uint64)
         self._values: np.ndarray = np.zeros(capacity, DTYPES[kind])
+        self._zones = no_zones(kind, 0 if kind == "ord" else capacity)
         self._starts: U32 | None = None
         self._n_padded = 0
         """Documents whose end in `starts` is written."""
@@ -110,6 +128,10 @@ class LiveColumn:
     def append(self, docs: U32, values: np.ndarray, counts: I64 | None) -> None:
         """Add the values of documents that rise; `counts`: how many each has, None: one."""
         set_bits(self._bits, docs)
+        if self._kind != "ord":
+            widen = widen_zones_i64 if self._kind == "i64" else widen_zones_f64
+            given = np.ascontiguousarray(values, self._values.dtype)
+            widen(docs, given, _ONE_EACH if counts is None else counts, self._zones)
         if counts is not None and self._starts is None:
             self._spread(int(docs[0]))
         if self._starts is None:
@@ -150,6 +172,9 @@ class LiveColumn:
     def grow(self, capacity: int) -> None:
         self._capacity = capacity
         self._bits = _grown(self._bits, (capacity + 63) // 64)
+        zones = no_zones(self._kind, 0 if self._kind == "ord" else capacity)
+        zones[: len(self._zones)] = self._zones
+        self._zones = zones
         if self._starts is None:
             self._values = _grown(self._values, capacity)
         else:
@@ -157,7 +182,9 @@ class LiveColumn:
 
     def snapshot(self) -> ColumnSnapshot:
         stats = FieldStats(self._n_docs, self._total)
-        return ColumnSnapshot(self._kind, self._bits, self._values, self._starts, stats)
+        return ColumnSnapshot(
+            self._kind, self._bits, self._values, self._starts, self._zones, stats
+        )
 
     @property
     def n_bytes(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from index.draft import Run, TermChunk
-from index.kernels.intern import gather
+from index.kernels.gather import gather
 from index.live_bytes import BytesSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
 from index.memtable_reader import MemtableReader, counts_of, to_ordinals

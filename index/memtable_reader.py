@@ -7,9 +7,9 @@ import numpy as np
 from index.automaton.automaton import Automaton
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
 from index.kernels import lookup, union
-from index.kernels import vocabulary_search as search
+from index.kernels import vocabulary as search
 from index.kernels.chains import HEAD, N_DOCS, POOL, POOL_SIZE, find_positions
-from index.kernels.digrams import sketch_text
+from index.kernels.grams import sketch_text
 from index.kernels.rows import CHAIN, KIND, ROW_WIDTH, SIZE
 from index.live_bytes import BytesSnapshot, KeyBatch, KeysSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
@@ -190,16 +190,17 @@ class MemtableReader:
             return self._with_ordinals(field_no, state)[0]
         return state.column(self.n_docs)
 
+    def term_column(self, field_no: int) -> Column | None:
+        """Return a keyword field's values as term ids, in no order: it costs nothing to make."""
+        state = self.fields.get(field_no)
+        if not isinstance(state, ColumnSnapshot) or state.kind != "ord":
+            return None
+        return state.column(self.n_docs)
+
     def ord_term(self, field_no: int, ordinal: int) -> bytes:
         state = self.fields[field_no]
         assert isinstance(state, ColumnSnapshot)
         return self.term_bytes(int(self._with_ordinals(field_no, state)[1][ordinal]))
-
-    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
-        state = self.fields[field_no]
-        assert isinstance(state, ColumnSnapshot)
-        ids = self._with_ordinals(field_no, state)[1][ordinals]
-        return self.terms.copy_terms(np.ascontiguousarray(ids))
 
     def _with_ordinals(self, field_no: int, state: ColumnSnapshot) -> tuple[Column, I64]:
         known = self._ordinals.get(field_no)

@@ -50,8 +50,7 @@ class Column:
     """Bitset of the documents with a value, u64[(n_docs + 63) // 64]; None: all have one."""
     starts: U32 | None
     zones: np.ndarray | None = None
-    """Of numbers in a segment: the least values of each 1024 documents, then the greatest ones
-    (kernels/zones.py)."""
+    """Of numbers: the least and the greatest value of each 1024 documents (kernels/zones.py)."""
 
 
 @runtime_checkable
@@ -129,10 +128,6 @@ class Reader(Protocol):
 
     def ord_term(self, field_no: int, ordinal: int) -> bytes: ...
 
-    def ord_terms(self, field_no: int, ordinals: I64) -> tuple[I64, U8]:
-        """Return (starts i64[n + 1], blob): the terms of ordinals that rise, one after the
-        other."""
-
     # --- documents ---------------------------------------------------------------------
     def find_key(self, key: bytes) -> int:
         """Return the newest doc id with this key, dead or alive, or -1."""
@@ -156,6 +151,10 @@ class ColumnRow(NamedTuple):
     row: I64
     owners: list[np.ndarray]
     """The arrays whose addresses are in the row."""
+    span: tuple[int | float, int | float] | None = None
+    """The least and the greatest value of numbers; None: not known, or there is a NaN."""
+    is_full: bool = False
+    """Every document has a value."""
 
 
 @dataclass(frozen=True, slots=True)

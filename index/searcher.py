@@ -161,7 +161,7 @@ class Searcher:
         return msgspec.structs.replace(result, terminated_early=True) if is_early else result
 
     def _by_keys(self, plan: Plan, request: SearchRequest, stop: Stop) -> SearchResult:
-        keys = [make_key(key, self.schema) for key in request.sort]
+        keys = [make_key(key, self.schema, stop) for key in request.sort]
         needs_scores = (
             request.track_scores
             or request.min_score is not None

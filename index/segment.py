@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from index.columns import (
+    check_column,
     open_column,
     open_present,
 )
@@ -117,6 +118,7 @@ class Segment:
         self._lengths: dict[int, Packed] = {}
         self._norms: dict[int, U8] = {}
         self._columns: dict[int, Column] = {}
+        self._sound_columns: set[int] = set()
         for field in info.fields:
             self._open_field(field)
         self._bind()
@@ -204,7 +206,15 @@ class Segment:
         return lengths.at(doc_ids.astype(np.int64)).astype(np.uint32)
 
     def column(self, field_no: int) -> Column | None:
-        return self._columns.get(field_no)
+        """Return the field's values. The first call looks at all starts and ordinals.
+
+        Raises: CorruptionError where they lead nowhere.
+        """
+        column = self._columns.get(field_no)
+        if column is not None and field_no not in self._sound_columns:
+            check_column(self.sections, field_no, column, self.terms.fields[field_no].n_terms)
+            self._sound_columns.add(field_no)
+        return column
 
     def present(self, field_no: int) -> U64 | None:
         return self._present.get(field_no)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import compress
-from typing import NamedTuple, Protocol, runtime_checkable
+from itertools import compress, pairwise
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import zstandard
 from index.draft import Run
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, section
+from index.kernels.gather import cut_blocks, pack_blocks
 from index.reader import I64, U8
 
 CACHED_BLOCKS = 8
@@ -29,7 +30,7 @@ SMALLEST_COPIED = 8 << 10
 """A merge packs smaller blocks again, together with their neighbours."""
 
 LARGEST_RUN = 1 << 20
-"""Packed bytes that a merge copies in one go."""
+"""Bytes that are packed, or copied by a merge, in one go."""
 
 MAX_BLOCK_BYTES = 1 << 31
 """A frame that claims more is damaged."""
@@ -71,17 +72,13 @@ def encode_sources(
         nonlocal n_bytes
         # The content size in each frame bounds what unpacking may allocate.
         compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
-        for block in _blocks(sources, block_bytes):
-            if isinstance(block, Frames):
-                data: U8 | bytes = block.data
-                ends.append(n_bytes + block.ends)
-                counts.append(block.n_docs)
-            else:
-                data = compressor.compress(_pack(block))
-                ends.append(np.array([n_bytes + len(data)]))
-                counts.append(np.array([len(block.starts) - 1]))
-            n_bytes += len(data)
-            yield data
+        for part in _parts(sources):
+            if isinstance(part, Run):
+                part = _compressed(part, block_bytes, compressor)
+            ends.append(n_bytes + part.ends)
+            counts.append(part.n_docs)
+            n_bytes += len(part.data)
+            yield part.data
 
     yield Section(Kind.SOURCES, NO_FIELD, frames())
     docs = np.cumsum(np.concatenate(counts))
@@ -91,50 +88,50 @@ def encode_sources(
     yield section(Kind.SOURCE_DOCS, docs.astype(np.uint32))
 
 
-def _blocks(sources: Iterable[bytes | Run | Frames], block_bytes: int) -> Iterator[Run | Frames]:
-    """Yield what was packed already as it is, all else in blocks."""
-    block: list[bytes] = []
+def _parts(sources: Iterable[bytes | Run | Frames]) -> Iterator[Run | Frames]:
+    """Yield what was packed already as it is, all else in runs."""
+    waiting: list[bytes] = []
     size = 0
     for source in sources:
         if isinstance(source, bytes):
-            block.append(source)
+            waiting.append(source)
             size += len(source)
-            if size >= block_bytes:
-                yield _joined(block)
-                block, size = [], 0
+            if size >= LARGEST_RUN:
+                yield Run.of(waiting)
+                waiting, size = [], 0
             continue
-        if block:
-            yield _joined(block)
-            block, size = [], 0
+        if waiting:
+            yield Run.of(waiting)
+            waiting, size = [], 0
         if isinstance(source, Frames):
             yield source
         else:
-            yield from _cut(source, block_bytes)
-    if block:
-        yield _joined(block)
+            yield from _pieces(source)
+    if waiting:
+        yield Run.of(waiting)
 
 
-def _joined(block: list[bytes]) -> Run:
-    starts = np.zeros(len(block) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, block), np.int64, len(block)), out=starts[1:])
-    return Run(np.frombuffer(b"".join(block), np.uint8), starts)
+def _pieces(run: Run) -> Iterator[Run]:
+    """Yield a long run in pieces of some blocks."""
+    bounds = np.empty(len(run.starts), np.int64)
+    n = cut_blocks(run.starts, LARGEST_RUN, bounds)
+    for begin, end in pairwise(bounds[:n].tolist()):
+        yield Run(run.blob, run.starts[begin : end + 1])
 
 
-def _cut(run: Run, block_bytes: int) -> Iterator[Run]:
-    """Yield blocks of as few sources as make `block_bytes`."""
-    starts = run.starts
-    n_docs, begin = len(starts) - 1, 0
-    while begin < n_docs:
-        full = int(np.searchsorted(starts, starts[begin] + block_bytes))
-        end = min(max(full, begin + 1), n_docs)
-        yield Run(run.blob, starts[begin : end + 1])
-        begin = end
-
-
-def _pack(block: Run) -> bytes:
-    first, last = int(block.starts[0]), int(block.starts[-1])
-    starts = (block.starts - first).astype(np.uint32)
-    return b"".join((starts.data, block.blob[first:last].data))
+def _compressed(run: Run, block_bytes: int, compressor: zstandard.ZstdCompressor) -> Frames:
+    """Return a run in blocks of as few sources as make `block_bytes`."""
+    bounds = np.empty(len(run.starts), np.int64)
+    bounds = bounds[: cut_blocks(run.starts, block_bytes, bounds)]
+    n_docs = np.diff(bounds)
+    sizes = np.diff(run.starts[bounds]) + 4 * (n_docs + 1)
+    text = np.empty(int(sizes.sum()), np.uint8)
+    pack_blocks(run.blob, run.starts, bounds, text)
+    places = [0, *np.cumsum(sizes).tolist()]
+    data = text.data
+    frames = [compressor.compress(data[begin:end]) for begin, end in pairwise(places)]
+    ends = np.cumsum(np.fromiter(map(len, frames), np.int64, len(frames)))
+    return Frames(np.frombuffer(b"".join(frames), np.uint8), ends, n_docs)
 
 
 class Stored:
@@ -149,7 +146,8 @@ class Stored:
         self._n_docs = n_docs
         self.n_blocks = len(self._docs) - 1
         offset = sections.offset(Kind.SOURCES)
-        if self.n_blocks < 0 or self._docs[-1] != n_docs or starts[-1] != len(frames):
+        is_sound = self.n_blocks >= 0 and self._docs[-1] == n_docs and starts[-1] == len(frames)
+        if not is_sound or not (_rise(starts) and _rise(self._docs)):
             raise CorruptionError(sections.name, offset, "sources and their table do not agree")
         name, docs = sections.name, self._docs
 
@@ -179,33 +177,45 @@ class Stored:
         if self.n_blocks == 0:
             return
         bounds = self._docs.astype(np.int64)
-        is_whole = np.minimum.reduceat(kept, bounds[:-1])
-        first = 0
-        while first < self.n_blocks:
-            last = first
-            while last < self.n_blocks and is_whole[last] and self._is_copied(first, last):
-                last += 1
-            if last > first:
-                yield self._run(first, last, bounds)
-                first = last
+        is_copied = np.minimum.reduceat(kept, bounds[:-1]) & self._are_large()
+        edges = np.flatnonzero(is_copied[1:] != is_copied[:-1]) + 1
+        for first, last in pairwise([0, *edges.tolist(), self.n_blocks]):
+            if is_copied[first]:
+                yield from self._runs(first, last, bounds)
                 continue
-            of_block = kept[bounds[first] : bounds[first + 1]]
-            if of_block.any():
-                yield from compress(self._sources_of(first), of_block.tolist())
-            first += 1
+            for block in range(first, last):
+                of_block = kept[bounds[block] : bounds[block + 1]]
+                if of_block.any():
+                    yield from compress(self._sources_of(block), of_block.tolist())
 
-    def _is_copied(self, first: int, block: int) -> bool:
-        """Return whether a whole block is large enough to be copied, and can join a run of them
-        that begins at block `first`."""
-        start, end = int(self._starts[block]), int(self._starts[block + 1])
-        if block > first and end - int(self._starts[first]) > LARGEST_RUN:
-            return False
-        return zstandard.frame_content_size(self._frames[start:end].data) >= SMALLEST_COPIED
+    def _are_large(self) -> npt.NDArray[np.bool_]:
+        """Return which blocks are large enough to be copied. Their sizes are read from the heads
+        of the frames all at once: a call for each would hold up searches."""
+        begins = self._starts[:-1].astype(np.int64)
+        sizes = np.diff(self._starts).astype(np.int64)
+        heads = self._frames[np.minimum(begins[:, None] + np.arange(4, 7), len(self._frames) - 1)]
+        # RFC 8878, 3.1.1.1: bits 6 and 7 of the descriptor tell how long the content size is,
+        # bit 5 that it follows at once
+        length = heads[:, 0] >> 6
+        two_bytes = heads[:, 1].astype(np.int64) + 256 * heads[:, 2].astype(np.int64) + 256
+        is_known = (heads[:, 0] & 0x20 != 0) & (sizes > 6)
+        is_large = (length > 1) | ((length == 1) & (two_bytes >= SMALLEST_COPIED))
+        for block in np.flatnonzero(~is_known).tolist():
+            frame = self._frames[begins[block] : begins[block] + sizes[block]]
+            is_large[block] = zstandard.frame_content_size(frame.data) >= SMALLEST_COPIED
+        return is_large
 
-    def _run(self, first: int, last: int, bounds: I64) -> Frames:
+    def _runs(self, first: int, last: int, bounds: I64) -> Iterator[Frames]:
+        """Yield blocks first .. last - 1 as they are, some LARGEST_RUN bytes at a time."""
         starts = self._starts[first : last + 1].astype(np.int64)
-        data = self._frames[starts[0] : starts[-1]]
-        return Frames(data, starts[1:] - starts[0], np.diff(bounds[first : last + 1]))
+        at, end = 0, last - first
+        while at < end:
+            stop = int(np.searchsorted(starts, starts[at] + LARGEST_RUN, side="right")) - 1
+            stop = min(max(stop, at + 1), end)
+            data = self._frames[starts[at] : starts[stop]]
+            docs = np.diff(bounds[first + at : first + stop + 1])
+            yield Frames(data, starts[at + 1 : stop + 1] - starts[at], docs)
+            at = stop
 
     def all(self) -> Iterator[bytes]:
         """Yield every source in order of doc ids; the cache stays as it is."""
@@ -216,6 +226,10 @@ class Stored:
         text, starts = self._unpack.__wrapped__(block)
         for at in range(len(starts) - 1):
             yield bytes(text[starts[at] : starts[at + 1]])
+
+
+def _rise(numbers: npt.NDArray[Any]) -> bool:
+    return numbers[0] == 0 and bool((numbers[1:] > numbers[:-1]).all())
 
 
 def _unpack(frame: U8, n_docs: int, name: str, offset: int) -> tuple[memoryview, list[int]]:

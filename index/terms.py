@@ -17,21 +17,13 @@ from index.draft import EncodedTerms, TermChunk
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, Spool
 from index.fuzzy import FuzzyPattern, FuzzyTerms, split_found
-from index.kernels import digrams
 from index.kernels import terms as kernels
-from index.kernels.automaton_terms import scan_terms
 from index.kernels.front_coding import BLOCK_TERMS, TERMS_WIDTH
-from index.kernels.fuzzy_terms import scan_fuzzy
 from index.kernels.ordinals import copy_ordinals
-from index.reader import I64, U8, U64
+from index.reader import I64, U8
+from index.term_search import TermSearch
 
-_REMEMBERED = 256
-_LARGEST_REMEMBERED = 1024
-"""Answers about patterns that are kept, and the most terms of one."""
 _NAMES_AT_ONCE = 1 << 14
-_FEW = 4096
-"""Terms that are walked sooner than passed over by their digrams."""
-_Question = tuple[int, Automaton | FuzzyPattern, int]
 _KINDS = (Kind.TERMS, Kind.TERM_BLOCKS, Kind.TERM_PREFIXES)
 
 
@@ -131,8 +123,7 @@ class Terms:
         ]  # fmt: skip
         self._firsts = [place.first for place in self.fields.values()]
         self._numbers = list(self.fields)
-        self._known: dict[_Question, I64] = {}
-        self._digrams: dict[int, U64] = {}
+        self._searches: dict[int, TermSearch] = {}
 
     def find(self, field_no: int, term: bytes) -> int:
         """Return the term's id, or -1."""
@@ -234,68 +225,34 @@ class Terms:
         """Return the ids of at most `limit` terms that are accepted (`Reader.matching_terms`)."""
         if automaton.is_prefix:
             return self.prefix(field_no, automaton.prefix, limit)
-        found: I64 = self._answer((field_no, automaton, limit), self._scan_matching)
-        return found
-
-    def fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
-        """Return at most `limit` terms that are near enough (`Reader.fuzzy_terms`)."""
-        found: I64 = self._answer((field_no, pattern, limit), self._scan_fuzzy)
-        return split_found(found)
-
-    def _answer(self, question: _Question, scan: Callable[..., I64]) -> I64:
-        """Return what `scan` finds. A dictionary never changes and standing queries ask again with
-        every batch, so the last answers are kept."""
-        known = self._known.get(question)
-        if known is None:
-            known = scan(*question)
-            if len(known) <= _LARGEST_REMEMBERED:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[question] = known
-        return known
-
-    def _scan_matching(self, field_no: int, automaton: Automaton, limit: int) -> I64:
         place = self.fields.get(field_no)
         if place is None:
             return np.empty(0, np.int64)
-        first, end = (each - place.first for each in self.range_of(field_no, automaton.prefix))
-        out = np.empty(max(min(limit, end - first), 0), np.int64)
-        program = automaton.program, automaton.class_of
-        if automaton.roams and end - first > _FEW and len(automaton.digrams):
-            wanted = np.bitwise_and.reduce(self._digrams_of(field_no)[automaton.digrams])
-            n_classes = len(automaton.class_lows)
-            n = digrams.scan_blocks(
-                self.row, place.first_block, first, end, wanted, *program, n_classes, out
-            )
-        else:
-            n = scan_terms(
-                self.row, place.first_block, first, end, *program, automaton.class_lows, out
-            )
-        return out[:n] + place.first
+        found = self._search(field_no, place).matching(
+            automaton, *self._span(field_no, automaton.prefix, place), limit
+        )
+        return found + place.first
 
-    def _digrams_of(self, field_no: int) -> U64:
-        """Return the marks of a field's blocks, made when they are first asked for: 4 bytes a term,
-        and as long as a few slow searches take."""
-        marks = self._digrams.get(field_no)
-        if marks is None:
-            place = self.fields[field_no]
-            n_blocks = -(-place.n_terms // BLOCK_TERMS)
-            marks = np.zeros((digrams.N_KINDS, (n_blocks + 63) // 64), np.uint64)
-            digrams.mark_digrams(self.row, place.first_block, place.n_terms, marks)
-            self._digrams[field_no] = marks
-        return marks
-
-    def _scan_fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> I64:
+    def fuzzy(self, field_no: int, pattern: FuzzyPattern, limit: int) -> FuzzyTerms:
+        """Return at most `limit` terms that are near enough (`Reader.fuzzy_terms`)."""
         place = self.fields.get(field_no)
         if place is None:
-            return np.empty((0, 3), np.int64)
-        first, end = self.range_of(field_no, pattern.prefix)
-        out = np.empty((max(min(limit, end - first), 0), 3), np.int64)
-        n = scan_fuzzy(
-            self.row, place.first_block, first - place.first, end - place.first,
-            pattern.characters, pattern.max_edits, pattern.transposes,
-            np.empty(self.longest + 16, np.uint8), out,
-        )  # fmt: skip
-        found = out[:n].copy()
-        found[:, 0] += place.first
-        return found
+            return split_found(np.empty((0, 3), np.int64))
+        found = split_found(
+            self._search(field_no, place).fuzzy(
+                pattern, *self._span(field_no, pattern.prefix, place), limit
+            )
+        )
+        return found._replace(ids=found.ids + place.first)
+
+    def _span(self, field_no: int, prefix: bytes, place: FieldTerms) -> tuple[int, int]:
+        """Return (first, end) of the ordinals of the terms that start so."""
+        first, end = self.range_of(field_no, prefix)
+        return first - place.first, end - place.first
+
+    def _search(self, field_no: int, place: FieldTerms) -> TermSearch:
+        search = self._searches.get(field_no)
+        if search is None:
+            search = TermSearch(self.row, place.first_block, place.n_terms, self.longest)
+            self._searches[field_no] = search
+        return search

@@ -17,10 +17,10 @@ from index.analysis.terms import Expansion, Mapped
 from index.kernels import intern, term_table
 from index.kernels.append import append_documents, append_positions
 from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
+from index.kernels.gather import gather
 from index.kernels.living import copy_living, count_living, sort_ties
 from index.kernels.tokenize import scan_whole
-from index.kernels.vocabulary import copy_terms
-from index.kernels.vocabulary_search import sketch_terms
+from index.kernels.vocabulary import copy_terms, sketch_terms
 from index.reader import I64, U8, U32, U64
 
 I32 = npt.NDArray[np.int32]
@@ -166,29 +166,43 @@ class Spans(NamedTuple):
     fields: U32
 
 
+class Sizes(NamedTuple):
+    """Lengths of arrays that were enough."""
+
+    slots: int = 256
+    terms: int = 64
+    blob: int = 1024
+    pool: int = 4 * LAST_SIZE
+
+
 class Vocabulary:
     """Thread rule: the apply thread only; what `terms` returns goes to any."""
 
-    def __init__(self) -> None:
-        self._slots = np.zeros(256, np.uint64)
-        self._records = np.zeros((64, 4), np.uint64)
-        self._blob = np.zeros(1024, np.uint8)
+    def __init__(self, sizes: Sizes = Sizes()) -> None:  # noqa: B008  (it is immutable)
+        """`sizes`: what the arrays begin with; memory is taken as they fill."""
+        self._slots = np.zeros(sizes.slots, np.uint64)
+        self._records = np.zeros((sizes.terms, 4), np.uint64)
+        self._blob = np.zeros(sizes.blob, np.uint8)
         self._counts = np.zeros(3, np.int64)
         self._expansions: I32 = np.zeros((16, 2), np.int32)
         self._n_expansions = 0
         """Rows in use."""
-        self._chains = np.zeros((64, CHAIN_WIDTH), np.uint64)
-        self._pool = np.zeros(4 * LAST_SIZE, np.uint32)
+        self._chains = np.zeros((sizes.terms, CHAIN_WIDTH), np.uint64)
+        self._pool = np.zeros(sizes.pool, np.uint32)
         self._pool_address = self._pool.ctypes.data
         self._pool_counts = np.ones(1, np.int64)
         self._sketches = Sketches()
 
     @property
     def n_bytes(self) -> int:
-        """Bytes in use, which is at least a third of what is allocated."""
+        """Bytes in use; what is allocated beyond them has not been touched, or not much of it."""
         n_terms, n_blob, _ = self._counts.tolist()
         n_words = int(self._pool_counts[0])
-        return n_terms * 64 + n_blob + self._slots.nbytes + 8 * self._n_expansions + 4 * n_words
+        return n_terms * 80 + n_blob + 8 * self._n_expansions + 4 * n_words
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(len(self._slots), len(self._records), len(self._blob), len(self._pool))
 
     def terms(self) -> Terms:
         return Terms(
@@ -391,7 +405,7 @@ def _joined(spans: Spans) -> tuple[U8, I64]:
     starts = np.zeros(len(spans.sizes) + 1, np.int64)
     np.cumsum(spans.sizes, out=starts[1:])
     text = np.empty(int(starts[-1]) + len(PADDING), np.uint8)
-    intern.gather(spans.text, spans.begins, starts, text)
+    gather(spans.text, spans.begins, starts, text)
     return text, starts
 
 

@@ -7,6 +7,7 @@ Thread rule: the apply thread, but for `visible`, which any thread may read, and
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import google_crc32c
 
@@ -30,6 +31,7 @@ class Applier:
         engine: Engine,
         options: IndexOptions,
         find_refused: FindRefused = refuse_by_answer,
+        wants_changes: Callable[[], bool] = lambda: False,
     ) -> None:
         self.engine = engine
         self.visible = Visible((), 0)
@@ -37,6 +39,7 @@ class Applier:
         self._shard = shard
         self._options = options
         self._find_refused = find_refused
+        self._wants_changes = wants_changes
         self._last_record: Record | None = None
         self._awaits_letters = False
         """Whether a rejected record is not yet in the dead letters."""
@@ -48,6 +51,8 @@ class Applier:
         decoded = decode_batch(batch, self._options)
         decoded_s = time.time()
         applied = self.engine.apply(decoded.events, batch.next_offset)
+        if self._wants_changes():
+            applied.work_out_changes()
         for number, reason in applied.rejected:
             record = decoded.records[number]
             decoded.rejected.append(Rejected(record, "mapper_parsing_exception", reason))

@@ -190,6 +190,10 @@ class Broadcaster:
         if self._task is not None:
             await self._task
 
+    def wants_changes(self) -> bool:
+        """Return whether `publish` looks at what changed. Any thread."""
+        return self._history.is_kept
+
     # --- batches ---------------------------------------------------------------------------
     def publish(self, done: AppliedBatch) -> None:
         """Take a batch that has become searchable. Costs nothing while nobody has subscribed."""

@@ -255,6 +255,7 @@ class Index:
                 observe=self._telemetry.observe_batch,
                 wants_maintenance=self._maintenance.consider,
                 wants_merge=self._maintenance.consider_merge,
+                wants_changes=self._broadcaster.wants_changes,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )

@@ -79,6 +79,9 @@ class ShardHooks:
     """In the event loop: a flush may be due."""
     wants_merge: Callable[[Shard], None] = lambda shard: None
     """In the event loop: documents wait for merges."""
+    wants_changes: Callable[[], bool] = lambda: False
+    """In the apply thread: `on_applied` will look at what changed. It may at any time; then the
+    event loop has the work."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
@@ -213,7 +216,12 @@ class Shard:
             self._fail(error)
             raise
         self._applier = Applier(
-            self.index, self.number, engine, self._index_options, self._find_refused
+            self.index,
+            self.number,
+            engine,
+            self._index_options,
+            self._find_refused,
+            self._hooks.wants_changes,
         )
         self._delivered = self.visible.next_offset
         self.watermark = Watermark(self._delivered)

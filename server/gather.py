@@ -77,9 +77,11 @@ def aggregate_targets(targets: Sequence[Target], request: SearchRequest, stop: S
     return aggregate([target.searcher for target in targets], request, show_hits, stop)
 
 
-def counted_page(total: int, request: SearchRequest) -> Page:
-    """Return the page of a search that asks for no hits, when it is known how many there are."""
-    limit = request.track_total_hits
+def counted_page(found: Aggregated, request: SearchRequest) -> Page:
+    """Return the page of a search that asks for aggregations only: they know how many match."""
+    total, limit = found.n_docs, request.track_total_hits
+    if found.timed_out:
+        return Page(total, "gte", None, [], timed_out=True)
     if isinstance(limit, bool) or total <= limit:
         return Page(total, "eq", None, [])
     return Page(limit, "gte", None, [])

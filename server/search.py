@@ -208,7 +208,7 @@ def run_search(targets: list[Target], search: SearchRequest, stop: Stop) -> dict
     if search.aggregations:
         found = aggregate_targets(targets, search, stop)
     if found is not None and search.size == 0 and search.is_plain:
-        page = counted_page(found.n_docs, search)
+        page = counted_page(found, search)
     else:
         page = search_targets(targets, search, stop)
     timed_out = page.timed_out or (found is not None and found.timed_out)

@@ -39,6 +39,7 @@ BOUNDS: Mapping[str, tuple[int, int | None]] = {
     "zstd_level": (1, 19),
     "max_batch_bytes": (1 << 10, None),
     "query_threads": (1, 64),
+    "merge_cpu_share": (0, 1),
 }
 """Least and most of a key, where they are not 1 and anything."""
 

@@ -148,6 +148,21 @@ class AggregationOracle:
         field, missing = options["field"], options.get("missing")
         return {"value": len({v for doc in docs for v in self.values(field, doc, missing)})}
 
+    def _percentiles(self, options: Any, docs: Docs, _: Any) -> dict[str, Any]:
+        numbers = sorted(self.numbers(options, docs))
+        found: dict[str, Any] = {}
+        for percent in options["percents"]:
+            value = None
+            if numbers:
+                place = percent / 100 * (len(numbers) - 1)
+                low = math.floor(place)
+                high = min(low + 1, len(numbers) - 1)
+                value = numbers[low] + (numbers[high] - numbers[low]) * (place - low)
+            found[str(float(percent))] = value
+            if value is not None and (text := self.text(options["field"], value)) is not None:
+                found[f"{float(percent)}_as_string"] = text
+        return {"values": found}
+
     # --- buckets -------------------------------------------------------------------------
     def _single(self, docs: Docs, subs: Any) -> dict[str, Any]:
         return {"doc_count": len(docs), **self.all(subs, docs)}
@@ -222,6 +237,9 @@ class AggregationOracle:
         answer = self.one(subs[name], docs)
         if number == "_count":
             return answer["doc_count"]
+        if number.isdigit():
+            value = answer["values"][f"{number}.0"]
+            return math.nan if value is None else value
         value = answer[number or "value"]
         if value is not None:
             return value

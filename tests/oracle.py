@@ -479,7 +479,7 @@ class Oracle:
             return 1.0
         at_least = 1 if should and not query.must and not query.filter else 0
         if query.minimum_should_match is not None:
-            at_least = needed(query.minimum_should_match, len(should))
+            at_least = max(at_least, needed(query.minimum_should_match, len(should)))
         optional = total(should, at_least)
         if None in must or optional is None:
             return None

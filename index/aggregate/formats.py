@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -16,7 +16,10 @@ from index.field import Field
 Shown: TypeAlias = Callable[[float], str]
 """From a number to its text."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Part: TypeAlias = Callable[[datetime, int], str]
+"""Writes a part of a local time, whose offset is so many milliseconds."""
+
+_EPOCH = datetime(1970, 1, 1)
 _ISO = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
 _OPTIONAL_TIME = ("strict_date_optional_time", "date_optional_time")
 _TOKEN = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|.", re.DOTALL)
@@ -42,21 +45,29 @@ def date_text(format: str | None, zone: Zone) -> Shown:
         return lambda ms: str(int(ms))
     if first == "epoch_second":
         return lambda ms: str(int(ms) // 1000)
-    parts = _parts(_ISO if first.removesuffix("_nanos") in _OPTIONAL_TIME else java_pattern(first))
+    if first == _ISO or first.removesuffix("_nanos") in _OPTIONAL_TIME:
+        return _in_local_time(zone, _iso)
+    parts = _parts(java_pattern(first))
+    return _in_local_time(
+        zone, lambda moment, offset: "".join(part(moment, offset) for part in parts)
+    )
 
+
+def _in_local_time(zone: Zone, write: _Part) -> Shown:
     def show(ms: float) -> str:
         whole = int(ms)
         offset = zone.offset_ms(whole)
         local = whole + offset
         if not MIN_MS <= local <= MAX_MS:
             return str(whole)
-        moment = _EPOCH + timedelta(milliseconds=local)
-        return "".join(part(moment, offset) for part in parts)
+        return write(_EPOCH + timedelta(milliseconds=local), offset)
 
     return show
 
 
-_Part: TypeAlias = Callable[[datetime, int], str]
+def _iso(moment: datetime, offset_ms: int) -> str:
+    zone = _zone_text(offset_ms, ":", False, True)
+    return f"{moment.isoformat(timespec='milliseconds')}{zone}"
 
 
 def _zone_text(offset_ms: int, colon: str, short: bool, zulu: bool) -> str:

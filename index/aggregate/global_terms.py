@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -26,8 +26,17 @@ class GlobalTerms(NamedTuple):
     """Rising."""
 
 
-_Names = tuple[str, ...]
-_known: WeakKeyDictionary[Segment, dict[int, tuple[_Names, GlobalTerms]]] = WeakKeyDictionary()
+class _Known(NamedTuple):
+    segments: tuple[ref[Segment], ...]
+    terms: GlobalTerms
+
+    def is_of(self, segments: Sequence[Segment]) -> bool:
+        return len(segments) == len(self.segments) and all(
+            known() is segment for known, segment in zip(self.segments, segments, strict=True)
+        )
+
+
+_known: WeakKeyDictionary[Segment, dict[int, _Known]] = WeakKeyDictionary()
 """By the first of the segments, which tells indexes apart, and the field's number: the last one."""
 
 
@@ -41,12 +50,12 @@ def global_terms(segments: Sequence[Segment], field_no: int) -> GlobalTerms:
 
     Raises: CorruptionError.
     """
-    names = tuple(segment.meta.name for segment in segments)
     of_index = _known.setdefault(segments[0], {})
     known = of_index.get(field_no)
-    if known is None or known[0] != names:
-        known = of_index[field_no] = (names, _number(segments, field_no))
-    return known[1]
+    if known is None or not known.is_of(segments):
+        known = _Known(tuple(map(ref, segments)), _number(segments, field_no))
+        of_index[field_no] = known
+    return known.terms
 
 
 def _number(segments: Sequence[Segment], field_no: int) -> GlobalTerms:

@@ -1,4 +1,4 @@
-"""`histogram` and `date_histogram`: buckets of intervals, the empty ones between too."""
+"""`histogram`, and what it shares with `date_histogram`: the empty buckets between others."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import numpy as np
 
 from index.aggregate.cells import Cells
 from index.aggregate.collect import Collector
-from index.aggregate.formats import date_text, shown_as
+from index.aggregate.formats import shown_as
 from index.aggregate.keys import key_numbers
 from index.aggregate.level import Level, Scope
 from index.aggregate.order import bounds_of, ordered
 from index.aggregate.results import Buckets, Head, Result
-from index.aggregate.rounding import Rounding
-from index.aggregate.values import Gathered, Source, numbers, numeric
-from index.aggregate.zones import read_zone
-from index.dates import resolve_date
-from index.errors import InvalidQueryError, InvalidRequestError, TooManyBucketsError
-from index.kernels.aggregate import NONE, place_between
+from index.aggregate.values import Gathered, numbers, numeric
+from index.errors import InvalidRequestError, TooManyBucketsError
+from index.kernels.aggregate import NONE
 from index.query.aggregations import (
     BY_KEY,
     MAX_BUCKETS,
@@ -27,12 +24,9 @@ from index.query.aggregations import (
     DateHistogram,
     Histogram,
 )
-from index.query.ast import Scalar
 from index.query.order_paths import OrderPath
 from index.reader import F64, I64, U32
 
-MAX_BEGINNINGS = 1 << 20
-"""Up to so many buckets between the earliest and the latest date are laid out, empty or not."""
 _FAR = 1 << 52
 
 
@@ -60,8 +54,8 @@ def collect_histogram(
         low = -np.inf if bounds.min is None else float(bounds.min)
         high = np.inf if bounds.max is None else float(bounds.max)
         starts = distinct * interval
-        keys, distinct = _only(keys, distinct, (starts >= low) & (starts <= high))
-    extended = _extended(
+        keys, distinct = only(keys, distinct, (starts >= low) & (starts <= high))
+    extended = extended_steps(
         aggregation.extended_bounds,
         aggregation.min_doc_count,
         lambda value: int(_steps(np.array([value], float), interval, offset, "")[0]),
@@ -73,7 +67,7 @@ def collect_histogram(
         key = step * interval + offset
         return {"key": key} if shown is None else {"key": key, "key_as_string": shown(key)}
 
-    return _buckets(scope, "histogram", aggregation, grid, level, collector, head)
+    return grid_buckets(scope, "histogram", aggregation, grid, level, collector, head)
 
 
 def _steps(values: F64, interval: float, offset: float, field: str) -> I64:
@@ -84,7 +78,7 @@ def _steps(values: F64, interval: float, offset: float, field: str) -> I64:
     return steps.astype(np.int64)
 
 
-def _only(keys: list[U32], steps: I64, is_kept: np.ndarray) -> tuple[list[U32], I64]:
+def only(keys: list[U32], steps: I64, is_kept: np.ndarray) -> tuple[list[U32], I64]:
     """Drop the keys that are not kept."""
     if is_kept.all():
         return keys, steps
@@ -93,7 +87,7 @@ def _only(keys: list[U32], steps: I64, is_kept: np.ndarray) -> tuple[list[U32], 
     return [final[np.minimum(part, len(steps))] for part in keys], steps[is_kept]
 
 
-def _extended(
+def extended_steps(
     bounds: Bounds | None, min_doc_count: int, step_of: Callable[[Any], int]
 ) -> tuple[int, int] | None:
     """Return the steps of extended bounds; a bound that is not given shrinks to nothing."""
@@ -107,164 +101,8 @@ def _extended(
     return (int(far.max) if low is None else low, int(far.min) if high is None else high)
 
 
-# --- dates ---------------------------------------------------------------------------------
-def collect_date_histogram(
-    scope: Scope, aggregation: DateHistogram, level: Level, collector: Collector
-) -> Result:
-    source = numeric(scope, aggregation.field, "date_histogram")
-    zone = read_zone(aggregation.time_zone)
-    rounding = Rounding(aggregation.interval, zone, aggregation.offset_ms)
-    missing = _date(source, scope, aggregation, aggregation.missing)
-    found = [
-        part._replace(values=part.values.astype(np.int64, copy=False))
-        for part in source.gather(level, missing)
-    ]
-    low, high = _span(found)
-    wanted = aggregation.extended_bounds if aggregation.min_doc_count == 0 else None
-    bounds = _date_bounds(source, scope, aggregation, wanted, "extended_bounds")
-    ends = [end for end in (low, high, *bounds) if end is not None]
-    linear = rounding.linear(min(ends), max(ends)) if ends else (0, 1)
-    begin_of: Callable[[int], int]
-    if linear is not None:
-        begin, width = linear
-        keys, steps = _key_linear(found, begin, width)
-        begin_of = lambda step: begin + step * width  # noqa: E731
-        step_of = lambda ms: (ms - begin) // width  # noqa: E731
-    else:
-        keys, steps, begin_of, step_of = _lay_out(
-            rounding, found, min(ends), max(ends), aggregation
-        )
-    keys, steps = _within(scope, source, aggregation, keys, steps, begin_of)
-    extended = _extended(Bounds(*bounds), aggregation.min_doc_count, step_of)
-    shown = shown_as(source.field, aggregation.format, zone)
-    if shown is None or (source.field is not None and source.field.type != "date"):
-        shown = date_text(aggregation.format, zone)
-    show = shown
-
-    def head(step: int) -> dict[str, Any]:
-        key = begin_of(step)
-        return {"key_as_string": show(key), "key": key}
-
-    grid = Grid(found, keys, steps, extended)
-    return _buckets(scope, "date_histogram", aggregation, grid, level, collector, head)
-
-
-def _span(found: list[Gathered]) -> tuple[int | None, int | None]:
-    low = min((int(part.values.min()) for part in found if len(part.values)), default=None)
-    high = max((int(part.values.max()) for part in found if len(part.values)), default=None)
-    return low, high
-
-
-def _key_linear(found: list[Gathered], begin: int, width: int) -> tuple[list[U32], I64]:
-    """Number buckets that are all equally wide."""
-    low, high = _span(found)
-    if low is None or high is None:
-        return [np.empty(0, np.uint32) for _ in found], np.empty(0, np.int64)
-    first, last = (low - begin) // width, (high - begin) // width
-    if last - first > max(1024, sum(len(part.values) for part in found)):
-        keys, steps = key_numbers([(part.values - begin) // width for part in found])
-        return keys, steps
-    steps = np.arange(first, last + 1)
-    ends = np.append(steps, last + 1) * width + begin
-    return [_between(part.values, ends) for part in found], steps
-
-
-def _between(values: I64, ends: I64) -> U32:
-    keys = np.empty(len(values), np.uint32)
-    place_between(np.ascontiguousarray(values), ends, keys)
-    return keys
-
-
-def _lay_out(
-    rounding: Rounding, found: list[Gathered], low: int, high: int, aggregation: DateHistogram
-) -> tuple[list[U32], I64, Callable[[int], int], Callable[[int], int]]:
-    """Number the buckets between two times one by one."""
-    if (high - low) // rounding.width_ms > MAX_BEGINNINGS:
-        if aggregation.min_doc_count == 0:
-            raise TooManyBucketsError((high - low) // rounding.width_ms, MAX_BUCKETS)
-        keys, begins = key_numbers([rounding.round(part.values) for part in found])
-        return keys, np.arange(len(begins)), lambda step: int(begins[step]), lambda _: 0
-    beginnings = rounding.beginnings(low, high)
-    return (
-        [_between(part.values, beginnings) for part in found],
-        np.arange(len(beginnings) - 1),
-        lambda step: int(beginnings[step]),
-        lambda ms: int(np.searchsorted(beginnings, ms, side="right")) - 1,
-    )
-
-
-def _date(
-    source: Source, scope: Scope, aggregation: DateHistogram, value: Scalar | None
-) -> int | None:
-    if value is None:
-        return None
-    if source.field is not None and source.field.type != "date":
-        number = source.number(value, "date_histogram.missing")
-        return None if number is None else int(number)
-    zone = read_zone(aggregation.time_zone)
-    form = aggregation.format or (None if source.field is None else source.field.format)
-    return read_date(value, scope.now_ms, form, zone.offset_ms)
-
-
-def read_date(value: Scalar, now_ms: int, form: str | None, offset_of: Callable[[int], int]) -> int:
-    """Read a date of a request, rounding down; without a zone it is local time.
-
-    Raises: InvalidQueryError.
-    """
-    if isinstance(value, bool):
-        raise InvalidQueryError(f"failed to parse date [{value}]")
-    if not isinstance(value, str) or _names_zone(value):
-        return resolve_date(value, now_ms=now_ms, format=form)
-    local = resolve_date(value, now_ms=now_ms + offset_of(now_ms), format=form)
-    return local - offset_of(local - offset_of(local))
-
-
-def _names_zone(value: str) -> bool:
-    date = value.partition("||")[0]
-    time = date.partition("T")[2]
-    is_number = date.lstrip("-").replace(".", "").isdigit() and len(date) > 4
-    return is_number or "Z" in time or "+" in time or "-" in time
-
-
-def _date_bounds(
-    source: Source,
-    scope: Scope,
-    aggregation: DateHistogram,
-    bounds: Bounds | None,
-    name: str,
-) -> tuple[int | None, int | None]:
-    if bounds is None:
-        return None, None
-    low, high = (_date(source, scope, aggregation, end) for end in (bounds.min, bounds.max))
-    if low is not None and high is not None and low > high:
-        raise InvalidQueryError(f"[{name}] min [{bounds.min}] is after max [{bounds.max}]")
-    return low, high
-
-
-def _within(
-    scope: Scope,
-    source: Source,
-    aggregation: DateHistogram,
-    keys: list[U32],
-    steps: I64,
-    begin_of: Callable[[int], int],
-) -> tuple[list[U32], I64]:
-    """Keep the buckets that begin in the hard bounds."""
-    bounds = aggregation.hard_bounds
-    low, high = _date_bounds(source, scope, aggregation, bounds, "hard_bounds")
-    if low is None and high is None:
-        return keys, steps
-    begins = np.array([begin_of(step) for step in steps.tolist()], np.int64)
-    is_kept = np.ones(len(steps), bool)
-    if low is not None:
-        is_kept &= begins >= low
-    if high is not None:
-        is_kept &= begins < high
-    return _only(keys, steps, is_kept)
-
-
 # --- buckets -------------------------------------------------------------------------------
-def _buckets(
+def grid_buckets(
     scope: Scope,
     type_name: str,
     aggregation: Histogram | DateHistogram,

@@ -83,6 +83,9 @@ def renumbered(array: U32, numbers: U32) -> U32:
 
 
 # --- terms -------------------------------------------------------------------------------
+_NO_BYTES: U8 = np.empty(0, np.uint8)
+
+
 class Strings(NamedTuple):
     """Strings one after the other."""
 
@@ -114,7 +117,7 @@ def strings_of(values: Sequence[bytes]) -> Strings:
 
 def chained(parts: Sequence[Strings]) -> Strings:
     sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.starts) for part in parts)])
-    return Strings(np.cumsum(sizes), np.concatenate([part.blob for part in parts]))
+    return Strings(np.cumsum(sizes), np.concatenate([_NO_BYTES, *(part.blob for part in parts)]))
 
 
 class TermKeys(NamedTuple):
@@ -144,7 +147,7 @@ def key_strings(parts: Sequence[Strings]) -> TermKeys:
     order = byte_order(whole, firsts[:n_distinct])
     rank = np.empty(n_distinct, np.uint32)
     rank[order] = np.arange(n_distinct, dtype=np.uint32)
-    ends = np.cumsum([part.n for part in parts])[:-1]
+    ends = np.cumsum([part.n for part in parts], dtype=np.int64)[:-1]
     return TermKeys(np.split(rank[numbers], ends), whole, firsts[:n_distinct][order])
 
 

@@ -162,6 +162,8 @@ def count_values(scope: Scope, aggregation: Metric, level: Level) -> I64:
     source = Source(scope, aggregation.field)
     if source.is_keyword or source.field is None:
         # a keyword that a document has twice is one value
+        if level.n_owners == 1:
+            return np.array([count_terms(source, level, aggregation.missing).counts.sum()])
         found, keys = key_terms(source, level, aggregation.missing)
         counts = np.zeros(level.n_owners, np.int64)
         cells = Cells(level.n_owners, keys.n, found, keys.keys)
@@ -187,7 +189,7 @@ def collect_cardinality(scope: Scope, aggregation: Cardinality, level: Level) ->
         found, keys = key_terms(source, level, aggregation.missing)
         n_keys, of_views = keys.n, keys.keys
     else:
-        missing = source.number(aggregation.missing, "cardinality.missing")
+        missing = source.held(aggregation.missing, "cardinality.missing")
         found = source.gather(level, missing)
         of_views, distinct = key_numbers([part.values for part in found])
         n_keys = len(distinct)

@@ -9,8 +9,8 @@ import numpy as np
 
 from index.aggregate.cells import Cells
 from index.aggregate.collect import Collector
+from index.aggregate.date_values import read_date
 from index.aggregate.formats import Shown, date_text, shown_as
-from index.aggregate.histogram import read_date
 from index.aggregate.level import NO_U32, Level, Scope
 from index.aggregate.results import Buckets, Result
 from index.aggregate.values import Gathered, numbers, numeric
@@ -49,7 +49,7 @@ def collect_date_ranges(
     form = aggregation.format or (None if source.field is None else source.field.format)
 
     def read(value: Any) -> float:
-        return float(read_date(value, scope.now_ms, form, zone.offset_ms))
+        return float(read_date(value, scope.now_ms, form, zone))
 
     ranges = [
         _Range(

@@ -116,7 +116,7 @@ class Rounding:
     def round(self, times: I64) -> I64:
         """Return the beginning of each time's bucket, time by time.
 
-        Requires: intervals shorter than a day.
+        Requires: no calendar months, and at most one change of the offset in an interval.
         """
         if not len(times):
             return times

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from index.aggregate.collect import Collector
+from index.aggregate.date_histogram import collect_date_histogram
 from index.aggregate.filters import (
     collect_filter,
     collect_filters,
     collect_global,
     collect_missing,
 )
-from index.aggregate.histogram import collect_date_histogram, collect_histogram
+from index.aggregate.histogram import collect_histogram
 from index.aggregate.level import Level, Scope, ShowHits, top_level
 from index.aggregate.metrics import collect_cardinality, collect_metric
+from index.aggregate.percentiles import collect_percentiles
 from index.aggregate.ranges import collect_date_ranges, collect_ranges
 from index.aggregate.results import Result, Subs
 from index.aggregate.terms import collect_terms
@@ -96,6 +98,8 @@ def _collect(scope: Scope, aggregation: Aggregation, level: Level) -> Result:
             return collect_metric(scope, kind, level)
         case agg.Cardinality():
             return collect_cardinality(scope, kind, level)
+        case agg.Percentiles():
+            return collect_percentiles(scope, kind, level)
         case agg.Filter():
             return collect_filter(scope, kind, level, collector)
         case agg.Filters():

@@ -14,8 +14,8 @@ from index.aggregate.keys import Strings, key_strings, strings_of
 from index.aggregate.level import Level
 from index.aggregate.values import Source
 from index.kernels.aggregate import NONE
+from index.memtable_reader import MemtableReader
 from index.query.ast import Scalar
-from index.query.leaves import ord_count
 from index.query.values import keyword_term
 from index.reader import I64, U32
 from index.segment import Segment
@@ -37,6 +37,8 @@ class Group:
     """One more than the highest number; `missing` is that."""
     missing: int
     """The number that stands for no value; -1: none does."""
+    is_ordered: bool = True
+    """Whether numbers rise as the terms' bytes do."""
     used: I64 = field(default_factory=lambda: np.empty(0, np.int64))
     """The numbers that have a key, rising."""
 
@@ -70,21 +72,27 @@ def groups_of(source: Source, level: Level, has_missing: bool) -> list[Group]:
 
 
 def _group_of_view(source: Source, view_no: int, has_missing: bool) -> Group:
-    own, column = source.fields[view_no], source.column(view_no)
-    reader = source.scope.places[view_no].view.reader
-    if own is None or column is None:
-        n = 0
-    elif isinstance(reader, Segment):
-        n = n_terms(reader, own.no)
-    else:
-        n = ord_count(column)
-
-    def terms(ordinals: I64) -> Strings:
-        if own is None or not len(ordinals):
-            return strings_of([])
-        return Strings(*reader.ord_terms(own.no, ordinals))
-
-    return Group(terms, {view_no: None}, n + int(has_missing), n if has_missing else -1)
+    own, reader = source.fields[view_no], source.scope.places[view_no].view.reader
+    more = int(has_missing)
+    if own is None or source.terms(view_no) is None:
+        return Group(lambda _: strings_of([]), {view_no: None}, more, more - 1)
+    if isinstance(reader, MemtableReader):
+        terms, n = reader.terms, reader.terms.n
+        return Group(
+            lambda numbers: Strings(*terms.copy_terms(numbers)),
+            {view_no: None},
+            n + more,
+            n if has_missing else -1,
+            is_ordered=False,
+        )
+    assert isinstance(reader, Segment)
+    segment, n = reader, n_terms(reader, own.no)
+    return Group(
+        lambda numbers: Strings(*segment.ord_terms(own.no, numbers)),
+        {view_no: None},
+        n + more,
+        n if has_missing else -1,
+    )
 
 
 def _shared(source: Source, level: Level, views: list[int]) -> tuple[list[int], GlobalTerms] | None:
@@ -126,7 +134,8 @@ def number_groups(
 ) -> Numbered:
     """Give equal terms in use one key. Requires: the groups know what is in use."""
     in_use = [group for group in groups if len(group.used)]
-    if len(in_use) == 1 and missing is None and accept is None:
+    is_one = len(in_use) == 1 and in_use[0].is_ordered
+    if is_one and missing is None and accept is None:
         used, terms = in_use[0].used, in_use[0].terms
         keys = [np.arange(len(group.used), dtype=np.uint32) for group in groups]
         return Numbered(keys, len(used), lambda key: terms(used[key : key + 1]).at(0))

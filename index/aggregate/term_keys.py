@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from index.aggregate.keys import placed_among, renumbered, used_ordinals
+from index.aggregate.keys import renumbered, used_ordinals
 from index.aggregate.level import NO_U32, Level
 from index.aggregate.term_groups import Accept, Group, groups_of, number_groups
 from index.aggregate.values import NO_U64, Gathered, Source, gather
@@ -43,7 +43,7 @@ def key_terms(
         arrays = []
         for view_no, numbers in group.numbers.items():
             part = gather(
-                source.column(view_no), level.pairs[view_no], group.sentinel(view_no), np.uint32
+                source.terms(view_no), level.pairs[view_no], group.sentinel(view_no), np.uint32
             )
             if numbers is not None:
                 part = part._replace(values=renumbered(part.values, numbers))
@@ -54,13 +54,10 @@ def key_terms(
     numbered = number_groups(groups, missing, accept)
     keys = [NO_U32] * len(found)
     for group, own in zip(groups, numbered.keys, strict=True):
-        is_plain = len(own) == numbered.n and missing is None and accept is None
+        is_same = len(own) == group.n and bool((own == np.arange(len(own))).all())
         for view_no in group.numbers:
             values = found[view_no].values
-            if is_plain and len(own) and own[-1] == numbered.n - 1:
-                keys[view_no] = placed_among(group.used, values, group.n)
-            else:
-                keys[view_no] = renumbered(values, _by_number(group, own))
+            keys[view_no] = values if is_same else renumbered(values, _by_number(group, own))
     return found, Keyed(keys, numbered.n, numbered.term)
 
 
@@ -79,7 +76,7 @@ def _use_also(source: Source, groups: list[Group], also: Level | None) -> None:
         seen = np.zeros(group.n, bool)
         seen[group.used] = True
         for view_no, numbers in group.numbers.items():
-            part = gather(source.column(view_no), also.pairs[view_no], None, np.uint32)
+            part = gather(source.terms(view_no), also.pairs[view_no], None, np.uint32)
             seen[part.values if numbers is None else numbers[part.values]] = True
         if group.missing >= 0:
             seen[group.missing] = True
@@ -123,7 +120,7 @@ def count_terms(
 def _count_view(
     source: Source, level: Level, group: Group, view_no: int, numbers: U32 | None, counts: I64
 ) -> None:
-    docs, column = level.pairs[view_no].docs, source.column(view_no)
+    docs, column = level.pairs[view_no].docs, source.terms(view_no)
     if column is None:
         if group.missing >= 0:
             counts[group.missing] += len(docs)

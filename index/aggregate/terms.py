@@ -149,7 +149,7 @@ def _tally_numbers(scope: Scope, source: Source, aggregation: Terms, level: Leve
                 f"[{name}] of [{source.name}] is a pattern, which goes with strings only: use an "
                 "array of values"
             )
-    missing = source.number(aggregation.missing, "terms.missing")
+    missing = source.held(aggregation.missing, "terms.missing")
     found = source.gather(level, missing)
     arrays = [part.values for part in found]
     if aggregation.min_doc_count == 0:
@@ -173,7 +173,9 @@ def _kept_numbers(source: Source, aggregation: Terms, values: np.ndarray) -> np.
     for name, terms in (("include", aggregation.include), ("exclude", aggregation.exclude)):
         if terms is not None:
             wanted = [source.number(value, f"terms.{name}") for value in terms.values]
-            is_there = np.isin(values, np.array(wanted, values.dtype))
+            kind = float if source.is_float else int
+            held = [value for value in wanted if isinstance(value, kind)]
+            is_there = np.isin(values, np.array(held, values.dtype))
             is_kept &= is_there if name == "include" else ~is_there
     return is_kept
 

@@ -11,6 +11,7 @@ from index.aggregate.level import NO_U32, Level, Pairs, Place, Scope
 from index.errors import InvalidQueryError, InvalidRequestError
 from index.field import Field
 from index.kernels import aggregate as kernels
+from index.memtable_reader import MemtableReader
 from index.query.ast import Scalar
 from index.query.values import exact_bounds
 from index.reader import U32, U64, Column
@@ -67,6 +68,14 @@ class Source:
         field = self.fields[number]
         return None if field is None else self.scope.places[number].view.reader.column(field.no)
 
+    def terms(self, number: int) -> Column | None:
+        """Return the column of a keyword in view `number`: of a segment ordinals, of a memtable
+        term ids, whose order means nothing."""
+        field, reader = self.fields[number], self.scope.places[number].view.reader
+        if field is not None and isinstance(reader, MemtableReader):
+            return reader.term_column(field.no)
+        return self.column(number)
+
     def gather(self, level: Level, missing: float | int | None = None) -> list[Gathered]:
         """Return the values of all views as they lie in the columns.
 
@@ -84,15 +93,23 @@ class Source:
         return np.float64 if self.is_float else np.int64
 
     def number(self, value: Scalar | None, path: str) -> float | int | None:
-        """Return a value of the request as the column holds it. Raises: InvalidQueryError."""
+        """Return a value of the request as the column holds it; as a float, if it holds whole
+        numbers and this is none. Raises: InvalidQueryError."""
         if value is None:
             return None
         if self.field is None:
-            return _plain_number(value, path)
+            return float(_plain_number(value, path))
         bounds = exact_bounds(self.field, value, self.scope.now_ms)
         if bounds is None:
             return float(value)
         return float(bounds[0]) if self.is_float else bounds[0]
+
+    def held(self, value: Scalar | None, path: str) -> float | int | None:
+        """Return the same. Raises: InvalidQueryError where the column cannot hold it."""
+        number = self.number(value, path)
+        if isinstance(number, float) and not self.is_float:
+            raise InvalidQueryError(f"[{path}] [{value}] is no whole number, as [{self.name}] has")
+        return number
 
 
 def numeric(scope: Scope, name: str, kind: str) -> Source:
@@ -108,7 +125,7 @@ def numeric(scope: Scope, name: str, kind: str) -> Source:
 def numbers(source: Source, level: Level, missing: Scalar | None, path: str) -> list[Gathered]:
     """Return all values as f64."""
     own = source.number(missing, path)
-    if own is not None and not source.is_float and own != int(own):
+    if isinstance(own, float) and not source.is_float:
         # a fraction for documents of an integer field: only as f64 it can be among them
         return [
             gather(_as_floats(source.column(i)), pairs, own, np.float64)

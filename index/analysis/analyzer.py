@@ -162,6 +162,32 @@ class Analyzer:
             if isinstance(term, bytes)
         ]
 
+    def tokens_among(
+        self, text: str, known: dict[str, bytes | None], is_wanted: Callable[[bytes], bool]
+    ) -> list[Token]:
+        """Return those of the tokens whose term is wanted; most texts have few.
+
+        `known`: of spellings that were met the term, None where it is not wanted. It is filled
+        here: hand in the same one with the next text.
+        """
+        if self._scan is None or self._must_walk(text):
+            return [token for token in self.tokens(text) if is_wanted(token.term)]
+        rows = spans(self._scan, text)
+        met = {text[start:end] for start, end, _ in rows}
+        new = [spelling for spelling in met if spelling not in known]
+        if new:
+            data = [spelling.encode("utf-8", "replace") for spelling in new]
+            if self.folds_ascii:
+                data = [each.lower() for each in data]
+            for spelling, term in zip(new, self.lookup(data), strict=True):
+                is_term = isinstance(term, bytes) and is_wanted(term)
+                known[spelling] = term if is_term else None  # type: ignore[assignment]
+        return [
+            Token(term, position, start, end)
+            for start, end, position in rows
+            if (term := known[text[start:end]]) is not None
+        ]
+
     def _must_walk(self, text: str) -> bool:
         if self.char_filters:
             return True

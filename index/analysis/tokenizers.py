@@ -27,7 +27,7 @@ I64 = npt.NDArray[np.int64]
 MAX_TOKEN_CHARS = 255
 """A longer word is split, as in Lucene."""
 MAX_PATH_CHARS = 8_000
-PADDING = bytes(16)
+PADDING = bytes(64)
 """Kernels load words past a token's end."""
 
 Scan = Callable[[U8, I64, U8, np.uint32, np.uint32], U32]

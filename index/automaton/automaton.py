@@ -14,7 +14,7 @@ import numpy.typing as npt
 from index.automaton.deterministic import Builder, classes_of
 from index.automaton.nfa import TooComplexError
 from index.automaton.regexp import Syntax, read_regexp, shown
-from index.automaton.required import required_digrams, required_sketch
+from index.automaton.required import required_grams, required_sketch
 from index.automaton.tree import Tree, text
 from index.automaton.wildcard import read_prefix, read_wildcard
 from index.errors import InvalidQueryError
@@ -51,8 +51,8 @@ class Automaton:
     """Whether it accepts all that begins so."""
     roams: bool = field(compare=False)
     """Whether nearly any bytes, as many as there are, may stand at the beginning."""
-    digrams: I64 = field(compare=False, repr=False)
-    """Numbers of digrams (kernels/digrams.py) that all terms have that it accepts."""
+    grams: I64 = field(compare=False, repr=False)
+    """Numbers of grams (kernels/grams.py) that all terms have that it accepts."""
     sketch: np.uint64 = field(compare=False, repr=False)
     """Bits of characters that all of them have."""
 
@@ -135,7 +135,7 @@ def _build(key: Key, tree: Tree, pattern: str, max_states: int) -> Automaton:
         prefix,
         is_prefix,
         _roams(built.table, built.class_lows),
-        required_digrams(tree),
+        required_grams(tree),
         required_sketch(tree),
     )
 

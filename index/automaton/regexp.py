@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from enum import Flag
 
+from index.automaton.intervals import read_interval
 from index.automaton.tree import (
     ANY_CHARACTER,
     EMPTY,
@@ -275,38 +276,7 @@ class _Parser:
             raise self.error("expected numbers as in <1-100>", begin)
         if max(len(match[1]), len(match[2])) > 9:
             raise self.error("the number has more than 9 digits", begin)
-        low, high = sorted((int(match[1]), int(match[2])))
-        if len(match[1]) == len(match[2]):
-            return _numbers(f"{low:0{len(match[1])}}", f"{high:0{len(match[1])}}")
-        width = len(str(high))
-        zeros = Repeat(character("0"), 0, None)
-        least, most = str(low), str(high)
-        lengths = [
-            _numbers(
-                least if size == len(least) else "1" + "0" * (size - 1),
-                most if size == width else "9" * size,
-            )
-            for size in range(len(least), width + 1)
-        ]
-        return Sequence((zeros, Choice(tuple(lengths))))
-
-
-def _numbers(low: str, high: str) -> Tree:
-    """Return the numbers between two of as many digits, written with so many."""
-    if low == "0" * len(low) and high == "9" * len(high):
-        return Repeat(Characters(((48, 57),)), len(low), len(low))
-    first, last = int(low[0]), int(high[0])
-    size = len(low) - 1
-    if first == last:
-        return Sequence((character(low[0]), _numbers(low[1:], high[1:])))
-    parts: list[Tree] = [
-        Sequence((character(low[0]), _numbers(low[1:], "9" * size))),
-        Sequence((character(high[0]), _numbers("0" * size, high[1:]))),
-    ]
-    if first + 1 < last:
-        digits = Characters(((49 + first, 47 + last),))
-        parts.append(Sequence((digits, Repeat(Characters(((48, 57),)), size, size))))
-    return Choice(tuple(parts))
+        return read_interval(match[1], match[2])
 
 
 def _cases(low: str, high: str) -> tuple[tuple[int, int], ...]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from index.automaton.nfa import encoded
 from index.automaton.tree import Both, Characters, Repeat, Sequence, Tree
-from index.kernels.digrams import BEGIN, END, number_of, sketch_text
+from index.kernels.grams import BEGIN, END, NONE, number_of, sketch_text
 
 I64 = npt.NDArray[np.int64]
 
@@ -18,12 +18,14 @@ _BREAK = -1
 """Anything may stand here."""
 
 
-def required_digrams(tree: Tree) -> I64:
-    """Return the numbers of digrams that all strings of the tree have."""
+def required_grams(tree: Tree) -> I64:
+    """Return the numbers of grams that all strings of the tree have."""
+    run = [BEGIN, *_bytes(tree), END]
+    pairs = ((first, second, NONE) for first, second in pairwise(run))
     found = {
-        number_of(first, second)
-        for first, second in pairwise([BEGIN, *_bytes(tree), END])
-        if _BREAK not in (first, second) and (first, second) != (BEGIN, END)
+        number_of(*gram)
+        for gram in (*pairs, *zip(run, run[1:], run[2:], strict=False))
+        if _BREAK not in gram
     }
     return np.array(sorted(found), np.int64)
 

@@ -275,9 +275,9 @@ def place_between(values, bounds, keys):
             keys[i] = _NONE
             continue
         at = min(np.int64((np.float64(value) - np.float64(low)) * scale), n - 1)
-        while bounds[at] > value:
+        while at > 0 and bounds[at] > value:
             at -= 1
-        while bounds[at + 1] <= value:
+        while at < n - 1 and bounds[at + 1] <= value:
             at += 1
         keys[i] = np.uint32(at)
 
@@ -290,11 +290,11 @@ def find_ranges(values, lows, highs, out_at, out_keys):
     for i in range(len(values)):
         value = values[i]
         for j in range(len(lows)):
-            if lows[j] <= value and value < highs[j]:
-                if n < len(out_at):
-                    out_at[n] = i
-                    out_keys[n] = np.uint32(j)
-                n += 1
+            # written first and counted then: values come in any order, so a branch would be a guess
+            if n < len(out_at):
+                out_at[n] = i
+                out_keys[n] = np.uint32(j)
+            n += np.int64((lows[j] <= value) & (value < highs[j]))
     return np.int64(n)
 
 

@@ -5,7 +5,8 @@ and Management 31(6), 1995; bounds by block as in S. Ding and T. Suel, "Faster t
 retrieval using block-max indexes", SIGIR 2011. For each window of documents the terms are ordered
 by the most they can add there. A window whose terms cannot add up to a hit is passed over; else the
 last terms, whose bounds sum up to no more than the worst hit, only add to documents that the first
-ones found.
+ones found. Where one of the first ones alone is not enough for a hit, documents are counted before
+any is scored, 64 at a time, and only those with enough terms are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from index.kernels.heap import push_hit
 from index.kernels.leaves import lower_bound
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
 from index.kernels.postings import LAST_DOCS
-from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
+from index.kernels.rows import BLOCK, BLOCKS, CURSOR_WIDTH, ROW_WIDTH
 from index.kernels.stream import (
     AT,
     BLOCK_NO,
@@ -37,8 +38,10 @@ from index.kernels.stream import (
     bound_blocks,
     count_blocks,
     doc_at,
+    go_back,
     move,
     open_stream,
+    remember,
     tf_at,
     unpack_tfs,
 )
@@ -47,9 +50,16 @@ _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _SIX = np.uint32(6)
 _LOW = np.uint32(63)
-WINDOW = 4096
-"""Documents looked at together: their scores stay in the first-level cache."""
-_WORDS = WINDOW // 64
+_NARROW, _WIDE = 4096, 32768
+"""Documents looked at together. Narrow windows have tighter bounds; where documents are few and far
+between, they cost more than they save."""
+_SPARSE = 32
+"""Terms that have less than a document in so many are looked for in wide windows."""
+_COUNTED = 3
+"""Times that a document is counted at most; rows of marks."""
+_MUCH = 3
+"""A term with so many times more documents than the main ones is not counted."""
+_PLACE = 1 + CURSOR_WIDTH
 _MANY = 12
 """Of 64 documents."""
 _SLACK = np.float32(1.0 + 2e-6)
@@ -110,15 +120,15 @@ def _limit(stream, high):
     return limit
 
 
-@numba.njit("void(i8, i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
-def _unite(stream, low, high, base, mask_address, scores_address, fresh_address):
+@numba.njit("void(i8, i8, i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+def _unite(stream, low, high, base, width, mask_address, scores_address, fresh_address):
     """Add the scores of all documents from `low` to `high` of a stream; set their bits."""
     s = i64_at(stream, STREAM_WIDTH)
     docs = u32_at(stream + 8 * DOCS, BLOCK)
     tfs = u32_at(stream + 8 * TFS, BLOCK)
     fresh = f32_at(fresh_address, BLOCK)
-    mask = u64_at(mask_address, _WORDS)
-    scores = f32_at(scores_address, WINDOW)
+    mask = u64_at(mask_address, width >> 6)
+    scores = f32_at(scores_address, width)
     weight = np.float32(s.view(np.float64)[WEIGHT])
     has_norms = s[NORMS] != 0
     norms = u8_at(s[NORMS], s[N_DOCS] if has_norms else 0)
@@ -149,6 +159,60 @@ def _unite(stream, low, high, base, mask_address, scores_address, fresh_address)
         target = np.int64(docs[end - 1]) + 1
 
 
+@numba.njit("void(i8, i8, i8, i8, i8, i8)", nogil=True, cache=True)
+def _mark(stream, low, high, base, n_words, marks_address):
+    """Count the documents from `low` to `high` of a stream: in row c of the marks are those that
+    were counted more than c times, up to the last row."""
+    s = i64_at(stream, STREAM_WIDTH)
+    docs = u32_at(stream + 8 * DOCS, BLOCK)
+    once = u64_at(marks_address, n_words)
+    twice = u64_at(marks_address + 8 * n_words, n_words)
+    thrice = u64_at(marks_address + 16 * n_words, n_words)
+    first = np.uint32(base)
+    target = low
+    while target < high and move(stream, target):
+        start = s[AT]
+        end = s[N]
+        if np.int64(docs[end - 1]) >= high:
+            end = lower_bound(docs, start, end - 1, high)
+        own = docs[start:end]
+        for i in range(len(own)):
+            doc = own[i] - first
+            word = doc >> _SIX
+            bit = _ONE << np.uint64(doc & _LOW)
+            before = once[word]
+            thrice[word] |= twice[word] & bit
+            twice[word] |= before & bit
+            once[word] = before | bit
+        if end < s[N]:
+            s[AT] = end
+            break
+        target = np.int64(docs[end - 1]) + 1
+
+
+@numba.njit("UniTuple(i8, 2)(i8[:, ::1], f4[::1], i8[::1], i8, i8, i8, f4)", nogil=True, cache=True)
+def _needed(rows, limits, order, n_main, n_present, is_sparse, root):
+    """Return how many terms a hit must have, at most `_COUNTED`, of how many first ones.
+
+    The main terms are all counted; of the others those that are not much more frequent, the rest
+    counts as if every document had them. 1: counting would not pay.
+    """
+    total = np.float32(0.0)
+    needed = np.int64(0)
+    while needed < min(n_present, np.int64(_COUNTED)) and total * _SLACK <= root:
+        total += limits[order[needed]]
+        needed += 1
+    if needed < min(n_present, np.int64(2)) or (needed < n_present and is_sparse == 0):
+        return np.int64(1), np.int64(n_main)
+    n_postings = np.int64(0)
+    for i in range(n_main):
+        n_postings += rows[order[i], 1]
+    n_marked = np.int64(n_main)
+    while n_marked < n_present and rows[order[n_marked], 1] <= _MUCH * n_postings:
+        n_marked += 1
+    return needed - (n_present - n_marked), n_marked
+
+
 @numba.njit("void(i8, f4, f4, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
 def _add_to_candidates(stream, remaining, root, base, n_words, mask_address, scores_address):
     """Add one term's scores to the documents of the mask; drop those that cannot become hits.
@@ -157,7 +221,7 @@ def _add_to_candidates(stream, remaining, root, base, n_words, mask_address, sco
     """
     s = i64_at(stream, STREAM_WIDTH)
     mask = u64_at(mask_address, n_words)
-    scores = f32_at(scores_address, WINDOW)
+    scores = f32_at(scores_address, n_words * 64)
     weight = np.float32(s.view(np.float64)[WEIGHT])
     has_norms = s[NORMS] != 0
     norms = u8_at(s[NORMS], s[N_DOCS] if has_norms else 0)
@@ -195,7 +259,7 @@ def _push_window(
     """Push the hits of a window, whose mask and scores become zeros; return the heap's length."""
     k = len(heap_scores)
     mask = u64_at(mask_address, n_words)
-    scores = f32_at(scores_address, WINDOW)
+    scores = f32_at(scores_address, n_words * 64)
     for word in range(n_words):
         bits = mask[word]
         mask[word] = _ZERO
@@ -221,11 +285,26 @@ def _push_window(
     return n_heap
 
 
+@numba.njit("b1(i8, i8, i8)", nogil=True, cache=True)
+def _keep_marked(marks_address, n_words, needed):
+    """Leave in the first row of the marks what was counted `needed` times, and zeros in the
+    others; return whether it is anything."""
+    marks = u64_at(marks_address, _COUNTED * n_words)
+    found = _ZERO
+    for word in range(n_words):
+        kept = marks[(needed - 1) * n_words + word]
+        for row in range(1, _COUNTED):
+            marks[row * n_words + word] = _ZERO
+        marks[word] = kept
+        found |= kept
+    return found != _ZERO
+
+
 @numba.njit("void(i8, i8, i8, i8, i8)", nogil=True, cache=True)
 def _drop_dead(mask_address, scores_address, n_words, base, alive_address):
     """Take dead documents out of a window."""
     mask = u64_at(mask_address, n_words)
-    scores = f32_at(scores_address, WINDOW)
+    scores = f32_at(scores_address, n_words * 64)
     alive = u64_at(alive_address + 8 * (base >> 6), n_words)
     for word in range(n_words):
         dead = mask[word] & ~alive[word]
@@ -256,10 +335,13 @@ def best_of_any(
     k = len(heap_scores)
     n_leaves = len(rows)
     stop = i64_at(stop_address, 1)
-    memory = np.empty(n_leaves * STREAM_WIDTH, np.int64)
+    memory = np.empty(n_leaves * (STREAM_WIDTH + _PLACE), np.int64)
     streams = memory.ctypes.data
+    places = streams + 8 * STREAM_WIDTH * n_leaves
     n_bounds = np.int64(0)
+    n_postings = np.int64(0)
     for leaf in range(n_leaves):
+        n_postings += max(rows[leaf, 1], np.int64(0))
         stream = streams + 8 * STREAM_WIDTH * leaf
         open_stream(
             stream, rows.ctypes.data + 8 * ROW_WIDTH * leaf, weights[leaf], slacks[leaf],
@@ -272,10 +354,15 @@ def best_of_any(
         stream = streams + 8 * STREAM_WIDTH * leaf
         bound_blocks(stream, all_bounds.ctypes.data + 4 * n_bounds)
         n_bounds += count_blocks(stream)
-    window = np.zeros(_WORDS + WINDOW // 2 + BLOCK // 2, np.uint64)
+    width = np.int64(_NARROW)
+    is_sparse = np.int64(n_postings * _SPARSE < n_docs)
+    if is_sparse:
+        while width < _WIDE and width < n_docs:
+            width *= 2
+    window = np.zeros(_COUNTED * width // 64 + width // 2 + BLOCK // 2, np.uint64)
     mask = window.ctypes.data
-    scores = mask + 8 * _WORDS
-    fresh = scores + 4 * WINDOW
+    scores = mask + _COUNTED * width // 8
+    fresh = scores + 4 * width
     order = np.arange(n_leaves)
     limits = np.empty(n_leaves, np.float32)
     remaining = np.empty(n_leaves + 1, np.float32)
@@ -293,7 +380,7 @@ def best_of_any(
             break
         base = (first >> 6) << 6
         low = first
-        high = min(base + WINDOW, n_docs)
+        high = min(base + width, n_docs)
         # --- the most that each term can add in it
         total = np.float32(0.0)
         n_present = 0
@@ -319,10 +406,26 @@ def best_of_any(
         n_main = n_present
         while n_heap == k and n_main > 1 and remaining[n_main - 1] * _SLACK <= root:
             n_main -= 1
+        n_words = (high - base + 63) >> 6
+        n_marked = n_main
+        needed = np.int64(1)
+        if n_heap == k:
+            needed, n_marked = _needed(rows, limits, order, n_main, n_present, is_sparse, root)
+        if needed > 1:
+            for i in range(n_marked):
+                stream = streams + 8 * STREAM_WIDTH * order[i]
+                remember(stream, places + 8 * _PLACE * i)
+                _mark(stream, low, high, base, n_words, mask)
+            if not _keep_marked(mask, n_words, needed):
+                low = high
+                continue
+            for i in range(n_marked):
+                stream = streams + 8 * STREAM_WIDTH * order[i]
+                go_back(stream, places + 8 * _PLACE * i)
+            n_main = np.int64(0)
         for i in range(n_main):
             stream = streams + 8 * STREAM_WIDTH * order[i]
-            _unite(stream, low, high, base, mask, scores, fresh)
-        n_words = (high - base + 63) >> 6
+            _unite(stream, low, high, base, width, mask, scores, fresh)
         if alive_address:
             _drop_dead(mask, scores, n_words, base, alive_address)
         for i in range(n_main, n_present):

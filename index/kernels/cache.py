@@ -32,6 +32,8 @@ _COMPLETE = "complete"
 def source_hash(module: str) -> str:
     """Return a short hash of numba's version, a kernel module's source, and those it imports."""
     digest = hashlib.sha256(numba.__version__.encode())
+    if numba.config.BOUNDSCHECK:
+        digest.update(b"checks bounds")
     for name in sorted(_closure(module)):
         digest.update(name.encode())
         digest.update((_HERE / f"{name}.py").read_bytes())
@@ -46,13 +48,15 @@ def _closure(module: str) -> set[str]:
         name = open_.pop()
         if name not in found and (_HERE / f"{name}.py").exists():
             found.add(name)
-            open_ += _imports(_HERE / f"{name}.py")
+            open_ += _imports((_HERE / f"{name}.py").read_bytes())
     return found
 
 
-def _imports(path: Path) -> list[str]:
+@cache
+def _imports(source: bytes) -> list[str]:
+    """Return the kernel modules that a source imports. Parsed once, however many depend on it."""
     names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             if node.module == _PACKAGE:
                 names += [alias.name for alias in node.names]

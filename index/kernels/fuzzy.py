@@ -67,15 +67,34 @@ def rows_within(n_query, depth, max_edits):
 
 
 @numba.njit(inline="always")
-def next_state(state, before, character, depth, query, n_query, max_edits, swaps):
+def find_places(query):
+    """Return u64[128]: of each ASCII character its places in the query, those from 64 on left
+    out."""
+    places = np.zeros(128, np.uint64)
+    for at in range(min(len(query), 64)):
+        if 0 <= query[at] < 128:
+            places[query[at]] |= np.uint64(1) << np.uint64(at)
+    return places
+
+
+@numba.njit(inline="always")
+def mask_of(character, depth, query, places, max_edits):
+    """Return where the query has a character, seen from a state after `depth` others."""
+    first = depth - max_edits + MARGIN
+    if character < 128 and first <= 64 - 6:
+        return places[character] >> np.uint64(first) & np.uint64(63)
+    mask = np.uint64(0)
+    for x in range(6):
+        mask |= np.uint64(query[first + x] == character) << np.uint64(x)
+    return mask
+
+
+@numba.njit(inline="always")
+def next_state(state, before, mask, depth, n_query, max_edits, swaps):
     """Return the state after one more character; `state` is that after `depth` characters,
     `before` the one before it, `swaps` 255 or, where no neighbours are swapped, 0."""
     one, eight = np.uint64(1), np.uint64(8)
     byte = np.uint64(255)
-    mask = np.uint64(0)
-    first = depth - max_edits + MARGIN
-    for x in range(6):
-        mask |= np.uint64(query[first + x] == character) << np.uint64(x)
     swapped = (mask << one) & ((state >> np.uint64(24)) >> one) & swaps
     row0, row1 = state & byte, (state >> eight) & byte
     new0 = row0 & mask
@@ -102,7 +121,7 @@ def edits_of(state, depth, n_query, max_edits):
 
 
 @numba.njit(inline="always")
-def count_between(text, begin, end, query, n_query, max_edits, swaps):
+def count_between(text, begin, end, query, places, n_query, max_edits, swaps):
     """Return (edits between the query and text[begin:end], its characters); e + 1 edits: more,
     and then the characters may not be counted to the end."""
     before = np.uint64(0)
@@ -116,7 +135,8 @@ def count_between(text, begin, end, query, n_query, max_edits, swaps):
         while at < stop:
             character = (character << 8) | np.int64(text[at])
             at += 1
-        new = next_state(state, before, character, depth, query, n_query, max_edits, swaps)
+        mask = mask_of(character, depth, query, places, max_edits)
+        new = next_state(state, before, mask, depth, n_query, max_edits, swaps)
         before, state = state, new
         depth += 1
         if is_far(state):
@@ -130,6 +150,6 @@ def count_edits(term, query, max_edits, transposes):
     n_query = np.int64(len(query) - PADDING)
     swaps = np.uint64(255 if transposes else 0)
     edits, _ = count_between(
-        term, np.int64(0), np.int64(len(term)), query, n_query, max_edits, swaps
+        term, np.int64(0), np.int64(len(term)), query, find_places(query), n_query, max_edits, swaps
     )
     return edits

@@ -27,8 +27,10 @@ from index.kernels.fuzzy import (
     PADDING,
     character_size,
     edits_of,
+    find_places,
     first_state,
     is_far,
+    mask_of,
     next_state,
     rows_within,
 )
@@ -86,6 +88,7 @@ def scan_fuzzy(row, first_block, first, end, query, max_edits, transposes, path,
     size = row[T_SIZE]
     n_query = np.int64(len(query) - PADDING)
     swaps = np.uint64(255 if transposes else 0)
+    places = find_places(query)
     last_block = first_block + (end + BLOCK_TERMS - 1) // BLOCK_TERMS
     i = first - first % BLOCK_TERMS
     if first >= end or last_block > row[T_N_BLOCKS]:
@@ -149,7 +152,8 @@ def scan_fuzzy(row, first_block, first, end, query, max_edits, transposes, path,
                             path[p] = entries[p + shift]
                         character = (character << 8) | np.int64(path[p])
                     p += 1
-            new = next_state(state, before, character, depth, query, n_query, max_edits, swaps)
+            mask = mask_of(character, depth, query, places, max_edits)
+            new = next_state(state, before, mask, depth, n_query, max_edits, swaps)
             if is_far(new):
                 is_near = False
                 break

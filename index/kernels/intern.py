@@ -272,13 +272,3 @@ def fill_slots(records, blob, n_terms, slots):
         while slots[at] != _ZERO:
             at = (at + _ONE) & mask
         slots[at] = ((h >> _U32) << _U32) | np.uint64(term + 1)
-
-
-@numba.njit("void(uint8[::1], int64[::1], int64[::1], uint8[::1])", nogil=True, cache=True)
-def gather(text, begins, starts, out):
-    """Copy strings from where they lie to out[starts[i]:starts[i + 1]]; zero what follows."""
-    for i in range(len(begins)):
-        begin = begins[i]
-        size = starts[i + 1] - starts[i]
-        out[starts[i] : starts[i + 1]] = text[begin : begin + size]
-    out[starts[-1] :] = np.uint8(0)

@@ -103,3 +103,12 @@ def find_leaves(fields, text, begin, end, rows):
             n = count_alive(row, u64_at(field[ALIVE], (field[N_DOCS] + 63) >> 6))
         live += n
     return live
+
+
+@numba.njit("void(i8[:, ::1], u1[::1], i8[::1], i8[:, :, ::1], i8[::1])", nogil=True, cache=True)
+def find_many_leaves(fields, text, ends, rows, live):
+    """Fill rows[i] and live[i] as `find_leaves` does for the term text[ends[i - 1]:ends[i]]."""
+    begin = np.int64(0)
+    for i in range(len(ends)):
+        live[i] = find_leaves(fields, text, begin, ends[i], rows[i])
+        begin = ends[i]

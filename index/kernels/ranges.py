@@ -42,16 +42,17 @@ def _n_zones(row):
 @numba.njit(inline="always")
 def _zone(row, zone):
     """Return how the range and a zone lie to each other. Requires: the row has a zone map."""
-    n_zones = _n_zones(row)
     if row[0] == RANGE_I64:
-        ints = i64_at(row[ZONES], 2 * n_zones)
-        is_outside = ints[n_zones + zone] < row[LOW] or ints[zone] > row[HIGH]
-        is_inside = ints[zone] >= row[LOW] and ints[n_zones + zone] <= row[HIGH]
+        ints = i64_at(row[ZONES], 2 * _n_zones(row))
+        least, most = ints[2 * zone], ints[2 * zone + 1]
+        is_outside = most < row[LOW] or least > row[HIGH]
+        is_inside = least >= row[LOW] and most <= row[HIGH]
     else:
-        floats = f64_at(row[ZONES], 2 * n_zones)
+        floats = f64_at(row[ZONES], 2 * _n_zones(row))
         bounds = row[LOW : HIGH + 1].view(np.float64)
-        is_outside = floats[n_zones + zone] < bounds[0] or floats[zone] > bounds[1]
-        is_inside = floats[zone] >= bounds[0] and floats[n_zones + zone] <= bounds[1]
+        low, high = floats[2 * zone], floats[2 * zone + 1]
+        is_outside = high < bounds[0] or low > bounds[1]
+        is_inside = low >= bounds[0] and high <= bounds[1]
     if is_outside:
         return np.int64(OUTSIDE)
     return np.int64(INSIDE) if is_inside else np.int64(ACROSS)

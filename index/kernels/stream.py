@@ -32,7 +32,9 @@ AT, N, BLOCK_NO, HAS_TFS, NEXT_BLOCK = range(7, 12)
 whether its frequencies are unpacked; the first block that may reach into the window at hand."""
 CURSOR = 12
 """i64[4], for leaves that are not BLOCKS."""
-DOCS = CURSOR + CURSOR_WIDTH
+BEFORE = CURSOR + CURSOR_WIDTH
+"""i64[4]: the cursor before the buffer was filled."""
+DOCS = BEFORE + CURSOR_WIDTH
 """u32[128]: doc ids."""
 TFS = DOCS + BLOCK // 2
 """u32[128]: frequencies."""
@@ -119,6 +121,7 @@ def load_block(stream, target):
         tfs = u32_at(stream + 8 * TFS, BLOCK)
         seek(row, cursor, target)
         while True:
+            s[BEFORE : BEFORE + CURSOR_WIDTH] = cursor
             n = fill(row, cursor, docs, tfs)
             if n == 0 or np.int64(docs[n - 1]) >= target:
                 break
@@ -128,6 +131,26 @@ def load_block(stream, target):
     s[AT] = 0
     s[N] = n if n > 0 else np.int64(-1)
     return n > 0
+
+
+@numba.njit("void(i8, i8)", nogil=True, cache=True)
+def remember(stream, place):
+    """Keep in i64[5] at address `place` where a stream is, to go back to."""
+    s = i64_at(stream, STREAM_WIDTH)
+    kept = i64_at(place, 1 + CURSOR_WIDTH)
+    kept[0] = s[BLOCK_NO]
+    kept[1:] = s[BEFORE : BEFORE + CURSOR_WIDTH] if s[N] > 0 else s[CURSOR : CURSOR + CURSOR_WIDTH]
+
+
+@numba.njit("void(i8, i8)", nogil=True, cache=True)
+def go_back(stream, place):
+    """Go back to where `remember` was called: the next `move` fills the buffer again."""
+    s = i64_at(stream, STREAM_WIDTH)
+    kept = i64_at(place, 1 + CURSOR_WIDTH)
+    s[BLOCK_NO] = kept[0]
+    s[CURSOR : CURSOR + CURSOR_WIDTH] = kept[1:]
+    s[N] = 0
+    s[HAS_TFS] = 0
 
 
 @numba.njit("b1(i8, i8)", nogil=True, cache=True)

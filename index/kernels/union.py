@@ -91,20 +91,22 @@ def sum_doc_freqs(source, terms):
 
 
 @numba.njit(
-    "int64(int64[::1], int64[::1], int64, boolean, uint64[::1], uint64[::1], uint32[::1])",
+    "int64(int64[::1], int64[::1], int64, boolean, uint64[::1], int64, uint64[::1], uint32[::1])",
     nogil=True,
     cache=True,
 )
-def first_living(source, terms, n_docs, has_dead, alive, words, out):
+def first_living(source, terms, n_docs, has_dead, alive, limit, words, out):
     """Write the first len(out) living documents that have any of the terms, rising; return how
-    many there are. `words` is room for a bitset of the reader's documents, zeros.
+    many there are, once these are `limit` not counting on. Requires: limit >= len(out).
 
-    It looks at ever more documents from the first one on, at first at as many as should have
-    enough matches if these are spread evenly.
+    `words` is room for a bitset of the reader's documents, zeros. It looks at ever more documents
+    from the first one on, at first at as many as should have enough matches if these are spread
+    evenly.
     """
-    n_postings = max(sum_doc_freqs(source, terms), np.int64(1))
-    end = np.int64(_FEWEST) + 2 * np.int64(len(out)) * n_docs // n_postings
-    n = np.int64(0)
+    end = n_docs
+    if limit < n_docs:
+        n_postings = max(sum_doc_freqs(source, terms), np.int64(1))
+        end = np.int64(_FEWEST) + 2 * limit * n_docs // n_postings
     while True:
         end = min(end, n_docs)
         unite(source, terms, end, words)
@@ -113,19 +115,18 @@ def first_living(source, terms, n_docs, has_dead, alive, words, out):
             word = words[w]
             if has_dead:
                 word &= alive[w]
+                words[w] = word
             n += popcount(word)
-        if n >= len(out) or end == n_docs:
+        if n >= limit or end == n_docs:
             break
         end *= 8
-    n = np.int64(0)
-    for w in range((end + 63) >> 6):
+    k = 0
+    w = 0
+    while k < len(out) and w < len(words):
         word = words[w]
-        if has_dead:
-            word &= alive[w]
-        while word != _ZERO:
-            if n == len(out):
-                return n
-            out[n] = np.uint32(w * 64 + lowest_bit(word))
+        while word != _ZERO and k < len(out):
+            out[k] = np.uint32(w * 64 + lowest_bit(word))
             word &= word - _ONE
-            n += 1
+            k += 1
+        w += 1
     return n

@@ -26,8 +26,7 @@ def _widen(least, most, value):
 
 @numba.njit(inline="always")
 def _find_zones(values, present, starts, n_docs, nothing, zones):
-    n_zones = (n_docs + ZONE_DOCS - 1) // ZONE_DOCS
-    for zone in range(n_zones):
+    for zone in range((n_docs + ZONE_DOCS - 1) // ZONE_DOCS):
         first = zone * ZONE_DOCS
         end = min(first + ZONE_DOCS, n_docs)
         least = nothing[0]
@@ -39,13 +38,27 @@ def _find_zones(values, present, starts, n_docs, nothing, zones):
             for doc in range(first, end):
                 if (present[doc >> 6] >> np.uint64(doc & 63)) & _ONE:
                     least, most = _widen(least, most, values[doc])
-        zones[zone] = least
-        zones[n_zones + zone] = most
+        zones[2 * zone] = least
+        zones[2 * zone + 1] = most
+
+
+@numba.njit(inline="always")
+def _widen_zones(docs, values, counts, zones):
+    at = np.int64(0)
+    for k in range(len(docs)):
+        zone = np.int64(docs[k]) // ZONE_DOCS
+        least = zones[2 * zone]
+        most = zones[2 * zone + 1]
+        for _ in range(counts[k] if len(counts) > 0 else 1):
+            least, most = _widen(least, most, values[at])
+            at += 1
+        zones[2 * zone] = least
+        zones[2 * zone + 1] = most
 
 
 @numba.njit("void(int64[::1], uint64[::1], uint32[::1], int64, int64[::1])", nogil=True, cache=True)
 def find_zones_i64(values, present, starts, n_docs, zones):
-    """Write the least values of all zones, then the greatest ones.
+    """Write the least and the greatest value of each zone.
 
     Requires: `present` a bitset over the documents; `starts` empty (one value a document) or
     of n_docs + 1; len(zones) == 2 a zone.
@@ -60,3 +73,19 @@ def find_zones_i64(values, present, starts, n_docs, zones):
 def find_zones_f64(values, present, starts, n_docs, zones):
     """As `find_zones_i64`."""
     _find_zones(values, present, starts, n_docs, (np.inf, -np.inf), zones)
+
+
+@numba.njit("void(uint32[::1], int64[::1], int64[::1], int64[::1])", nogil=True, cache=True)
+def widen_zones_i64(docs, values, counts, zones):
+    """Take in the values of documents that are appended, `counts` of each (empty: one).
+
+    Who reads meanwhile sees bounds that hold for less or for more, and both hold for what was
+    there before. Requires: two cells in `zones` for each zone.
+    """
+    _widen_zones(docs, values, counts, zones)
+
+
+@numba.njit("void(uint32[::1], float64[::1], int64[::1], float64[::1])", nogil=True, cache=True)
+def widen_zones_f64(docs, values, counts, zones):
+    """As `widen_zones_i64`."""
+    _widen_zones(docs, values, counts, zones)

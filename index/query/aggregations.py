@@ -144,6 +144,16 @@ class Cardinality:
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """The values below which so many percent of all values lie."""
+
+    field: str
+    percents: tuple[float, ...] = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
+    keyed: bool = True
+    missing: Scalar | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     query: Query
 
@@ -185,6 +195,7 @@ Kind: TypeAlias = (
     | DateHistogram
     | Metric
     | Cardinality
+    | Percentiles
     | Filter
     | Filters
     | Missing

@@ -17,7 +17,6 @@ from index.query import ast
 from index.query.analysis import analyze, analyzer_of, normalized
 from index.query.fuzzy import max_edits
 from index.query.rewrite import match_names
-from index.query.rewrite_terms import regexp_automaton
 from index.query.token_graph import is_flat, paths, segments, whole_paths
 from index.query.values import keyword_term, keyword_text
 from index.schema import Field, Schema
@@ -51,6 +50,12 @@ class Wanted:
     def accepts(self, term: bytes) -> bool:
         """Return whether the term is meant wherever it stands."""
         return term in self.terms or any(accept(term) for accept in self.patterns)
+
+    def is_of_use(self, term: bytes) -> bool:
+        """Return whether the term is meant, or may stand in a phrase."""
+        return self.accepts(term) or any(
+            accept(term) for phrase in self.phrases for _, accept in phrase.places
+        )
 
     @property
     def is_nothing(self) -> bool:
@@ -148,7 +153,7 @@ def pattern_of(query: ast.Query) -> Accept | None:
     if isinstance(query, ast.Wildcard):
         return automata.wildcard(query.pattern, caseless=query.case_insensitive).accepts
     if isinstance(query, ast.Regexp):
-        return regexp_automaton(query).accepts
+        return query.automaton().accepts
     if isinstance(query, ast.Fuzzy):
         return _near(query, query.fuzziness, keyword_text(query.value))
     return None

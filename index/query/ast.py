@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from index.automaton.automaton import MAX_STATES
+from index.automaton.automaton import MAX_STATES, Automaton, regexp
 from index.automaton.regexp import Syntax
 
 Scalar: TypeAlias = str | int | float | bool
@@ -158,6 +158,16 @@ class Regexp(Query, frozen=True):
     max_states: int = MAX_STATES
     lenient: bool = False
 
+    def automaton(self) -> Automaton:
+        """Return what accepts the terms that are meant. Raises: InvalidQueryError for a pattern
+        that is none or needs too much; a parser asks once."""
+        return regexp(
+            self.pattern,
+            syntax=self.syntax,
+            caseless=self.case_insensitive,
+            max_states=self.max_states,
+        )
+
 
 class Fuzzy(Query, frozen=True):
     """Documents with a term at most some edits away.
@@ -179,7 +189,7 @@ class Fuzzy(Query, frozen=True):
 class Bool(Query, frozen=True):
     """All of `must` and `filter`, none of `must_not`, some of `should`.
 
-    `minimum_should_match` None: one where there is neither `must` nor `filter`, else none.
+    `minimum_should_match` None: none; but one where there is neither `must` nor `filter`.
     """
 
     must: tuple[Query, ...] = ()

@@ -20,9 +20,9 @@ from index.query.plan import Constant, Every, Leaf, Plan, Some
 from index.query.program import NO_LIMIT as NO_LIMIT
 from index.query.program import Matches, Program
 from index.query.statistics import Statistics, address
-from index.query.stop import NEVER, Stop
+from index.query.stop import NEVER, Stop, check_stop
 
-_DENSE = (AllLeaf, BitsLeaf, KeywordRangeLeaf, RangeLeaf)
+_DENSE = (AllLeaf, BitsLeaf, ExpansionLeaf, KeywordRangeLeaf, RangeLeaf)
 """Leaves whose rows are dense: a kernel can ask them about one document."""
 _SELECTIVE = 64
 """A filter so many times rarer than the terms had better lead."""
@@ -44,9 +44,8 @@ def best_hits(
 ) -> Matches:
     """Return the best `k` documents, best first, and the total; a total above `limit` is not
     exact, and with `limit` -1 there is none."""
-    if isinstance(plan, ExpansionLeaf) and limit < NO_LIMIT:
-        # All scores are the same, so the first of the log are the best.
-        return plan.first(max(k, limit + 1)).best(k)
+    if isinstance(plan, ExpansionLeaf):
+        return plan.best(k, limit)
     shape = _shape_of(plan)
     if shape is None or not _is_worth_it(shape):
         program = Program(plan, scored=k > 0)
@@ -105,12 +104,14 @@ def _run(shape: _Shape, statistics: Statistics, k: int, limit: int, stop: Stop) 
     slacks = np.ones((n_views, n_streams), np.float32)
     owners: list[np.ndarray] = []
     for i, (term, weight) in enumerate(shape.streams):
+        check_stop(stop)
         term.fill_views(range(n_views), rows[:, i], norms[:, i], owners)
         if weight == 0.0:
             norms[:, i] = 0
         else:
             slacks[:, i] = term.slacks
     for i, (leaf, wanted) in enumerate(shape.filters):
+        check_stop(stop)
         leaf.fill_views(range(n_views), filters[:, i], None, owners)
         filters[:, i, WANTED] = wanted
     scores, docs = np.empty(k, np.float32), np.empty(k, np.int64)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from index.automaton.automaton import MAX_STATES
 from index.automaton.regexp import read_syntax
+from index.errors import InvalidQueryError
 from index.query import ast
 from index.query.body import (
     Body,
@@ -360,6 +361,10 @@ def _regexp(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
         boost=body.boost(),
     )
     body.done()
+    try:
+        query.automaton()
+    except InvalidQueryError as error:
+        raise fail(path, str(error)) from None
     return query
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from index.errors import TailraceError
 from index.query import ast
 from index.query.analysis import analyzer_of
+from index.query.filters import KeptLeaf
 from index.query.leaves import AllLeaf, KeysLeaf, TermLeaf
 from index.query.phrase import PhraseLeaf
 from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
@@ -70,6 +71,8 @@ def describe_leaf(leaf: Any, schema: Schema, notes: Notes) -> str:
     if isinstance(leaf, AllLeaf):
         return boosted(EVERY_DOCUMENT, leaf.weight)
     noted = notes.get(id(leaf))
+    if noted is not None and isinstance(leaf, KeptLeaf):
+        return f"kept({describe_query(noted[1], schema)})"
     if noted is not None and not isinstance(noted[1], _NESTS):
         return boosted(_describe_leaf(noted[1], schema), leaf.weight)
     if isinstance(leaf, KeysLeaf):

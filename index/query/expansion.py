@@ -13,7 +13,7 @@ from index.kernels.union import first_living, sum_doc_freqs, unite
 from index.query.leaves import ViewLeaf
 from index.query.program import Matches
 from index.query.statistics import Statistics, address
-from index.reader import I64, U64, Reader, bitset
+from index.reader import I64, U32, U64, Reader, bitset
 
 Find = Callable[[Reader], I64]
 """Gives the ids of a reader's terms."""
@@ -57,39 +57,39 @@ class ExpansionLeaf(ViewLeaf):
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         terms = self.terms(view_no)
         reader = self._views[view_no].reader
-        if len(terms) == 1:
-            reader.leaf(int(terms[0]), row)
-        elif len(terms):
+        if len(terms):
             words = bitset(reader.n_docs)
             unite(reader.source_row(), terms, reader.n_docs, words)
             owners.append(words)
             row[:4] = (BITS, reader.n_docs, address(words), len(words))
         return 0
 
-    def first(self, limit: int) -> Matches:
-        """Return the first living documents in the order of the log, at most `limit`; the total is
-        how many these are."""
-        parts: list[I64] = []
-        left = limit
+    def best(self, k: int, limit: int) -> Matches:
+        """Return the best `k` documents, which are the first of the log, and the total; a total
+        above `limit` is not exact."""
+        most = max(k, limit + 1)
+        parts = [np.empty(0, np.int64)]
+        total = n = 0
         for view_no in range(len(self._views)):
-            if left <= 0:
+            if total >= most:
                 break
-            docs = self._first_of(view_no, left)
-            left -= len(docs)
-            if len(docs):
-                parts.append(docs.astype(np.int64) | view_no << 32)
-        docs = np.concatenate(parts) if parts else np.empty(0, np.int64)
-        return Matches(len(docs), np.full(len(docs), self.weight, np.float32), docs)
+            found, docs = self._first_of(view_no, k - n, most - total)
+            total += found
+            n += len(docs)
+            parts.append(docs.astype(np.int64) | view_no << 32)
+        return Matches(total, np.full(n, self.weight, np.float32), np.concatenate(parts))
 
-    def _first_of(self, view_no: int, limit: int) -> np.ndarray:
+    def _first_of(self, view_no: int, k: int, limit: int) -> tuple[int, U32]:
+        """Return how many live documents of a view match, counted up to `limit`, and the first
+        `k` of them."""
         terms, view = self.terms(view_no), self._views[view_no]
         n_docs = view.reader.n_docs
-        out = np.empty(min(limit, n_docs), np.uint32)
+        out = np.empty(min(k, n_docs), np.uint32)
         if not len(terms):
-            return out[:0]
+            return 0, out[:0]
         alive: U64 = _NO_WORDS if view.alive is None else view.alive
         n = first_living(
-            view.reader.source_row(), terms, n_docs, view.alive is not None, alive,
+            view.reader.source_row(), terms, n_docs, view.alive is not None, alive, limit,
             bitset(n_docs), out,
         )  # fmt: skip
-        return out[:n]
+        return n, out[:n]

@@ -6,15 +6,18 @@ clauses; what a single clause gives is asked of the same kernels that a search r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from index.bm25 import K1, B, average_length, idf
 from index.lengths import LENGTH_OF_NORM
 from index.query import ast
+from index.query.analysis import normalized
+from index.query.asked import pattern_of
 from index.query.boosts import multiplied
 from index.query.describe import boosted, describe_plan, describe_query
 from index.query.leaves import AllLeaf, DocsLeaf, TermLeaf
@@ -22,9 +25,12 @@ from index.query.phrase import PhraseLeaf
 from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
 from index.query.program import Program
 from index.query.rewrite import Notes, Rewriter, n_needed
+from index.query.source_filter import values_at
 from index.query.statistics import Statistics
+from index.query.values import keyword_text
 from index.schema import Schema
 
+_MOST_EXPANSIONS = 16
 _N = "n, number of documents containing term"
 _TOTAL = "N, total number of documents with field"
 _IDF = "idf, computed as log(1 + (N - n + 0.5) / (n + 0.5)) from:"
@@ -172,8 +178,29 @@ class Explainer:
         if isinstance(plan, PhraseLeaf):
             return self._phrase(plan, value)
         about = self._describe(plan)
-        is_plain = isinstance(plan, Constant | AllLeaf)
-        return Explanation(value, about if is_plain else f"ConstantScore({about})")
+        if isinstance(plan, Constant | AllLeaf):
+            return Explanation(value, about)
+        return Explanation(value, f"ConstantScore({about})", tuple(self._expansions(plan, value)))
+
+    def _expansions(self, plan: Plan, value: float) -> Iterator[Explanation]:
+        """Yield the terms of the document that a pattern stands for."""
+        noted = self._notes.get(id(plan))
+        query = None if noted is None else noted[1]
+        field = self._schema.field(getattr(query, "field", ""))
+        accept = (
+            None
+            if query is None or field is None
+            else pattern_of(normalized(query, field, self._schema))
+        )
+        if accept is None or field is None:
+            return
+        source = self._statistics.views[self._view_no].reader.source(self._doc_id)
+        values = values_at(msgspec.json.decode(source), field.parent or field.name)
+        analyzer = self._schema.index_analyzer(field)
+        found = {token.term for value in values for token in analyzer.tokens(keyword_text(value))}
+        for term in sorted(filter(accept, found))[:_MOST_EXPANSIONS]:
+            name = term.decode("utf-8", "replace")
+            yield Explanation(value, f"{field.name}:{name}, one of the terms that it stands for")
 
     def _matching(self, parts: Iterable[Plan]) -> list[Explanation]:
         return [found for found in map(self._part, parts) if found.is_match]

@@ -26,6 +26,8 @@ from index.reader import U32, U64, Reader, bitset
 _SPARSE = 32
 """A list of a document in so many takes no more room than the bitset."""
 _KEYS_WATCHED = 1_024
+_OVERHEAD_BYTES = 512
+"""Of the objects around a set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class KeptSet:
     @property
     def n_bytes(self) -> int:
         ready = self._ready
-        return self._rest_bytes + (0 if ready is None else ready.nbytes)
+        return _OVERHEAD_BYTES + self._rest_bytes + (0 if ready is None else ready.nbytes)
 
     def ready(self) -> U64 | U32:
         """Return the documents as kernels take them: u32 rising, or a bitset."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,8 @@ class Filters:
         """Return the plan, or one of the same documents by what is kept of them."""
         if plan is NOTHING or not is_worth_keeping(query):
             return plan
-        key = repr(query)
+        # A query may be long, and many are watched before one is kept.
+        key = blake2b(repr(query).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         if not self._cache.is_wanted(key):
             return plan
         rewriter = self._rewriter

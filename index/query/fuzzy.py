@@ -76,12 +76,15 @@ def expand(
             here = (distances > low) & (distances <= high)
             names = reader.term_names(ids[here], field_no)
             near.update(zip(names, distances[here].tolist(), strict=True))
-        for distance, term in sorted((distance, term) for term, distance in near.items()):
-            doc_freq = statistics.term(field_no, term).doc_freq
-            if doc_freq > 0:
-                chosen.append(Expansion(term, doc_freq, max(1.0 - distance, 0.0)))
-                if len(chosen) == limit:
-                    return chosen
+        ordered = sorted(near, key=lambda term: (near[term], term))
+        for first in range(0, len(ordered), limit):
+            some = ordered[first : first + limit]
+            for term, stats in zip(some, statistics.terms(field_no, some), strict=True):
+                if stats.doc_freq > 0:
+                    closeness = max(1.0 - near[term], 0.0)
+                    chosen.append(Expansion(term, stats.doc_freq, closeness))
+            if len(chosen) >= limit:
+                return chosen[:limit]
     return chosen
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from index.kernels import lookup, ranges
 from index.kernels import operations as op
 from index.kernels.rows import ALL, BITS, LIST, ROW_WIDTH
 from index.query.statistics import Statistics, TermStats, address
-from index.reader import I64, U32, U64, Column, ColumnRow, Reader
+from index.reader import I64, U32, U64, Column, ColumnRow, Reader, View
 
 UNLIMITED = 1 << 40
 """As many terms as there are."""
@@ -185,10 +186,13 @@ class RangeLeaf(ConstantLeaf):
 
     def fill(self, view_no: int, row: I64, owners: list[np.ndarray]) -> int:
         view = self._views[view_no]
-        known = view.columns.get(self._field_no)
-        if known is None:
-            known = view.columns[self._field_no] = _describe_column(view.reader, self._field_no)
-        if known.kind is None:
+        known = column_row(view, self._field_no)
+        relation = relation_of(known, *self._bounds)
+        if relation == "misses":
+            return 0
+        if relation == "covers":
+            n_docs = view.reader.n_docs
+            row[:3] = (ALL, n_docs, n_docs)
             return 0
         row[: ranges.ZONES + 1] = known.row
         if known.kind == "f64":
@@ -240,7 +244,39 @@ def _describe_column(reader: Reader, field_no: int) -> ColumnRow:
     owners: list[np.ndarray] = []
     kind = ranges.RANGE_F64 if column.kind == "f64" else ranges.RANGE_I64
     _fill_range(row, kind, column, reader.n_docs, 0, 0, owners=owners)
-    return ColumnRow(column.kind, row[: ranges.ZONES + 1], owners)
+    is_full = column.present is None and column.starts is None
+    return ColumnRow(column.kind, row[: ranges.ZONES + 1], owners, _span_of(column), is_full)
+
+
+def _span_of(column: Column) -> tuple[int | float, int | float] | None:
+    """Return the least and the greatest value, by the zone map."""
+    zones = column.zones
+    if zones is None or not len(zones):
+        return None
+    least, most = zones[: len(zones) // 2].min(), zones[len(zones) // 2 :].max()
+    return None if least != least or most != most else (least.item(), most.item())
+
+
+def column_row(view: View, field_no: int) -> ColumnRow:
+    """Return a column as kernels read it, looked up once for a view."""
+    known = view.columns.get(field_no)
+    if known is None:
+        known = view.columns[field_no] = _describe_column(view.reader, field_no)
+    return known
+
+
+def relation_of(
+    column: ColumnRow, low: int | float, high: int | float
+) -> Literal["misses", "covers", "meets"]:
+    """Return whether a range has none of the view's documents, all of them, or perhaps some."""
+    if column.kind is None:
+        return "misses"
+    if column.span is None:
+        return "meets"
+    least, most = column.span
+    if most < low or high < least:
+        return "misses"
+    return "covers" if column.is_full and low <= least and most <= high else "meets"
 
 
 def first_ordinal(reader: Reader, field_no: int, term: bytes, n_terms: int) -> int:

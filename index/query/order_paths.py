@@ -18,13 +18,16 @@ class OrderPath(NamedTuple):
     names: tuple[str, ...]
     """Aggregations from the bucket inwards."""
     number: str
-    """Which number of the last: `value`, `_count`, or one of `STATS`."""
+    """Which number of the last: `value`, `_count`, one of `EXTENDED`, or a percent."""
 
 
 def read_path(path: str) -> OrderPath:
     """Read `a>b.number`, `a>b[number]` or `a>b`."""
     *outer, last = path.split(">")
     match = re.fullmatch(r"(.*)\[([^\[\]]+)\]", last)
+    if match is not None:
+        return OrderPath((*outer, match[1]), match[2])
+    match = re.fullmatch(r"(.+?)\.(\d+(?:\.\d+)?)", last)
     if match is not None:
         return OrderPath((*outer, match[1]), match[2])
     name, dot, number = last.rpartition(".")
@@ -50,6 +53,8 @@ def check_order(path: str, subs: tuple[Aggregation, ...], where: str) -> None:
     kind = found.kind
     if isinstance(kind, agg.Metric) and kind.name in ("stats", "extended_stats"):
         is_number = number in (STATS if kind.name == "stats" else EXTENDED)
+    elif isinstance(kind, agg.Percentiles):
+        is_number = number in map(str, kind.percents) or f"{number}.0" in map(str, kind.percents)
     elif isinstance(kind, agg.Metric | agg.Cardinality):
         is_number = number == "value"
     else:

@@ -10,19 +10,14 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from index.query import aggregations as agg
-from index.query.aggregations import Aggregation, Kind, Order
-from index.query.ast import Scalar
-from index.query.body import Body, as_bool, as_list, as_number, as_object, as_str, fail, scalar
+from index.query.aggregation_options import opt_scalar, take_field, take_order
+from index.query.aggregations import Aggregation, Kind
+from index.query.body import Body, as_bool, as_list, as_number, as_object, fail, scalar
 from index.query.clauses import ClauseParser
 from index.query.order_paths import check_order
+from index.query.parse_histograms import parse_date_histogram, parse_histogram
 from index.query.request import SearchRequest
 
-_FIXED_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_FIXED = re.compile(r"([+-]?)(\d{1,15})(ms|s|m|h|d)")
-_CALENDAR: dict[str, agg.CalendarUnit] = {
-    "1s": "second", "1m": "minute", "1h": "hour", "1d": "day", "1w": "week", "1M": "month",
-    "1q": "quarter", "1y": "year", **{unit: unit for unit in get_args(agg.CalendarUnit)},
-}  # fmt: skip
 _HINTS = ("execution_hint", "collect_mode", "shard_size", "shard_min_doc_count", "value_type")
 """How other engines should go about it: changes no answer here."""
 
@@ -33,7 +28,8 @@ class AggregationParser:
     """Parses the aggregations of one search; counts on the way how many and how deep."""
 
     def __init__(self, parse_top_hits: ParseTopHits) -> None:
-        self.parse_top_hits = parse_top_hits
+        self._parse_top_hits = parse_top_hits
+        self._kinds = {**KINDS, "top_hits": self._top_hits}
         self._n = 0
 
     def parse_all(self, body: Body, depth: int = 1) -> tuple[Aggregation, ...]:
@@ -71,11 +67,11 @@ class AggregationParser:
             names = "] and [".join(kind for kind, _ in found)
             raise fail(path, f"found several aggregation types: [{names}]")
         [(word, options)] = found
-        parse = KINDS.get(word)
+        parse = self._kinds.get(word)
         if parse is None:
             raise fail(path, f"unknown aggregation type [{word}]")
-        kind = parse(self, Body(options, f"{path}.{word}"))
-        if subs and isinstance(kind, agg.Metric | agg.Cardinality | agg.TopHits):
+        kind = parse(Body(options, f"{path}.{word}"))
+        if subs and isinstance(kind, _LEAVES):
             raise fail(path, f"an aggregation of type [{word}] cannot have sub-aggregations")
         if isinstance(kind, agg.Global) and depth > 1:
             raise fail(path, "a [global] aggregation can only be at the top")
@@ -84,42 +80,12 @@ class AggregationParser:
                 check_order(order.path, subs, f"{path}.{word}.order")
         return Aggregation(name, kind, subs, None if meta is None else as_object(meta, path))
 
-
-# --- parts that several kinds have -----------------------------------------------------------
-def _field(body: Body) -> str:
-    if body.has("script"):
-        raise fail(body.at("script"), "scripts are not supported")
-    return as_str(body.need("field"), body.at("field"))
-
-
-def _opt_scalar(body: Body, key: str) -> Scalar | None:
-    value = body.take(key)
-    return None if value is None else scalar(value, body.at(key))
-
-
-def _order(body: Body, default: tuple[Order, ...]) -> tuple[Order, ...]:
-    value = body.take("order")
-    if value is None:
-        return default
-    path = body.at("order")
-    orders = []
-    for item in value if isinstance(value, list) else [value]:
-        key, word = Body(item, path).only()
-        if as_str(word, path).lower() not in ("asc", "desc"):
-            raise fail(path, f"expected asc or desc but got [{word}]")
-        name = {"_term": "_key", "_time": "_key"}.get(key, key)
-        orders.append(Order(name, str(word).lower() == "asc"))
-    return tuple(orders) or default
-
-
-def _bounds(body: Body, key: str) -> agg.Bounds | None:
-    value = body.take(key)
-    if value is None:
-        return None
-    inner = Body(value, body.at(key))
-    bounds = agg.Bounds(_opt_scalar(inner, "min"), _opt_scalar(inner, "max"))
-    inner.done()
-    return bounds
+    def _top_hits(self, body: Body) -> Kind:
+        path = body.path
+        request = self._parse_top_hits(dict(body.items()), path)
+        if request.from_ + request.size > agg.MAX_TOP_HITS:
+            raise fail(path, f"from + size may be {agg.MAX_TOP_HITS} at most")
+        return agg.TopHits(request)
 
 
 def _ranges(body: Body) -> tuple[agg.RangeSpec, ...]:
@@ -129,7 +95,7 @@ def _ranges(body: Body) -> tuple[agg.RangeSpec, ...]:
     ranges = []
     for i, item in enumerate(items):
         one = Body(item, f"{body.at('ranges')}[{i}]")
-        spec = agg.RangeSpec(one.opt_text("key"), _opt_scalar(one, "from"), _opt_scalar(one, "to"))
+        spec = agg.RangeSpec(one.opt_text("key"), opt_scalar(one, "from"), opt_scalar(one, "to"))
         one.done()
         ranges.append(spec)
     return tuple(ranges)
@@ -147,17 +113,17 @@ def _numeric_ranges(body: Body) -> tuple[agg.RangeSpec, ...]:
 
 
 # --- kinds -----------------------------------------------------------------------------------
-def _terms(_: AggregationParser, body: Body) -> Kind:
+def _terms(body: Body) -> Kind:
     body.ignore(*_HINTS)
     size = body.integer("size", 10)
     if size <= 0:
         raise fail(body.at("size"), f"must be greater than 0 but is [{size}]")
     kind = agg.Terms(
-        _field(body),
+        take_field(body),
         size=size,
         min_doc_count=body.natural("min_doc_count", 1),
-        order=_order(body, agg.BY_COUNT),
-        missing=_opt_scalar(body, "missing"),
+        order=take_order(body, agg.BY_COUNT),
+        missing=opt_scalar(body, "missing"),
         include=_term_filter(body, "include"),
         exclude=_term_filter(body, "exclude"),
         format=body.opt_text("format"),
@@ -179,24 +145,24 @@ def _term_filter(body: Body, key: str) -> agg.TermFilter | None:
     return agg.TermFilter(tuple(scalar(item, body.at(key)) for item in values))
 
 
-def _range(_: AggregationParser, body: Body) -> Kind:
+def _range(body: Body) -> Kind:
     kind = agg.Ranges(
-        _field(body),
+        take_field(body),
         _numeric_ranges(body),
         keyed=body.flag("keyed"),
-        missing=_opt_scalar(body, "missing"),
+        missing=opt_scalar(body, "missing"),
         format=body.opt_text("format"),
     )
     body.done()
     return kind
 
 
-def _date_range(_: AggregationParser, body: Body) -> Kind:
+def _date_range(body: Body) -> Kind:
     kind = agg.DateRanges(
-        _field(body),
+        take_field(body),
         _ranges(body),
         keyed=body.flag("keyed"),
-        missing=_opt_scalar(body, "missing"),
+        missing=opt_scalar(body, "missing"),
         format=body.opt_text("format"),
         time_zone=body.opt_text("time_zone"),
     )
@@ -204,128 +170,48 @@ def _date_range(_: AggregationParser, body: Body) -> Kind:
     return kind
 
 
-def _histogram(_: AggregationParser, body: Body) -> Kind:
-    interval = as_number(body.need("interval"), body.at("interval"))
-    if interval <= 0:
-        raise fail(body.at("interval"), f"must be greater than 0 but is [{interval}]")
-    min_doc_count = body.natural("min_doc_count", 0)
-    kind = agg.Histogram(
-        _field(body),
-        interval,
-        offset=body.number("offset", 0.0),
-        min_doc_count=min_doc_count,
-        order=_order(body, agg.BY_KEY),
-        extended_bounds=_number_bounds(body, "extended_bounds"),
-        hard_bounds=_number_bounds(body, "hard_bounds"),
-        keyed=body.flag("keyed"),
-        missing=_opt_scalar(body, "missing"),
-    )
-    body.done()
-    return kind
-
-
-def _number_bounds(body: Body, key: str) -> agg.Bounds | None:
-    bounds = _bounds(body, key)
-    if bounds is None:
-        return None
-    path = body.at(key)
-    low = None if bounds.min is None else as_number(bounds.min, path)
-    high = None if bounds.max is None else as_number(bounds.max, path)
-    if low is not None and high is not None and low > high:
-        raise fail(path, f"min [{low}] is above max [{high}]")
-    return agg.Bounds(low, high)
-
-
-def _date_histogram(_: AggregationParser, body: Body) -> Kind:
-    kind = agg.DateHistogram(
-        _field(body),
-        _interval(body),
-        time_zone=_time_zone(body),
-        offset_ms=_offset_ms(body),
-        min_doc_count=body.natural("min_doc_count", 0),
-        order=_order(body, agg.BY_KEY),
-        extended_bounds=_bounds(body, "extended_bounds"),
-        hard_bounds=_bounds(body, "hard_bounds"),
-        keyed=body.flag("keyed"),
-        missing=_opt_scalar(body, "missing"),
-        format=body.opt_text("format"),
-    )
-    body.done()
-    return kind
-
-
-def _time_zone(body: Body) -> str | None:
-    value = body.take("time_zone")
-    return None if value is None else str(scalar(value, body.at("time_zone")))
-
-
-def _interval(body: Body) -> agg.CalendarUnit | int:
-    given = [key for key in _INTERVALS if body.has(key)]
-    if len(given) != 1:
-        raise fail(body.path, "needs one of [calendar_interval] and [fixed_interval]")
-    [key] = given
-    text = as_str(body.take(key), body.at(key))
-    if key != "fixed_interval" and text in _CALENDAR:
-        return _CALENDAR[text]
-    if key == "calendar_interval":
-        raise fail(body.at(key), f"[{text}] is not a calendar unit such as 1d, month or 1y")
-    match = _FIXED.fullmatch(text)
-    if match is None:
-        raise fail(body.at(key), f"[{text}] is not a fixed interval such as 30s, 12h or 7d")
-    ms = int(match[2]) * _FIXED_MS[match[3]]
-    if match[1] == "-" or ms == 0:
-        raise fail(body.at(key), f"[{text}] must be greater than 0")
-    if ms >= 1 << 53:
-        raise fail(body.at(key), f"[{text}] is too long")
-    return ms
-
-
-_INTERVALS = ("calendar_interval", "fixed_interval", "interval")
-"""`interval` is the old form of both."""
-
-
-def _offset_ms(body: Body) -> int:
-    value = body.take("offset")
-    if value is None:
-        return 0
-    if isinstance(value, int) and not isinstance(value, bool):
-        ms = value
-    else:
-        match = _FIXED.fullmatch(as_str(value, body.at("offset")))
-        if match is None:
-            raise fail(body.at("offset"), f"[{value}] is not a time such as +6h or -1d")
-        ms = int(match[2]) * _FIXED_MS[match[3]] * (-1 if match[1] == "-" else 1)
-    if abs(ms) >= 1 << 53:
-        raise fail(body.at("offset"), f"[{value}] is too long")
-    return ms
-
-
-def _metric(name: agg.MetricName) -> Callable[[AggregationParser, Body], Kind]:
-    def parse(_: AggregationParser, body: Body) -> Kind:
+def _metric(name: agg.MetricName) -> Callable[[Body], Kind]:
+    def parse(body: Body) -> Kind:
         body.ignore("format", "value_type")
         sigma = body.number("sigma", 2.0) if name == "extended_stats" else 2.0
         if sigma < 0:
             raise fail(body.at("sigma"), f"may not be negative but is [{sigma}]")
-        kind = agg.Metric(name, _field(body), missing=_opt_scalar(body, "missing"), sigma=sigma)
+        kind = agg.Metric(name, take_field(body), missing=opt_scalar(body, "missing"), sigma=sigma)
         body.done()
         return kind
 
     return parse
 
 
-def _cardinality(_: AggregationParser, body: Body) -> Kind:
+def _cardinality(body: Body) -> Kind:
     body.natural("precision_threshold", 3000)
     body.ignore("rehash", "execution_hint")
-    kind = agg.Cardinality(_field(body), missing=_opt_scalar(body, "missing"))
+    kind = agg.Cardinality(take_field(body), missing=opt_scalar(body, "missing"))
     body.done()
     return kind
 
 
-def _filter(_: AggregationParser, body: Body) -> Kind:
+def _percentiles(body: Body) -> Kind:
+    body.ignore("tdigest", "hdr", "compression", "method")
+    field, missing = take_field(body), opt_scalar(body, "missing")
+    percents = body.take("percents")
+    keyed = body.take("keyed")
+    is_keyed = keyed is None or as_bool(keyed, body.at("keyed"))
+    body.done()
+    if percents is None:
+        return agg.Percentiles(field, keyed=is_keyed, missing=missing)
+    path = body.at("percents")
+    numbers = sorted({as_number(item, path) for item in as_list(percents, path)})
+    if not numbers or not 0 <= numbers[0] <= numbers[-1] <= 100:
+        raise fail(path, "expected numbers from 0 to 100")
+    return agg.Percentiles(field, tuple(numbers), is_keyed, missing)
+
+
+def _filter(body: Body) -> Kind:
     return agg.Filter(ClauseParser().parse(dict(body.items()), body.path))
 
 
-def _filters(_: AggregationParser, body: Body) -> Kind:
+def _filters(body: Body) -> Kind:
     filters = body.need("filters")
     path = body.at("filters")
     other_key = body.opt_text("other_bucket_key")
@@ -347,36 +233,30 @@ def _filters(_: AggregationParser, body: Body) -> Kind:
     return agg.Filters(parsed, keys, (other_key or "_other_") if has_other else None)
 
 
-def _missing(_: AggregationParser, body: Body) -> Kind:
-    kind = agg.Missing(_field(body))
+def _missing(body: Body) -> Kind:
+    kind = agg.Missing(take_field(body))
     body.done()
     return kind
 
 
-def _global(_: AggregationParser, body: Body) -> Kind:
+def _global(body: Body) -> Kind:
     body.done()
     return agg.Global()
 
 
-def _top_hits(parser: AggregationParser, body: Body) -> Kind:
-    path = body.path
-    request = parser.parse_top_hits(dict(body.items()), path)
-    if request.from_ + request.size > agg.MAX_TOP_HITS:
-        raise fail(path, f"from + size may be {agg.MAX_TOP_HITS} at most")
-    return agg.TopHits(request)
+_LEAVES = (agg.Metric, agg.Cardinality, agg.Percentiles, agg.TopHits)
 
-
-KINDS: dict[str, Callable[[AggregationParser, Body], Kind]] = {
+KINDS: dict[str, Callable[[Body], Kind]] = {
     "terms": _terms,
     "range": _range,
     "date_range": _date_range,
-    "histogram": _histogram,
-    "date_histogram": _date_histogram,
+    "histogram": parse_histogram,
+    "date_histogram": parse_date_histogram,
     **{name: _metric(name) for name in get_args(agg.MetricName)},
     "cardinality": _cardinality,
+    "percentiles": _percentiles,
     "filter": _filter,
     "filters": _filters,
     "missing": _missing,
     "global": _global,
-    "top_hits": _top_hits,
 }

@@ -243,7 +243,9 @@ class _Parser:
         if match is None:
             raise self.error("a [/] is missing")
         self.at = match.end()
-        return match[1].replace("\\/", "/")
+        pattern = match[1].replace("\\/", "/")
+        ast.Regexp("", pattern).automaton()
+        return pattern
 
     def _plain_value(self) -> str:
         if self._peek() == '"':

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from index.query import plan as plans
 from index.query.describe import describe_plan
+from index.query.filters import KeptLeaf
 from index.query.leaves import AllLeaf, DocsLeaf, KeysLeaf, KeywordRangeLeaf, RangeLeaf, TermLeaf
 from index.query.phrase import PhraseLeaf
 from index.query.plan import NOTHING, Best, Constant, Every, Plan, Some
@@ -38,6 +39,7 @@ _KINDS: dict[type[object], str] = {
     AllLeaf: "MatchAllDocsQuery",
     KeysLeaf: "TermInSetQuery",
     DocsLeaf: "TermInSetQuery",
+    KeptLeaf: "CachedQuery",
 }
 
 

@@ -17,7 +17,7 @@ from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH
 from index.query import plan as plans
 from index.query.plan import Best, Constant, Every, Leaf, Plan, Some
 from index.query.statistics import Statistics, address
-from index.query.stop import NEVER, Stop
+from index.query.stop import NEVER, Stop, check_stop
 from index.reader import I64, U64
 
 F32 = npt.NDArray[np.float32]
@@ -175,12 +175,14 @@ class Program:
 
         `limit`: once so many matches are counted, what cannot become a hit need not be looked at;
         the total is then above it. `stop`: ends the run early where it is set.
+        Raises: StoppedError where it is set before the run begins.
         """
         n_leaves = len(self.leaves)
         leaves = np.zeros((len(view_nos), n_leaves, ROW_WIDTH), np.int64)
         norms = np.zeros((len(view_nos), n_leaves), np.int64)
         owners: list[np.ndarray] = []
         for j, leaf in enumerate(self.leaves):
+            check_stop(stop)
             leaf.fill_views(view_nos, leaves[:, j], norms[:, j], owners)
         heap_scores = np.empty(k, np.float32) if k else _NO_F32
         heap_docs = np.empty(k, np.int64) if k else _NO_I64
@@ -224,10 +226,6 @@ class Matches:
     scores: F32
     docs: I64
     """Index of the view within the run << 32 | doc id."""
-
-    def best(self, k: int) -> Matches:
-        """Return the first `k` of matches that are in order, with the total of all."""
-        return Matches(self.total, self.scores[:k], self.docs[:k])
 
     def ranked(self) -> list[tuple[int, int, float]]:
         """Return (view, doc id, score) of each."""

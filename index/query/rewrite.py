@@ -58,7 +58,7 @@ class Rewriter:
         self.statistics = statistics
         self._within = within
         self._now_ms = now_ms
-        self._terms = TermRewriter(statistics, now_ms)
+        self._terms = TermRewriter(statistics, now_ms, stop)
 
     def over(self, statistics: Statistics) -> Rewriter:
         """Return what rewrites the same way for other views, and keeps nothing."""
@@ -329,7 +329,12 @@ class Rewriter:
     def _filter(self, query: ast.Query) -> Plan:
         """Return the plan of a query whose scores do not matter."""
         plan = self.plan(query)
-        return plan if self._filters is None else self._filters.kept(query, plan)
+        if self._filters is None:
+            return plan
+        kept = self._filters.kept(query, plan)
+        if self._notes is not None and kept is not plan:
+            self._notes[id(kept)] = (kept, query)
+        return kept
 
 
 def _different(queries: tuple[ast.Query, ...]) -> Iterable[ast.Query]:
@@ -340,10 +345,12 @@ def _different(queries: tuple[ast.Query, ...]) -> Iterable[ast.Query]:
 
 
 def n_needed(query: ast.Bool) -> int:
-    """Return how many of the `should` clauses a document needs."""
-    if query.minimum_should_match is not None:
-        return minimum_should_match(query.minimum_should_match, len(query.should))
-    return 1 if query.should and not (query.must or query.filter) else 0
+    """Return how many of the `should` clauses a document needs: one where nothing else asks for
+    documents, even if `minimum_should_match` says none (as in Lucene)."""
+    least = 1 if query.should and not (query.must or query.filter) else 0
+    if query.minimum_should_match is None:
+        return least
+    return max(least, minimum_should_match(query.minimum_should_match, len(query.should)))
 
 
 def _places(tokens: Sequence[Token]) -> tuple[PhraseTerm, ...]:

@@ -12,10 +12,19 @@ from index.fuzzy import FuzzyPattern
 from index.query import ast
 from index.query.expansion import ExpansionLeaf
 from index.query.fuzzy import expand, max_edits
-from index.query.leaves import UNLIMITED, KeywordRangeLeaf, RangeLeaf, TermLeaf
+from index.query.leaves import (
+    UNLIMITED,
+    AllLeaf,
+    KeywordRangeLeaf,
+    RangeLeaf,
+    TermLeaf,
+    column_row,
+    relation_of,
+)
 from index.query.phrase import term_finder
 from index.query.plan import NOTHING, Constant, Plan, Some
 from index.query.statistics import Statistics
+from index.query.stop import NEVER, Stop, check_stop
 from index.query.values import exact_bounds, keyword_term, keyword_text, range_bounds
 from index.reader import I64, Reader
 from index.schema import Field
@@ -25,7 +34,8 @@ _SINGLE_VALUES = 8
 
 
 class TermRewriter:
-    def __init__(self, statistics: Statistics, now_ms: int) -> None:
+    def __init__(self, statistics: Statistics, now_ms: int, stop: Stop = NEVER) -> None:
+        self._stop = stop
         self._statistics = statistics
         self._now_ms = now_ms
 
@@ -77,6 +87,15 @@ class TermRewriter:
     def _number_range(
         self, field: Field, low: int | float, high: int | float, boost: float
     ) -> Plan:
+        relations = {
+            relation_of(column_row(view, field.no), low, high)
+            for view in self._statistics.views
+            if view.reader.n_docs
+        }
+        if relations <= {"misses"}:
+            return NOTHING
+        if relations == {"covers"}:
+            return AllLeaf(self._statistics, boost)
         return RangeLeaf(self._statistics, field.no, low, high, boost)
 
     # --- patterns ------------------------------------------------------------------------
@@ -97,7 +116,7 @@ class TermRewriter:
 
     def regexp(self, field: Field, query: ast.Regexp, boost: float) -> Plan:
         _need_terms(field, "regexp")
-        return self._matching(field, regexp_automaton(query), boost)
+        return self._matching(field, query.automaton(), boost)
 
     def fuzzy(self, field: Field, query: ast.Fuzzy, boost: float) -> Plan:
         """Return the documents with one of the closest terms. All of these count as frequent as
@@ -142,22 +161,22 @@ class TermRewriter:
 
     # --- unions --------------------------------------------------------------------------
     def _union(self, field: Field, find: Callable[[Reader], I64], boost: float) -> Plan:
-        return ExpansionLeaf(self._statistics, field.no, find, boost)
+        return ExpansionLeaf(self._statistics, field.no, self._polled(find), boost)
+
+    def _polled(self, find: Callable[[Reader], I64]) -> Callable[[Reader], I64]:
+        """Return what looks whether to stop before each walk through a dictionary."""
+        stop = self._stop
+
+        def find_unless_stopped(reader: Reader) -> I64:
+            check_stop(stop)
+            return find(reader)
+
+        return find_unless_stopped
 
     def _matching(self, field: Field, automaton: Automaton, boost: float) -> Plan:
         return self._union(
             field, lambda reader: reader.matching_terms(field.no, automaton, UNLIMITED), boost
         )
-
-
-def regexp_automaton(query: ast.Regexp) -> Automaton:
-    """Return what accepts the terms that are asked for. Raises: InvalidQueryError."""
-    return automata.regexp(
-        query.pattern,
-        syntax=query.syntax,
-        caseless=query.case_insensitive,
-        max_states=query.max_states,
-    )
 
 
 def _term_bounds(query: ast.Range) -> tuple[bytes | None, bytes | None]:

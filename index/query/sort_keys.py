@@ -19,9 +19,11 @@ from index.errors import InvalidQueryError, InvalidRequestError
 from index.query.ast import Scalar
 from index.query.leaves import first_ordinal, ord_count
 from index.query.request import SortKey
+from index.query.stop import NEVER, Stop, check_stop
 from index.reader import Column, View
 from index.schema import Field, Schema
 
+_KEYS_AT_ONCE = 1_024
 _FLOATS = ("double", "float", "half_float")
 
 
@@ -59,6 +61,8 @@ class Key:
     """A sort key for a whole search."""
 
     is_float = False
+    stop: Stop = NEVER
+    """What takes long raises `StoppedError` once it is set."""
 
     def __init__(self, key: SortKey) -> None:
         self.is_falling = key.order == "desc"
@@ -228,7 +232,10 @@ class IdKey(TermKey):
     """The document's key. Reads every match's key, so it is slow."""
 
     def column(self, view_no: int, view: View, docs: np.ndarray, scores: np.ndarray) -> KeyColumn:
-        keys = [view.reader.key(doc) for doc in docs.tolist()]
+        keys: list[bytes] = []
+        for first in range(0, len(docs), _KEYS_AT_ONCE):
+            check_stop(self.stop)
+            keys += map(view.reader.key, docs[first : first + _KEYS_AT_ONCE].tolist())
         terms = sorted(set(keys))
         number = {term: i for i, term in enumerate(terms)}
         ordinals = np.array([number[key] for key in keys], np.int64)
@@ -271,8 +278,14 @@ def _reduce(values: np.ndarray, begin: np.ndarray, counts: np.ndarray, mode: str
     return reduced / counts if mode == "avg" else reduced
 
 
-def make_key(key: SortKey, schema: Schema) -> Key:
+def make_key(key: SortKey, schema: Schema, stop: Stop = NEVER) -> Key:
     """Return the key for a sort entry. Raises: InvalidQueryError, InvalidRequestError."""
+    made = _make_key(key, schema)
+    made.stop = stop
+    return made
+
+
+def _make_key(key: SortKey, schema: Schema) -> Key:
     special = {"_score": ScoreKey, "_doc": DocKey, "_shard_doc": DocKey, "_id": IdKey}
     if key.field in special:
         return special[key.field](key)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from index.bm25 import average_length, keyword_part, length_table
 from index.kernels import lookup
-from index.kernels.lookup import find_leaves
+from index.kernels.lookup import find_leaves, find_many_leaves
 from index.kernels.operations import VIEW_WIDTH
 from index.kernels.rows import ROW_WIDTH
 from index.reader import I64, FieldStats, View, Views
@@ -133,6 +133,19 @@ class Statistics:
                 self._terms.clear()
             stats = self._terms[field_no, term] = TermStats(int(doc_freq), rows)
         return stats
+
+    def terms(self, field_no: int, terms: list[bytes]) -> list[TermStats]:
+        """Return the statistics of several terms, looked for together."""
+        text = np.frombuffer(bytearray(b"".join(terms)), np.uint8)
+        ends = np.cumsum([len(term) for term in terms], dtype=np.int64)
+        rows = np.zeros((len(terms), len(self.views), ROW_WIDTH), np.int64)
+        live = np.zeros(len(terms), np.int64)
+        find_many_leaves(self.text(field_no).rows, text, ends, rows, live)
+        found = [TermStats(n, row) for n, row in zip(live.tolist(), rows, strict=True)]
+        if len(self._terms) + len(found) > _MOST_TERMS:
+            self._terms.clear()
+        self._terms.update(zip(((field_no, term) for term in terms), found, strict=True))
+        return found
 
 
 def _field_stats(view: View, field_no: int) -> FieldStats:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import statistics
 from typing import Any
+from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index.aggregate import cells, date_histogram
 from index.aggregate.run import aggregate
 from index.query.parse_json import parse_search
 from index.query.request import SearchRequest
-from index.searcher import SearchResult
+from index.schema import Schema
+from index.searcher import Searcher, SearchResult
 from tests.aggregate_oracle import AggregationOracle, difference
 from tests.index.search_world import NOW_MS, WORDS, World
 
@@ -34,7 +39,7 @@ class Requests:
 
     def one(self, depth: int) -> dict[str, Any]:
         r = self.random
-        kinds = ["metric", "metric", "cardinality"]
+        kinds = ["metric", "metric", "cardinality", "percentiles"]
         if depth < 3:
             kinds += ["terms"] * 4 + ["range", "histogram", "histogram", "date_histogram"] * 2
             kinds += ["date_range", "filter", "filters", "missing"]
@@ -42,7 +47,11 @@ class Requests:
             kinds.append("global")
         kind = r.choice(kinds)
         body = getattr(self, f"_{kind}")(depth)
-        if kind not in ("metric", "cardinality") and "aggs" not in body and r.random() < 0.5:
+        if (
+            kind not in ("metric", "cardinality", "percentiles")
+            and "aggs" not in body
+            and r.random() < 0.5
+        ):
             body["aggs"] = self.aggs(depth + 1)
         if r.random() < 0.1:
             body["meta"] = {"colour": "red"}
@@ -61,6 +70,11 @@ class Requests:
         name = self.random.choice(METRICS)
         field = self.random.choice(FIELDS) if name == "value_count" else self._number_field()
         return {name: {"field": field, **self._missing_value(field)}}
+
+    def _percentiles(self, depth: int) -> dict[str, Any]:
+        field = self._number_field()
+        percents = self.random.choice([[50], [0, 10, 99.9, 100]])
+        return {"percentiles": {"field": field, "percents": percents}}
 
     def _cardinality(self, depth: int) -> dict[str, Any]:
         field = self.random.choice(FIELDS)
@@ -90,11 +104,12 @@ class Requests:
             subs = {
                 "m": {r.choice(["min", "max", "avg", "sum"]): {"field": r.choice(NUMBERS)}},
                 "s": {"stats": {"field": r.choice(NUMBERS)}},
+                "p": {"percentiles": {"field": r.choice(NUMBERS), "percents": [50, 90]}},
                 "f": {"filter": self.world.query(3)},
             }
             body["aggs"] = subs
-            orders += [{path: way} for path in ("m", "s.avg", "s.min", "f._count") for way in
-                       ("asc", "desc")]  # fmt: skip
+            paths = ("m", "s.avg", "s.min", "f._count", "p.90")
+            orders += [{path: way} for path in paths for way in ("asc", "desc")]
         if r.random() < 0.6:
             options["order"] = r.choice(orders)
 
@@ -207,3 +222,76 @@ def test_aggregations_give_what_the_oracle_gives(seed: int) -> None:
 @given(seed=st.integers(0, 2**32))
 def test_several_indexes_are_aggregated_as_one(seed: int) -> None:
     check([World(seed), World(seed + 1), World(seed + 2)])
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32))
+def test_cells_that_are_too_many_for_an_array_are_counted_too(seed: int) -> None:
+    with patch.object(cells, "MAX_DENSE", 3):
+        world = World(seed)
+        tags = {"terms": {"field": "tag", "size": 3, "missing": "none"}}
+        numbers = {"histogram": {"field": "n", "interval": 2, "order": {"_count": "desc"}}}
+        body = {"aggs": {"a": {**tags, "aggs": {"b": {**numbers, "aggs": {"c": tags}}}}}}
+        found = aggregate([world.searcher()], parse_search(body), no_hits).body
+        oracle = AggregationOracle([world.oracle], NOW_MS)
+        assert difference(oracle.answer(body), found) is None
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32), unit=st.sampled_from(["minute", "hour", "day"]))
+def test_dates_too_far_apart_to_lay_out_buckets_are_rounded_one_by_one(
+    seed: int, unit: str
+) -> None:
+    with patch.object(date_histogram, "MAX_BEGINNINGS", 0):
+        world = World(seed)
+        dates = {"field": "d", "calendar_interval": unit, "time_zone": "Europe/Berlin"}
+        hard = {"hard_bounds": {"min": "2020-01-01T00:00:00+01:00"}}
+        body = {"aggs": {"a": {"date_histogram": {**dates, **hard, "min_doc_count": 1}}}}
+        found = aggregate([world.searcher()], parse_search(body), no_hits).body
+        oracle = AggregationOracle([world.oracle], NOW_MS)
+        assert difference(oracle.answer(body), found) is None
+
+
+EVERY_KIND: dict[str, Any] = {
+    "terms": {"terms": {"field": "tag", "min_doc_count": 0, "missing": "x"}},
+    "numbers": {"terms": {"field": "n"}},
+    "histogram": {"histogram": {"field": "f", "interval": 1}},
+    "dates": {"date_histogram": {"field": "d", "calendar_interval": "month"}},
+    "range": {"range": {"field": "n", "ranges": [{"to": 1}]}},
+    "cardinality": {"cardinality": {"field": "tag"}},
+    "stats": {"extended_stats": {"field": "n"}},
+    "count": {"value_count": {"field": "tag"}},
+    "percentiles": {"percentiles": {"field": "n"}},
+    "missing": {"missing": {"field": "n"}},
+    "global": {"global": {}, "aggs": {"sum": {"sum": {"field": "n"}}}},
+    "filters": {
+        "filters": {"filters": [{"match_all": {}}], "other_bucket": True},
+        "aggs": {"tags": {"terms": {"field": "tag"}}, "top": {"top_hits": {}}},
+    },
+}
+
+
+@pytest.mark.parametrize("searchers", [[], [Searcher((), Schema(), 0)]])
+def test_nothing_gives_empty_results_of_every_kind(searchers: list[Searcher]) -> None:
+    request = parse_search({"aggs": EVERY_KIND})
+    found = aggregate(searchers, request, lambda _, __: {"hits": []}).body
+    assert list(found) == list(EVERY_KIND)
+    assert found["terms"]["buckets"] == []
+    assert found["stats"]["avg"] is None
+    assert found["stats"]["std_deviation_bounds"]["upper"] is None
+    assert found["filters"]["buckets"][1]["top"] == {"hits": {"hits": []}}
+
+
+def test_extended_stats_are_those_of_the_values() -> None:
+    world = World(7, n_docs=60)
+    searcher = world.searcher()
+    request = parse_search({"aggs": {"s": {"extended_stats": {"field": "o.y", "sigma": 3}}}})
+    found = aggregate([searcher], request, no_hits).body["s"]
+    oracle = AggregationOracle([world.oracle], NOW_MS)
+    values = oracle.numbers({"field": "o.y"}, oracle.everything)
+    assert found["sum_of_squares"] == pytest.approx(sum(value * value for value in values))
+    assert found["variance"] == pytest.approx(statistics.pvariance(values))
+    assert found["variance_sampling"] == pytest.approx(statistics.variance(values))
+    assert found["std_deviation"] == pytest.approx(statistics.pstdev(values))
+    upper = statistics.mean(values) + 3 * statistics.pstdev(values)
+    assert found["std_deviation_bounds"]["upper"] == pytest.approx(upper)

@@ -201,7 +201,7 @@ NONE = 0xFFFFFFFF
         (Kind.PRESENT, TITLE, put(np.uint64, 0, 1), "not 2 documents"),
         (Kind.VALUES, TAG, put(np.uint32, 0, 2), "ordinal 2 of 2 terms"),
         (Kind.PRESENT, TAG, put(np.uint64, 0, 3), "not the documents that have values"),
-        (Kind.VALUE_STARTS, TAG, put(np.uint32, 3, 2), "not 3 values"),
+        (Kind.VALUE_STARTS, TAG, put(np.uint32, 3, 2), "values do not follow each other"),
         (Kind.ZONES, SIZE, put(np.int64, 1, 8), "not the least and greatest values"),
         (Kind.OFFSETS, NONE, put(np.uint64, 1, 2**64 - 10), "offsets do not rise"),
         (Kind.KEYS, NONE, put(np.uint8, 0, ord("q")), "a document is not found by its key"),

@@ -144,6 +144,24 @@ def test_near_words_show_what_they_stand_for(searcher: Searcher) -> None:
     assert found[0] == "weight(title:quick^0.8 in 0) [BM25], result of:"
 
 
+@pytest.mark.parametrize(
+    ("query", "terms"),
+    [
+        ({"prefix": {"title": "q"}}, ["quick"]),
+        ({"wildcard": {"title": "*o*"}}, ["brown", "fox"]),
+        ({"regexp": {"title": "fo[xy]"}}, ["fox"]),
+        ({"prefix": {"tag": ""}}, ["x", "y"]),
+        ({"range": {"n": {"gte": 1}}}, []),
+    ],
+)
+def test_patterns_show_the_terms_that_they_stand_for(
+    searcher: Searcher, query: dict[str, Any], terms: list[str]
+) -> None:
+    details = explain(searcher, "a", query).details
+    found = [detail.description.split(",")[0].split(":")[1] for detail in details]
+    assert found == terms
+
+
 def test_the_best_and_the_others_are_shown(searcher: Searcher) -> None:
     queries = [{"term": {"tag": "x"}}, {"term": {"title": "fox"}}]
     query = {"dis_max": {"queries": queries, "tie_breaker": 0.5}}

@@ -80,7 +80,7 @@ def test_hits_and_misses_are_counted() -> None:
 
 @given(
     sizes=st.lists(st.integers(0, 1_000), min_size=1, max_size=30),
-    max_bytes=st.integers(0, 4_000),
+    max_bytes=st.integers(0, 10_000),
 )
 @settings(deadline=None)
 def test_the_bytes_stay_within_their_bound(sizes: list[int], max_bytes: int) -> None:
@@ -141,7 +141,7 @@ def test_only_what_lasts_and_costs_is_kept(query: dict[str, Any], expected: bool
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32), max_bytes=st.sampled_from([0, 300, 1 << 20]))
+@given(seed=st.integers(0, 2**32), max_bytes=st.sampled_from([0, 3_000, 1 << 20]))
 def test_kept_filters_change_no_answer(seed: int, max_bytes: int) -> None:
     world = World(seed)
     cache = eager(max_bytes)
@@ -166,6 +166,18 @@ def check(world: World, cache: FilterCache, body: dict[str, Any]) -> None:
     hits = [OracleHit(searcher.key(hit), hit.score, hit.sort) for hit in result.hits]
     expected = world.oracle.search(request, NOW_MS)
     assert differences(expected, OracleResult(hits, result.total)) is None, body
+
+
+def test_a_profile_shows_what_is_kept() -> None:
+    world = World(11, n_docs=200)
+    world.flush()
+    searcher = Searcher(world.views, world.schema, NOW_MS, eager())
+    query = parse_query({"bool": {"must": {"match_all": {}}, "filter": {"prefix": {"tag": "f"}}}})
+    ticks = iter(range(1_000))
+    profile = searcher.profile(query, lambda: next(ticks))
+    assert profile.rewritten == "+*:* #kept(tag:f*)"
+    assert [part.kind for part in profile.part.children] == ["MatchAllDocsQuery", "CachedQuery"]
+    assert profile.part.children[1].time_ns == 1
 
 
 def test_an_older_view_still_sees_what_was_alive_then() -> None:

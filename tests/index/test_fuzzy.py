@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from index.document import DocumentEvent, Op
 from index.fuzzy import FuzzyPattern
+from index.kernels.fuzzy_terms import scan_fuzzy
 from index.live_bytes import LiveBytes, LiveKeys
 from index.memtable_reader import MemtableReader
 from index.query.fuzzy import max_edits, read_fuzziness
@@ -67,6 +68,16 @@ def test_dictionaries_give_all_terms_that_are_near(
     assert segment.fuzzy(1, pattern, limit).ids.tolist() == ids.tolist()[:limit]
     assert len(segment.fuzzy(3, pattern, 100).ids) == 0
 
+    # a large dictionary is walked, whatever the edits
+    walked = np.empty((len(terms), 3), np.int64)
+    place, path = segment.fields.get(1), np.empty(segment.longest + 16, np.uint8)
+    if place is not None:
+        first, end = (i - place.first for i in segment.range_of(1, pattern.prefix))
+        span = segment.row, place.first_block, first, end
+        n = scan_fuzzy(*span, pattern.characters, most, swaps, path, walked)
+        assert (walked[:n, 0] + place.first).tolist() == ids.tolist()
+        assert walked[:n, 1].tolist() == found.tolist()
+
     reader = memtable_of([(1, term.encode()) for term in terms] + [(0, b"a")])
     ids, found, lengths = reader.fuzzy_terms(1, pattern, 100)
     names = [reader.term_bytes(i).decode() for i in ids.tolist()]
@@ -105,21 +116,20 @@ def test_a_long_word_needs_little_room() -> None:
 
 def test_answers_of_a_dictionary_are_kept_and_bounded() -> None:
     segment = opened([(1, b"a"), (1, b"ab"), (2, b"b")])
-    first = segment.fuzzy(1, FuzzyPattern.of(b"a", 1), 9)
-    again = segment.fuzzy(1, FuzzyPattern.of(b"a", 1), 9)
-    assert np.shares_memory(again.ids, first.ids)
+    search = segment._search(1, segment.fields[1])
+    first = search.fuzzy(FuzzyPattern.of(b"a", 1), 0, 2, 9)
+    assert search.fuzzy(FuzzyPattern.of(b"a", 1), 0, 2, 9) is first
     others = [
-        (2, FuzzyPattern.of(b"a", 1), 9),
-        (1, FuzzyPattern.of(b"a", 1), 1),
-        (1, FuzzyPattern.of(b"a", 2), 9),
-        (1, FuzzyPattern.of(b"a", 1, 1), 9),
-        (1, FuzzyPattern.of(b"a", 1, transposes=False), 9),
+        (FuzzyPattern.of(b"a", 1), 0, 2, 1),
+        (FuzzyPattern.of(b"a", 1), 1, 2, 9),
+        (FuzzyPattern.of(b"a", 2), 0, 2, 9),
+        (FuzzyPattern.of(b"a", 1, 1), 0, 2, 9),
+        (FuzzyPattern.of(b"a", 1, transposes=False), 0, 2, 9),
     ]
-    found = [segment.fuzzy(*other).ids for other in others]
-    assert not any(np.shares_memory(ids, first.ids) for ids in found)
+    assert all(search.fuzzy(*other) is not first for other in others)
     for number in range(1000):
-        segment.fuzzy(1, FuzzyPattern.of(b"%d" % number, 1), 9)
-    assert len(segment._known) <= 256
+        search.fuzzy(FuzzyPattern.of(b"%d" % number, 1), 0, 2, 9)
+    assert len(search._known) <= 256
 
 
 @pytest.mark.parametrize(

@@ -252,3 +252,15 @@ def test_an_array_is_highlighted_value_by_value() -> None:
 def test_bad_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidQueryError):
         parse_search({"highlight": {"fields": {"title": options}}})
+
+
+# --- the words of a text ---------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["standard", "english", "whitespace", "keyword", "cjk", "german"])
+@given(texts=st.lists(st.text("aAbBéß runing's日本語.-_ \t", max_size=30), max_size=4))
+@settings(deadline=None, max_examples=30)
+def test_the_tokens_among_all_are_those_that_are_wanted(name: str, texts: list[str]) -> None:
+    analyzer = SCHEMA.analyzer(name)
+    known: dict[str, bytes | None] = {}
+    for text in [*texts, *texts]:
+        found = analyzer.tokens_among(text, known, lambda term: b"a" in term)
+        assert found == [token for token in analyzer.tokens(text) if b"a" in token.term]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from index.automaton.regexp import Syntax
 from index.errors import InvalidQueryError
 from index.query import ast
 from index.query.parse_json import parse_query, parse_search
@@ -46,6 +47,28 @@ from index.query.request import HighlightField, SortKey, SourceFilter
         ({"ids": {"values": ["1", 2]}}, ast.Ids(("1", "2"))),
         ({"prefix": {"t": "a"}}, ast.Prefix("t", "a")),
         ({"wildcard": {"t": {"wildcard": "a*"}}}, ast.Wildcard("t", "a*")),
+        ({"regexp": {"t": "a.*"}}, ast.Regexp("t", "a.*")),
+        (
+            {
+                "regexp": {
+                    "t": {
+                        "value": "~a",
+                        "flags": "INTERVAL|empty",
+                        "case_insensitive": True,
+                        "max_determinized_states": 9,
+                        "boost": 2,
+                    }
+                }
+            },
+            ast.Regexp(
+                "t",
+                "~a",
+                syntax=Syntax.INTERVAL | Syntax.EMPTY,
+                case_insensitive=True,
+                max_states=9,
+                boost=2.0,
+            ),
+        ),
         ({"bool": {"must": {"match_all": {}}}}, ast.Bool(must=(ast.MatchAll(),))),
         (
             {"constant_score": {"filter": {"match_all": {}}, "boost": 2}},

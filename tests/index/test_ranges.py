@@ -13,6 +13,7 @@ from index.columns import canonical, n_zones, zones_of
 from index.kernels import ranges
 from index.kernels.leaves import dense_next
 from index.kernels.rows import ROW_WIDTH
+from index.live_columns import LiveColumn
 from index.reader import Column
 from tests.index.storage_world import starts
 
@@ -113,4 +114,29 @@ def test_there_are_two_bounds_a_zone() -> None:
     column = column_of("i64", [[doc, -doc] for doc in range(1500)])
     assert n_zones(1500) == 2
     assert column.zones is not None
-    assert column.zones.tolist() == [-1023, -1499, 1023, 1499]
+    assert column.zones.tolist() == [-1023, 1023, -1499, 1499]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(sorted(DTYPES)), st.booleans(), st.data())
+def test_the_zone_map_of_a_memtable_grows_with_it(
+    kind: Any, has_many: bool, data: st.DataObject
+) -> None:
+    of_doc = st.lists(numbers[kind], min_size=1, max_size=3 if has_many else 1)
+    batches = data.draw(st.lists(st.lists(of_doc, min_size=1, max_size=5), min_size=1, max_size=4))
+    live = LiveColumn(kind, 1024)
+    doc, values = 0, []
+    for batch in batches:
+        # every 400th document has a value, so that few fill several zones
+        docs = doc + 400 * np.arange(len(batch), dtype=np.uint32)
+        live.grow(int(docs[-1]) + 1025)
+        flat = np.array([value for vs in batch for value in vs], DTYPES[kind])
+        live.append(docs.astype(np.uint32), flat, np.array([len(vs) for vs in batch], np.int64))
+        values += [of for vs in batch for of in [vs, *[[]] * 399]]
+        doc += 400 * len(batch)
+        live.pad(doc)
+        column = live.snapshot().column(doc)
+        assert column.zones is not None
+        expected = zones_of(canonical(column, doc), doc)
+        found = column.zones[: len(expected)]
+        assert np.array_equal(found, expected, equal_nan=kind == "f64")

@@ -65,6 +65,7 @@ def check(world: World, body: dict[str, Any]) -> None:
     pytest.fail(f"{found}\n{body}\nsmaller: {world.difference(least)}\n{least}")
 
 
+@pytest.mark.timeout(max(180, CASES // 20))
 @settings(
     deadline=None,
     max_examples=max(1, CASES // PER_INDEX),

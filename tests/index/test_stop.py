@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from index.query.leaves import AllLeaf
-from index.query.parse_json import parse_search
+from index.query.parse_json import parse_query, parse_search
+from index.query.plan import cost
+from index.query.program import Program
+from index.query.request import SortKey
+from index.query.rewrite import Rewriter
+from index.query.sort_keys import make_key
+from index.query.statistics import Statistics
 from index.query.stop import NEVER, StoppedError, check_stop, new_stop
 from index.searcher import Searcher
 from tests.index.random_queries import KINDS
@@ -59,3 +65,23 @@ def test_what_was_found_by_then_is_the_answer(
     result = Searcher(views, ref.current, NOW_MS).search(parse_search(body), stop)
     assert result.timed_out
     assert result.total < 20_000
+
+
+def test_walks_through_dictionaries_ask_first() -> None:
+    views, ref = views_of([("a", {"title": "fox"})])
+    stop = new_stop()
+    statistics = Statistics(views)
+    query = parse_query({"bool": {"should": [{"prefix": {"title": "f"}}] * 2}})
+    plan = Rewriter(ref.current, statistics, NOW_MS, stop=stop).plan(query)
+    stop[0] = 1
+    with pytest.raises(StoppedError):
+        cost(plan)
+    with pytest.raises(StoppedError):
+        Program(plan, scored=False).run(statistics, range(1))
+
+
+def test_sorting_by_id_asks_while_it_reads() -> None:
+    views, ref = views_of([("a", {"title": "fox"})])
+    key = make_key(SortKey("_id"), ref.current, told())
+    with pytest.raises(StoppedError):
+        key.column(0, views[0], np.zeros(1, np.int64), np.zeros(0, np.float32))

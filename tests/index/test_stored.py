@@ -108,3 +108,11 @@ def test_a_damaged_frame_is_told_with_its_place() -> None:
     with pytest.raises(CorruptionError, match=r"1\.seg at byte \d+: a block of sources") as raised:
         stored.source(2)
     assert raised.value.offset == 64 + int(stored._starts[1])
+
+
+@pytest.mark.parametrize("size", [0, 200, 300, 8_180, 8_190, 65_000, 65_700, 70_000])
+def test_small_blocks_are_packed_again(size: int) -> None:
+    stored = opened([b"x" * size], 1, block_bytes=1)
+    (part,) = stored.packed(np.ones(1, np.bool_))
+    is_large = size + 8 >= stored_module.SMALLEST_COPIED
+    assert isinstance(part, Frames) == is_large

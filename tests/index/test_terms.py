@@ -3,6 +3,7 @@ from __future__ import annotations
 import fnmatch
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from index.automaton.automaton import wildcard
 from index.errors import StorageError
 from index.format import Sections, SegmentFile
+from index.fuzzy import FuzzyPattern
+from index.kernels import grams
+from index.kernels.automaton_terms import scan_terms
+from index.kernels.fuzzy_terms import scan_fuzzy
 from index.kernels.terms import check_terms
 from index.terms import Terms, TermsWriter
 from tests.index.storage_world import chunk_of
@@ -110,8 +115,15 @@ def test_the_check_finds_any_order_that_a_flipped_bit_breaks(
         check_terms(terms.row, place.first_block, place.n_terms, last) == -1
         for place in terms.fields.values()
     )
+    for field_no in terms.fields:  # may find anything, must not leave the arrays
+        for automaton in (wildcard("*b*q"), wildcard("a*"), wildcard("?q*")):
+            terms.matching(field_no, automaton, 99)
+        for edits in (1, 2):
+            terms.fuzzy(field_no, FuzzyPattern.of(b"ab\xc3\xa9", edits), 99)
+        for scan in (scan_fuzzy, scan_terms, grams.scan_blocks):
+            look_anyway(terms, field_no, scan)
     for i, (field_no, term) in enumerate(names):
-        terms.find(field_no, term)  # may find nothing, must not leave the arrays
+        terms.find(field_no, term)  # the same
         if is_sound:
             found = terms.term_bytes(i)
             assert terms.find(field_no, found) == i
@@ -130,3 +142,22 @@ def test_the_worked_bytes_of_the_format_page() -> None:
     assert entries.tobytes() == bytes.fromhex("00 05 61 70 70 6c 65  04 01 79  00 03 62 65 65")
     assert starts.tolist() == [0, 15]
     assert prefixes.tolist() == [0x6170706C65000000]
+
+
+def look_anyway(terms: Terms, field_no: int, scan: Any) -> None:
+    """Run a scan that so small a dictionary would be spared."""
+    place = terms.fields[field_no]
+    span = terms.row, place.first_block, 0, place.n_terms
+    automaton, out = wildcard("*b*"), np.empty(place.n_terms, np.int64)
+    program = automaton.program, automaton.class_of
+    if scan is scan_terms:
+        scan(*span, *program, automaton.class_lows, out)
+    elif scan is grams.scan_blocks:
+        marks = np.zeros((grams.N_KINDS, place.n_terms // 1024 + 1), np.uint64)
+        grams.mark_grams(terms.row, place.first_block, place.n_terms, marks)
+        wanted = np.full(marks.shape[1], np.iinfo(np.uint64).max, np.uint64)
+        scan(*span, wanted, *program, len(automaton.class_lows), out)
+    else:
+        pattern, found = FuzzyPattern.of(b"abq", 2), np.empty((place.n_terms, 3), np.int64)
+        path = np.empty(terms.longest + 16, np.uint8)
+        scan(*span, pattern.characters, 2, True, path, found)

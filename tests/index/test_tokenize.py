@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from index.analysis import characters as ch
-from index.analysis.analyzer import PADDING, Analyzer
+from index.analysis.analyzer import Analyzer
 from index.analysis.definitions import get_analyzer
-from index.kernels.tokenize import POSITION_GAP, scan_words
+from index.analysis.tokenizers import MAX_TOKEN_CHARS, PADDING
 from index.keys import join_bytes
+from index.kernels.tokenize import POSITION_GAP, scan_words
 from tests.index.word_rules import words
 
 # Every class of the table, so that random texts meet every rule.
@@ -21,6 +22,11 @@ texts = st.one_of(
 standard = get_analyzer("standard")
 
 
+def scan(data: list[bytes], continues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    text, starts = join_bytes([*data, PADDING])
+    return standard.scan_text(text, starts[: len(data) + 1].copy(), continues)
+
+
 def spans(analyzer: Analyzer, text: str) -> list[tuple[int, int]]:
     return [(token.start, token.end) for token in analyzer.tokens(text)]
 
@@ -31,12 +37,51 @@ def test_words_are_those_of_the_standard(text: str) -> None:
     assert spans(standard, text) == words(text)
 
 
+pieces = st.sampled_from(
+    [
+        "a",
+        "B9",
+        "_",
+        "__",
+        ".",
+        "'",
+        ":",
+        ",",
+        ";",
+        " ",
+        "1",
+        "é",
+        "漢",
+        "\u0301",
+        "x" * 30,
+        "7" * 61,
+    ]
+)
+long_texts = st.lists(pieces, max_size=150).map("".join)
+
+
+@given(long_texts | st.integers(200, 252).map(lambda n: "a" * n + ".b"))
+@settings(deadline=None, max_examples=500)
+def test_words_do_not_depend_on_where_blocks_end(text: str) -> None:
+    expected = words(text)
+    assume(all(end - begin <= MAX_TOKEN_CHARS for begin, end in expected))
+    assert spans(standard, text) == expected
+
+
+@given(st.integers(200, 900), st.sampled_from(["", " ", "é", ".b", "_"]))
+def test_long_words_are_split(n: int, tail: str) -> None:
+    found = spans(standard, "a" * n + tail)
+    wanted = words("a" * n + tail)
+    assert found[0] == (0, min(n + len(tail.strip()), wanted[0][1], MAX_TOKEN_CHARS)) or n < 255
+    assert found[-1][1] == wanted[-1][1]
+    assert all(end - begin <= MAX_TOKEN_CHARS for begin, end in found)
+
+
 @given(st.lists(texts, max_size=8))
 @settings(deadline=None)
 def test_a_batch_gives_the_tokens_of_its_texts(batch: list[str]) -> None:
     data = [text.encode() for text in batch]
-    text, starts = join_bytes([*data, PADDING])
-    scanned, rows = standard.scan_text(text, starts[:-1].copy(), np.zeros(len(data), np.uint8))
+    scanned, rows = scan(data, np.zeros(len(data), np.uint8))
     found: list[list[tuple[bytes, int]]] = [[] for _ in batch]
     for begin, size, text, position in rows.tolist():
         found[text].append((scanned[begin : begin + (size >> 1)].tobytes(), position))
@@ -72,7 +117,7 @@ def test_bytes_that_are_no_text_do_no_harm(data: bytes) -> None:
     table = ch.character_table()
     tokens = np.empty((len(data) // 2 + 2, 4), np.uint32)
     starts = np.array([0, len(data)], np.int64)
-    text = np.frombuffer(bytearray(data) + bytes(16), np.uint8)
+    text = np.frombuffer(bytearray(data) + PADDING, np.uint8)
     n = scan_words(
         text, starts, np.zeros(1, np.uint8), table.pages, table.classes, 255,
         np.uint32(0), np.uint32(1), tokens,
@@ -89,8 +134,7 @@ def test_a_long_word_is_split_at_255_characters() -> None:
 
 def test_a_further_value_counts_on_after_a_gap() -> None:
     continues = np.array([0, 1, 0], np.uint8)
-    text, starts = join_bytes([b"a b", b"c", b"d", PADDING])
-    _, rows = standard.scan_text(text, starts[:-1].copy(), continues)
+    _, rows = scan([b"a b", b"c", b"d"], continues)
     assert rows[:, 3].tolist() == [0, 1, 2 + POSITION_GAP, 0]
 
 

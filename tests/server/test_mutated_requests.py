@@ -24,6 +24,42 @@ SEARCHES: list[Any] = [
     {"query": {"exists": {"field": "n"}}, "sort": ["_doc"], "search_after": [3]},
     {"query": {"multi_match": {"query": "a", "fields": ["title", "tag"], "type": "best_fields"}}},
     {"sort": [{"n": {"order": "asc", "missing": "_first"}}, "_score"], "search_after": [1, 0.5]},
+    {
+        "query": {"bool": {"should": [{"match": {"title": "a"}}, {"fuzzy": {"title": "ab"}}]}},
+        "explain": True,
+        "profile": True,
+        "timeout": "5s",
+        "terminate_after": 3,
+    },
+    {
+        "query": {"match_phrase": {"title": "a b"}},
+        "highlight": {
+            "type": "fvh",
+            "boundary_scanner": "chars",
+            "boundary_max_scan": 5,
+            "tags_schema": "styled",
+            "fields": {"t*": {"fragment_size": 9, "no_match_size": 3, "matched_fields": ["title"]}},
+        },
+    },
+    {
+        "docvalue_fields": [{"field": "when", "format": "yyyy"}, "n"],
+        "stored_fields": ["tag"],
+        "fields": [{"field": "*", "include_unmapped": True}],
+        "indices_boost": [{"docs": 2}],
+    },
+    {
+        "query": {
+            "range": {
+                "when": {
+                    "gte": "2020",
+                    "lte": "now/d",
+                    "time_zone": "Europe/Berlin",
+                    "format": "yyyy||dd MMM yyyy",
+                }
+            }
+        },
+        "sort": [{"when": {"format": "yyyy-MM-dd", "missing": "2020-01-01", "mode": "max"}}],
+    },
 ]
 DOCUMENTS: list[Any] = [
     {"title": "a b c", "tag": ["x", "y"], "n": 3, "when": "2026-01-02", "o": {"p": {"q": 1.5}}},
@@ -74,7 +110,14 @@ async def test_no_mutated_request_is_a_500(client: Client, seed: int) -> None:
         search = mutate(chance.choice(SEARCHES), chance)
         document = mutate(chance.choice(DOCUMENTS), chance)
         path = chance.choice(
-            ["/docs/_search", "/docs/_search?scroll=1m", "/_count", "/docs/_validate/query"]
+            [
+                "/docs/_search",
+                "/docs/_search?scroll=1m",
+                "/_count",
+                "/docs/_explain/1",
+                "/docs/_validate/query?explain=true",
+                "/docs/_validate/query?rewrite=true",
+            ]
         )
         for method, where, body in [
             ("POST", path, encode(search)),

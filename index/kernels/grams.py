@@ -1,11 +1,11 @@
-"""Which pairs of neighbouring bytes occur where: what passes over terms without reading them.
+"""Which pairs and triples of neighbouring bytes occur where: what passes over terms unread.
 
-A digram is two bytes beside each other in a term, or `BEGIN` and its first, or its last and
-`END`; capital ASCII letters count as small ones. It has one of `N_KINDS` numbers (`number_of`),
-which it shares with others.
+A gram is two or three bytes beside each other in a term, `BEGIN` standing before its first and
+`END` behind its last; capital ASCII letters count as small ones. It has one of `N_KINDS` numbers
+(`number_of`), which it shares with others.
 
 Of a dictionary: u64[N_KINDS, ceil(blocks / 64)], bit b of row k: some term of block b may have a
-digram numbered k. Of a memtable a term has its `sketch` instead, u64, a bit for each kind of
+gram numbered k. Of a memtable a term has its `sketch` instead, u64, a bit for each kind of
 character (`sketch_bit`, of its last byte).
 """
 
@@ -27,34 +27,38 @@ from index.kernels.front_coding import (
 from index.kernels.fuzzy import character_size
 from index.kernels.memory import u8_at, u64_at
 
-N_KINDS = 512
+N_KINDS = 1024
 BEGIN = 256
 END = 257
+NONE = 258
+"""In the place of a third byte: the gram has two."""
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_TOP = np.uint64(64 - 9)
+_TOP = np.uint64(64 - 10)
 
 
 @numba.njit(inline="always")
-def _number(first, second):
-    if 65 <= first <= 90:
-        first += 32
-    if 65 <= second <= 90:
-        second += 32
-    return np.int64(np.uint64(first * 258 + second + 1) * _MIX >> _TOP)
+def _small(byte):
+    return byte + 32 if 65 <= byte <= 90 else byte
 
 
-@numba.njit("int64(int64, int64)", nogil=True, cache=True)
-def number_of(first, second):
-    """Return the number of a digram."""
-    return _number(first, second)
+@numba.njit(inline="always")
+def _number(first, second, third):
+    """Return the number of a gram of small letters."""
+    return np.int64(np.uint64((first * 259 + second) * 259 + third + 1) * _MIX >> _TOP)
+
+
+@numba.njit("int64(int64, int64, int64)", nogil=True, cache=True)
+def number_of(first, second, third):
+    """Return the number of a gram; third NONE: of two."""
+    return _number(_small(first), _small(second), _small(third))
 
 
 @numba.njit("void(int64[::1], int64, int64, uint64[:, ::1])", nogil=True, cache=True)
-def mark_digrams(row, first_block, n_terms, marks):
-    """Mark the digrams of the blocks of a field's `n_terms` terms in `marks`, zeros before."""
+def mark_grams(row, first_block, n_terms, marks):
+    """Mark the grams of the blocks of a field's `n_terms` terms in `marks`, zeros before."""
     entries = u8_at(row[T_ENTRIES], row[T_SIZE])
     starts = u64_at(row[T_STARTS], row[T_N_BLOCKS] + 1)
     size = row[T_SIZE]
@@ -74,18 +78,22 @@ def mark_digrams(row, first_block, n_terms, marks):
             marks[:, :] = ~_ZERO
             return
         at = stop
-        before = np.int64(BEGIN)
+        before, second = np.int64(NONE), np.int64(BEGIN)
         if shared > 0:
-            before = np.int64(path[shared - 1])
+            second = np.int64(path[shared - 1])
+            before = np.int64(path[shared - 2]) if shared > 1 else np.int64(BEGIN)
         p = shared
-        for k in range(start, stop):
-            byte = np.int64(entries[k])
-            tile[_number(before, byte)] |= bit
-            before = byte
-            if p < MAX_SHARED:
-                path[p] = np.uint8(byte)
-            p += 1
-        tile[_number(before, END)] |= bit
+        for k in range(start, stop + 1):
+            byte = np.int64(END)
+            if k < stop:
+                byte = np.int64(_small(np.int64(entries[k])))
+                if p < MAX_SHARED:
+                    path[p] = np.uint8(byte)
+                p += 1
+            tile[_number(second, byte, NONE)] |= bit
+            if before != NONE:
+                tile[_number(before, second, byte)] |= bit
+            before, second = second, byte
         if i == n_terms - 1 or ((i + 1) // BLOCK_TERMS) >> 6 != block >> 6:
             word = block >> 6
             for kind in range(N_KINDS):
