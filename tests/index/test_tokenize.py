@@ -8,8 +8,8 @@ from index.analysis import characters as ch
 from index.analysis.analyzer import Analyzer
 from index.analysis.definitions import get_analyzer
 from index.analysis.tokenizers import MAX_TOKEN_CHARS, PADDING
-from index.keys import join_bytes
 from index.kernels.tokenize import POSITION_GAP, scan_words
+from index.keys import join_bytes
 from tests.index.word_rules import words
 
 # Every class of the table, so that random texts meet every rule.
