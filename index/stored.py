@@ -199,7 +199,9 @@ class Stored:
         length = heads[:, 0] >> 6
         two_bytes = heads[:, 1].astype(np.int64) + 256 * heads[:, 2].astype(np.int64) + 256
         is_known = (heads[:, 0] & 0x20 != 0) & (sizes > 6)
-        is_large = (length > 1) | ((length == 1) & (two_bytes >= SMALLEST_COPIED))
+        is_large: npt.NDArray[np.bool_] = (length > 1) | (
+            (length == 1) & (two_bytes >= SMALLEST_COPIED)
+        )
         for block in np.flatnonzero(~is_known).tolist():
             frame = self._frames[begins[block] : begins[block] + sizes[block]]
             is_large[block] = zstandard.frame_content_size(frame.data) >= SMALLEST_COPIED

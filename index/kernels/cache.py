@@ -32,7 +32,7 @@ _COMPLETE = "complete"
 def source_hash(module: str) -> str:
     """Return a short hash of numba's version, a kernel module's source, and those it imports."""
     digest = hashlib.sha256(numba.__version__.encode())
-    if numba.config.BOUNDSCHECK:
+    if numba.config.BOUNDSCHECK:  # type: ignore[attr-defined]
         digest.update(b"checks bounds")
     for name in sorted(_closure(module)):
         digest.update(name.encode())
