@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.analysis import terms
-from index.analysis.catalog import CHAR_FILTERS, FILTERS, PLACED_FILTERS, TOKENIZERS
 from index.analysis.definitions import Analysis, read_settings
+from index.analysis.filter_catalog import FILTERS, PLACED_FILTERS
 from index.analysis.languages import BUILT_IN, LANGUAGES
 from index.analysis.terms import TermMap
+from index.analysis.tokenizer_catalog import CHAR_FILTERS, TOKENIZERS
 from index.errors import InvalidRequestError, MappingError
 from index.schema import Schema
 from tests.index.analysis_world import indexed, texts
