@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -84,11 +85,16 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def sort_values(values: Sequence[Any], keys: Sequence[SortKey], schema: Schema) -> list[Any]:
-    """Return a hit's sort values as the answer shows them: dates with a `format` as text."""
+    """Return a hit's sort values as the answer shows them.
+
+    Dates with a `format` are text; so are infinite sums, which JSON has no numbers for.
+    """
     return [_sort_value(value, key, schema) for value, key in zip(values, keys, strict=False)]
 
 
 def _sort_value(value: Any, key: SortKey, schema: Schema) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     if key.format is None or value is None:
         return value
     field = schema.field(key.field)

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cmp_to_key, lru_cache
 from typing import Any, NamedTuple
 
@@ -559,18 +560,28 @@ class Oracle:
         if key.field == "_id":
             return document.key.decode()
         values = document.values.get(key.field)
+        each = self.schema.field(key.field)
+        is_float = each is not None and each.type in FLOATS
         if not values:
-            return None if isinstance(key.missing, str) else key.missing
+            if isinstance(key.missing, str):
+                return None
+            return key.missing if is_float else int(key.missing)
         mode = key.mode or ("min" if key.order == "asc" else "max")
         if mode in ("min", "max"):
             order = (lambda v: v.encode()) if isinstance(values[0], str) else None
             return {"min": min, "max": max}[mode](values, key=order)
-        if mode == "sum":
-            return sum(values)
-        if mode == "avg":
-            return sum(values) / len(values)
         values = sorted(values)
-        return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+        if mode == "median":
+            low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
+            if is_float:
+                return (low + high) / 2
+            return low if len(values) % 2 else nearest((float(low) + float(high)) / 2)
+        if is_float:
+            return sum(values) / (len(values) if mode == "avg" else 1)
+        wrapped = (sum(values) + 2**63) % 2**64 - 2**63
+        if mode == "sum" or len(values) == 1:
+            return wrapped
+        return nearest(float(wrapped) / len(values))
 
 
 def asked_tokens(query: Any, each: Field) -> tuple[Any, ...]:
@@ -629,6 +640,11 @@ def number(value: Any) -> Any:
     if isinstance(value, str):
         return int(value) if re.fullmatch(r"[+-]?\d+", value) else float(value)
     return value
+
+
+def nearest(value: float) -> int:
+    """Return the nearest integer of 64 bits, halves up."""
+    return min(math.floor(Fraction(value) + Fraction(1, 2)), 2**63 - 1)
 
 
 def merged(current: dict[str, Any], partial: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the order asked for. A rank of -1 or 1 is a document without a value, put first 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from index.dates import resolve_date
 from index.errors import InvalidQueryError, InvalidRequestError
 from index.query.ast import Scalar
 from index.query.leaves import first_ordinal, ord_count
-from index.query.request import SortKey
+from index.query.request import SortKey, SortMode
+from index.query.sort_modes import one_value
 from index.query.stop import NEVER, Stop, check_stop
-from index.reader import Column, View
+from index.reader import View
 from index.schema import Field, Schema
 
 _KEYS_AT_ONCE = 1_024
@@ -119,7 +121,7 @@ class NumberKey(Key):
     def __init__(self, key: SortKey, field: Field) -> None:
         super().__init__(key)
         self._field = field
-        self._mode = key.mode or ("max" if self.is_falling else "min")
+        self._mode: SortMode = key.mode or ("max" if self.is_falling else "min")
         self.is_float = field.type in _FLOATS
         self._format = key.format or field.format
         self._missing: float | int | None = None
@@ -153,11 +155,14 @@ class NumberKey(Key):
         if self._field.type == "date":
             return resolve_date(value, now_ms=0, format=self._format)
         try:
-            return float(value) if self.is_float else int(value)
+            number = float(value) if self.is_float else int(value)
         except ValueError:
+            number = math.nan
+        if math.isnan(number):
             raise InvalidQueryError(
                 f"[{where}] expected a number for [{self._field.name}] but got [{value[:80]}]"
-            ) from None
+            )
+        return number
 
 
 class TermKey(Key):
@@ -201,7 +206,7 @@ class KeywordKey(TermKey):
     def __init__(self, key: SortKey, field: Field) -> None:
         super().__init__(key)
         self._field = field
-        self._mode = key.mode or ("max" if self.is_falling else "min")
+        self._mode: SortMode = key.mode or ("max" if self.is_falling else "min")
         if self._mode not in ("min", "max"):
             raise InvalidRequestError(
                 f"sort mode [{self._mode}] needs a number, not [{field.name}]"
@@ -247,35 +252,6 @@ class IdKey(TermKey):
             lambda term: bisect_left(terms, term),
             len(terms),
         )
-
-
-def one_value(column: Column, docs: np.ndarray, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return one value of each document, chosen by `mode`, and whether it has any."""
-    if column.starts is None:
-        values = column.values[docs]
-        if column.present is None:
-            return values, np.ones(len(docs), bool)
-        words = column.present[docs >> 6]
-        return values, (words >> (docs & 63).astype(np.uint64)) & np.uint64(1) != 0
-    begin = column.starts[docs].astype(np.int64)
-    counts = column.starts[docs + 1].astype(np.int64) - begin
-    has_value = counts > 0
-    values = np.zeros(len(docs), np.float64 if mode in ("avg", "median") else column.values.dtype)
-    if has_value.any():
-        values[has_value] = _reduce(column.values, begin[has_value], counts[has_value], mode)
-    return values, has_value
-
-
-def _reduce(values: np.ndarray, begin: np.ndarray, counts: np.ndarray, mode: str) -> np.ndarray:
-    if mode == "median":
-        pairs = zip(begin.tolist(), counts.tolist(), strict=True)
-        return np.array([np.median(values[start : start + n]) for start, n in pairs])
-    reducer: Any = {"min": np.minimum, "max": np.maximum}.get(mode, np.add)
-    bounds = np.empty(2 * len(begin), np.int64)
-    bounds[0::2], bounds[1::2] = begin, begin + counts
-    padded = np.append(values, values[:1])  # so that the last end is an index too
-    reduced: np.ndarray = reducer.reduceat(padded, bounds)[0::2]
-    return reduced / counts if mode == "avg" else reduced
 
 
 def make_key(key: SortKey, schema: Schema, stop: Stop = NEVER) -> Key:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -94,6 +94,7 @@ def test_an_index_of_several_windows_gives_what_the_oracle_gives() -> None:
 
 @settings(deadline=None, max_examples=10)
 @given(seed=SEEDS)
+@example(seed=889156)
 def test_search_after_goes_on_where_the_page_ended(seed: int) -> None:
     world = World(seed)
     sort = [

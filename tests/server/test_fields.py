@@ -164,6 +164,33 @@ async def test_search_after_goes_on_whatever_it_is_sorted_by(
     assert seen == await things.found("/things/_search", {**body, "size": 10})
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_search_after_goes_on_behind_sums_that_are_infinite(
+    things: Client, order: str
+) -> None:
+    mapping = {"mappings": {"properties": {"f": {"type": "double"}}}}
+    await things.ok("PUT", "/sums", mapping)
+    documents = {"1": {"f": [1.7e308] * 2}, "2": {"f": 1.5}, "3": {}, "4": {"f": [-1.7e308] * 2}}
+    await things.put("sums", documents)
+    body: dict[str, Any] = {"sort": [{"f": {"order": order, "mode": "sum"}}, "_id"], "size": 1}
+    seen = []
+    while hits := (await things.ok("POST", "/sums/_search", body))["hits"]["hits"]:
+        seen.append(hits[0]["sort"])
+        body["search_after"] = hits[0]["sort"]
+    sums = [["-Infinity", "4"], [1.5, "2"], ["Infinity", "1"]]
+    assert seen == [*(sums if order == "asc" else sums[::-1]), [None, "3"]]
+
+
+async def test_averages_of_integers_are_integers_on_every_page(things: Client) -> None:
+    await things.put("others", {"8": {"n": 3}, "9": {"n": [1, 2]}})
+    body: dict[str, Any] = {"sort": [{"n": {"order": "desc", "mode": "avg"}}, "_id"], "size": 2}
+    seen = []
+    while hits := (await things.ok("POST", "/things,others/_search", body))["hits"]["hits"]:
+        seen += [hit["sort"] for hit in hits]
+        body["search_after"] = hits[-1]["sort"]
+    assert seen == [[5, "3"], [3, "2"], [3, "8"], [2, "9"], [1, "1"]]
+
+
 async def test_missing_values_may_count_as_another(things: Client) -> None:
     sort = [{"d": {"missing": "2024-01-01T12:00:00Z"}}]
     assert await things.found("/things/_search", {"sort": sort}) == ["1", "3", "2"]
