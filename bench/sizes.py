@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "PRESENT": COLUMNS,
     "VALUES": COLUMNS,
     "VALUE_STARTS": COLUMNS,
+    "ZONES": COLUMNS,
     "KEY_SLOTS": KEYS,
     "KEY_STARTS": KEYS,
     "KEYS": KEYS,

@@ -24,7 +24,7 @@ _KINDS = {
     **dict.fromkeys(INTEGER_RANGES, kernels.INTEGER),
     **dict.fromkeys(FLOAT_LIMITS, kernels.FLOAT),
     "boolean": kernels.BOOLEAN,
-    "date": kernels.DATE,
+    "date": kernels.CONVERTED,
 }
 
 
@@ -79,7 +79,7 @@ class Layout:
             return kernels.SKIPPED if path in self._schema.disabled else kernels.OBJECT
         subs = self._schema.multi_fields.get(path, ())
         if any(one.normalizer is not None for one in (field, *subs)):
-            return kernels.SLOW
+            return kernels.SLOW if subs else kernels.CONVERTED
         if all(one.type in ("text", "keyword") for one in (field, *subs)):
             return kernels.STRING
         return kernels.SLOW if subs else _KINDS.get(field.type, kernels.SLOW)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from index.live_bytes import BytesSnapshot
 from index.live_columns import ColumnSnapshot, TextSnapshot, first_bits
 from index.memtable_reader import MemtableReader, counts_of, to_ordinals
 from index.reader import I64, U8, U32, U64, Column, bitset
+
+CopyPostings = Callable[..., tuple[U32, U32, U32]]
+"""(term ids, n_postings, n_positions) -> docs, tfs, positions"""
 
 CHUNK_ENTRIES = 1 << 20
 """Postings and positions of a chunk, unless a single term has more."""
@@ -46,7 +50,12 @@ class MemtableDraft:
         counts = None
         if len(self._kept) == self._reader.n_docs:
             counts = terms.counts_below(ids, self._reader.n_docs)
-        n_postings, n_positions = counts or terms.count_living(ids, self.doc_map)
+        if counts is not None:
+            n_postings, n_positions = counts
+            copy: CopyPostings = terms.copy_all
+        else:
+            n_postings, n_positions = terms.count_living(ids, self.doc_map)
+            copy = partial(terms.copy_living, doc_map=self.doc_map)
         living = n_postings > 0
         if not living.all():
             ids, n_postings, n_positions = ids[living], n_postings[living], n_positions[living]
@@ -56,15 +65,15 @@ class MemtableDraft:
             done = int(ends[begin - 1]) if begin else 0
             fitting = int(np.searchsorted(ends, done + CHUNK_ENTRIES, side="right"))
             end = max(begin + 1, fitting)
-            yield self._chunk(ids[begin:end], n_postings[begin:end], n_positions[begin:end])
+            yield self._chunk(ids[begin:end], n_postings[begin:end], n_positions[begin:end], copy)
             begin = end
 
-    def _chunk(self, ids: I64, n_postings: I64, n_positions: I64) -> TermChunk:
+    def _chunk(self, ids: I64, n_postings: I64, n_positions: I64, copy: CopyPostings) -> TermChunk:
         terms = self._reader.terms
         term_starts, blob = terms.copy_terms(ids)
         posting_starts, position_starts = _starts(n_postings), _starts(n_positions)
-        docs, tfs, positions = terms.copy_living(
-            ids, self.doc_map, int(posting_starts[-1]), int(position_starts[-1])
+        docs, tfs, positions = copy(
+            ids, n_postings=int(posting_starts[-1]), n_positions=int(position_starts[-1])
         )
         return TermChunk(
             field_nos=(terms.records[ids, 2] & np.uint64(0xFFFF)).astype(np.uint32),

@@ -2,8 +2,8 @@
 
 Only neighbours merge, so that documents stay in log order
 (docs/decisions/2026-11-21-neighbouring-merges.md). A run of neighbours is worth merging when
-they are many and alike: at least `merge_factor`, the largest of them no more than a part of
-the whole. Then a byte moves into a segment several times as large whenever it is written again,
+they are many and alike: at least `merge_factor` (fewer where the result is too large to be
+merged again), the largest of them no more than a part of the whole. Then a byte moves into a segment several times as large whenever it is written again,
 and so is written about log(segments) times, to the base of the factor. How alike they must be
 gives way as segments become more: what is searched must stay few.
 """
@@ -111,8 +111,8 @@ def _cheapest_run(
 def _runs(
     sizes: Sequence[SegmentSize], factor: int, limit: int
 ) -> Iterator[tuple[slice, int, int]]:
-    """Yield every run of at least `factor` segments and at most `limit` bytes with the weight of
-    its largest one and of all."""
+    """Yield every run of at most `limit` bytes that has `factor` segments or becomes too large to
+    be merged again, with the weight of its largest one and of all."""
     live = [size.live_bytes for size in sizes]
     for first in range(len(sizes)):
         n_bytes = largest = total = 0
@@ -123,5 +123,6 @@ def _runs(
             weight = max(live[end], SMALLEST_BYTES)
             largest = max(largest, weight)
             total += weight
-            if end - first + 1 >= factor:
+            is_last_time = end > first and 2 * n_bytes >= limit
+            if end - first + 1 >= factor or is_last_time:
                 yield slice(first, end + 1), largest, total

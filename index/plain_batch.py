@@ -24,7 +24,7 @@ class PlainBatch:
         self, keys: list[bytes], reading: Reading, places: Places, offsets: list[int]
     ) -> None:
         self._keys = keys
-        self._reading = reading
+        self._reading: Reading | None = reading
         self._places = places
         self.outcome_versions = offsets
         self.rejected = []
@@ -34,8 +34,9 @@ class PlainBatch:
                 self.outcomes[number] = Outcome.UPDATED
 
     def accepted(self) -> Accepted:
-        """Return the documents to add: all."""
-        reading = self._reading
+        """Return the documents to add: all. Once: they are not kept."""
+        reading, self._reading = self._reading, None
+        assert reading is not None, "asked for twice"
         offsets = np.array(self.outcome_versions, np.int64)
         keys = self._places.keys
         return Accepted(reading.values, keys, offsets, offsets, reading.text, reading.starts)

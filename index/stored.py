@@ -72,9 +72,12 @@ def encode_sources(
         nonlocal n_bytes
         # The content size in each frame bounds what unpacking may allocate.
         compressor = zstandard.ZstdCompressor(level=level, write_content_size=True)
+        room = np.empty(0, np.uint8)
         for part in _parts(sources):
             if isinstance(part, Run):
-                part = _compressed(part, block_bytes, compressor)
+                if len(room) < (wanted := _room_for(part)):
+                    room = np.empty(wanted, np.uint8)
+                part = _compressed(part, block_bytes, compressor, room)
             ends.append(n_bytes + part.ends)
             counts.append(part.n_docs)
             n_bytes += len(part.data)
@@ -119,16 +122,23 @@ def _pieces(run: Run) -> Iterator[Run]:
         yield Run(run.blob, run.starts[begin : end + 1])
 
 
-def _compressed(run: Run, block_bytes: int, compressor: zstandard.ZstdCompressor) -> Frames:
-    """Return a run in blocks of as few sources as make `block_bytes`."""
+def _room_for(run: Run) -> int:
+    """Return the most bytes that a run takes in blocks, before they are compressed."""
+    return int(run.starts[-1] - run.starts[0]) + 8 * len(run.starts)
+
+
+def _compressed(
+    run: Run, block_bytes: int, compressor: zstandard.ZstdCompressor, room: U8
+) -> Frames:
+    """Return a run in blocks of as few sources as make `block_bytes`. `room`: see `_room_for`;
+    memory that was used before costs less than new memory."""
     bounds = np.empty(len(run.starts), np.int64)
     bounds = bounds[: cut_blocks(run.starts, block_bytes, bounds)]
     n_docs = np.diff(bounds)
     sizes = np.diff(run.starts[bounds]) + 4 * (n_docs + 1)
-    text = np.empty(int(sizes.sum()), np.uint8)
-    pack_blocks(run.blob, run.starts, bounds, text)
+    pack_blocks(run.blob, run.starts, bounds, room)
     places = [0, *np.cumsum(sizes).tolist()]
-    data = text.data
+    data = room.data
     frames = [compressor.compress(data[begin:end]) for begin, end in pairwise(places)]
     ends = np.cumsum(np.fromiter(map(len, frames), np.int64, len(frames)))
     return Frames(np.frombuffer(b"".join(frames), np.uint8), ends, n_docs)

@@ -18,7 +18,7 @@ from index.kernels import intern, term_table
 from index.kernels.append import append_documents, append_positions
 from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
 from index.kernels.gather import gather
-from index.kernels.living import copy_living, count_living, sort_ties
+from index.kernels.living import copy_all, copy_living, count_living, sort_ties
 from index.kernels.tokenize import scan_whole
 from index.kernels.vocabulary import copy_terms, sketch_terms
 from index.reader import I64, U8, U32, U64
@@ -144,6 +144,14 @@ class Terms(NamedTuple):
         count_living(self.chains, self.pool, ids, doc_map, n_postings, n_positions)
         return n_postings, n_positions
 
+    def copy_all(self, ids: I64, n_postings: int, n_positions: int) -> tuple[U32, U32, U32]:
+        """Return what `copy_living` would if all documents were kept. Requires: `counts_below`
+        has counted."""
+        docs, tfs = np.empty(n_postings, np.uint32), np.empty(n_postings, np.uint32)
+        positions = np.empty(n_positions, np.uint32)
+        copy_all(self.chains, self.pool, ids, docs, tfs, positions)
+        return docs, tfs, positions
+
     def copy_living(
         self, ids: I64, doc_map: I64, n_postings: int, n_positions: int
     ) -> tuple[U32, U32, U32]:
@@ -192,6 +200,7 @@ class Vocabulary:
         self._pool_address = self._pool.ctypes.data
         self._pool_counts = np.ones(1, np.int64)
         self._sketches = Sketches()
+        self._room: U8 = np.empty(0, np.uint8)
 
     @property
     def n_bytes(self) -> int:
@@ -223,7 +232,7 @@ class Vocabulary:
         Requires: within a field, documents are above those of earlier calls.
         """
         docs, fields = spans.docs, spans.fields
-        text, starts = _joined(spans)
+        text, starts = self._joined(spans)
         continues = np.zeros(len(docs), np.uint8)
         continues[1:] = (docs[1:] == docs[:-1]) & (fields[1:] == fields[:-1])
         text, tokens = analyzer.scan_text(text, starts, continues)
@@ -241,6 +250,18 @@ class Vocabulary:
                 return lengths
         self._append(tokens, terms, docs, lengths)
         return lengths
+
+    def _joined(self, spans: Spans) -> tuple[U8, I64]:
+        """Return the strings one after the other, padded, and their starts; good until the next
+        call: memory that was used before costs less than new memory."""
+        starts = np.zeros(len(spans.sizes) + 1, np.int64)
+        np.cumsum(spans.sizes, out=starts[1:])
+        size = int(starts[-1]) + len(PADDING)
+        if size > len(self._room):
+            self._room = np.empty(size + size // 4, np.uint8)
+        text = self._room[:size]
+        gather(spans.text, spans.begins, starts, text)
+        return text, starts
 
     def add_keywords(self, spans: Spans) -> I32:
         """Append the strings, each a term of its document; return their term ids."""
@@ -398,15 +419,6 @@ def _is_plain(expansion: Expansion) -> bool:
     return expansion.advance == 1 and (
         not expansion.terms or (len(expansion.terms) == 1 and expansion.terms[0][1] == 0)
     )
-
-
-def _joined(spans: Spans) -> tuple[U8, I64]:
-    """Return the strings one after the other, padded, and their starts."""
-    starts = np.zeros(len(spans.sizes) + 1, np.int64)
-    np.cumsum(spans.sizes, out=starts[1:])
-    text = np.empty(int(starts[-1]) + len(PADDING), np.uint8)
-    gather(spans.text, spans.begins, starts, text)
-    return text, starts
 
 
 def _doubled(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from index.document import Op, Outcome
+from index.document import DocumentEvent, Op, Outcome
 from index.errors import (
     DocumentNotFoundError,
     InvalidRequestError,
@@ -24,8 +24,16 @@ from index.errors import (
 )
 from index.extract import Extractor
 from index.options import IndexOptions
+from index.reading import DocumentReader
 from index.schema import SchemaRef
-from pipeline.events import SAME_DOCUMENT, NewRecord, Record, Rejected, decode_wholly
+from pipeline.events import (
+    SAME_DOCUMENT,
+    NewRecord,
+    Record,
+    Rejected,
+    decode,
+    decode_wholly,
+)
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import EventOutcome
@@ -35,6 +43,10 @@ from pipeline.threads import Threads
 INLINE_BYTES = 4 << 10
 """Writes up to this size are checked in the event loop: a thread hop would cost more."""
 RECORD_BYTES = 200
+MANY = 16
+"""Ops whose documents are read together: fewer are parsed sooner than a kernel is set up."""
+
+Decode = Callable[[Record, IndexOptions], DocumentEvent | Rejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,10 @@ class Writer:
         self._index = index
         self._log = log
         self._shards = shards
+        self._schema_ref = schema_ref
         self._extractor = Extractor(schema_ref, index_options)
+        self._readers: list[DocumentReader] = []
+        """Idle ones. One serves one thread at a time, so it is taken out and put back."""
         self._threads = threads
         self._options = options
         self._index_options = index_options
@@ -133,16 +148,35 @@ class Writer:
         return [entry if isinstance(entry, WriteResult) else next(results) for entry in checked]
 
     def _check_all(self, ops: list[WriteOp]) -> list[NewRecord | WriteResult]:
-        return [self._check(op) for op in ops]
+        if len(ops) < MANY:
+            return [self._check(op, decode_wholly) for op in ops]
+        return [
+            self._check(op, decode if is_found else decode_wholly)
+            for op, is_found in zip(ops, self._find(ops), strict=True)
+        ]
 
-    def _check(self, op: WriteOp) -> NewRecord | WriteResult:
+    def _find(self, ops: list[WriteOp]) -> list[int]:
+        """Return which ops have a document that is plainly as mapped: it needs no other look."""
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = DocumentReader(self._schema_ref, self._index_options, self._extractor)
+        whole = (Op.UPSERT, Op.CREATE)
+        try:
+            sources = [(op.source or b"") if op.op in whole else b"" for op in ops]
+            is_found: list[int] = reader.read(sources).is_found.tolist()
+            return is_found
+        finally:
+            self._readers.append(reader)
+
+    def _check(self, op: WriteOp, decode: Decode) -> NewRecord | WriteResult:
         """Return the record for the log, or the result of an op that must not get there."""
         if op.key is None and op.op in (Op.UPDATE, Op.DELETE):
             return _refused("", InvalidRequestError(f"{op.op.name.lower()} without a document id"))
         key = op.key if op.key is not None else secrets.token_urlsafe(15)
         record = NewRecord(key.encode(errors="surrogatepass"), op.source, _headers(op))
         # Decoding is what the shard will do, so what passes here will not become a dead letter.
-        event = decode_wholly(
+        event = decode(
             Record(self._index, 0, 0, 0, record.key, record.value, record.headers),
             self._index_options,
         )

@@ -7,6 +7,7 @@ each new spelling once, never each token. Any other chain walks through the text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import pairwise
@@ -64,6 +65,7 @@ class Analyzer:
         "_n_words",
         "_prepare",
         "_scan",
+        "_takes_plain_words",
         "char_filters",
         "filters",
         "folds_ascii",
@@ -98,6 +100,7 @@ class Analyzer:
         is_local = all(each.reach != "stream" for each in filters)
         self._scan = scan or (tokenizer.scan if is_local else None)
         """None: texts are walked through word by word."""
+        self._takes_plain_words = tokenizer.takes_plain_words and self._scan is tokenizer.scan
         is_scanned = self._scan is not None
         self._n_words = next(
             (i for i, each in enumerate(self.filters) if each.reach != "word"), len(self.filters)
@@ -152,8 +155,11 @@ class Analyzer:
                 Token(term, position, word.start, word.end, word.span)
                 for word, term, position in settled(self.words(text))
             ]
-        rows = spans(self._scan, text)
-        data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
+        if self._takes_plain_words and _is_plain(text):
+            data, rows = _plain_words(text)
+        else:
+            rows = spans(self._scan, text)
+            data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
         if self.folds_ascii:
             data = [each.lower() for each in data]
         return [
@@ -255,6 +261,22 @@ class Analyzer:
                 at += len(term)
             base += n_positions(words)
         return _joined(terms)[0], np.array(rows, np.uint32).reshape(-1, 4)
+
+
+_is_plain = re.compile(r"[A-Za-z0-9]{1,255}(?: [A-Za-z0-9]{1,255})*").fullmatch
+"""What most people type into a search box: needs no kernel to be cut into words."""
+
+
+def _plain_words(text: str) -> tuple[list[bytes], list[tuple[int, int, int]]]:
+    """Return the words of a plain text, and of each where it begins, ends and its position."""
+    words = text.encode().split()
+    rows = []
+    start = 0
+    for position, word in enumerate(words):
+        end = start + len(word)
+        rows.append((start, end, position))
+        start = end + 1
+    return words, rows
 
 
 def _texts(text: U8, starts: I64) -> list[bytes]:

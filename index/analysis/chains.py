@@ -12,17 +12,8 @@ from functools import reduce
 from typing import Any
 
 from index.analysis.analyzer import Analyzer, PartNames
-from index.analysis.catalog import (
-    CHAR_FILTERS,
-    FILTERS,
-    NORMALIZING,
-    NORMALIZING_CHARS,
-    PLACED_FILTERS,
-    TOKENIZERS,
-    Analyze,
-    max_token_length,
-)
 from index.analysis.char_filters import CharFilter
+from index.analysis.filter_catalog import FILTERS, NORMALIZING, PLACED_FILTERS, Analyze
 from index.analysis.filters import TokenFilter, lowercase, stop
 from index.analysis.languages import (
     BUILT_IN,
@@ -35,8 +26,15 @@ from index.analysis.languages import (
     stop_analyzer,
 )
 from index.analysis.parameters import Parameters
+from index.analysis.splitting import pattern
 from index.analysis.stop_words import resolve_stop_words
-from index.analysis.tokenizers import Tokenizer, pattern
+from index.analysis.tokenizer_catalog import (
+    CHAR_FILTERS,
+    NORMALIZING_CHARS,
+    TOKENIZERS,
+    max_token_length,
+)
+from index.analysis.tokenizers import Tokenizer
 from index.analysis.word import Word
 from index.errors import InvalidRequestError
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from functools import cache
 from typing import NamedTuple
 
-from index.analysis import english, tokenizers
+from index.analysis import english, splitting, tokenizers
 from index.analysis.analyzer import Analyzer
 from index.analysis.filters import (
     TokenFilter,
@@ -192,7 +192,7 @@ _MAKERS: dict[str, Callable[[], Analyzer]] = {
     "standard": lambda: standard_analyzer("standard"),
     "simple": lambda: Analyzer("simple", tokenizers.letters(), [lowercase]),
     "whitespace": lambda: Analyzer("whitespace", tokenizers.whitespace()),
-    "pattern": lambda: Analyzer("pattern", tokenizers.pattern(_NO_WORD), [lowercase]),
+    "pattern": lambda: Analyzer("pattern", splitting.pattern(_NO_WORD), [lowercase]),
     "smartcn": lambda: chinese_analyzer("smartcn"),
     "fingerprint": lambda: Analyzer(
         "fingerprint",

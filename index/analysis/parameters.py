@@ -8,6 +8,10 @@ from typing import Any
 from index.analysis.java_regex import FLAGS, as_python
 from index.errors import InvalidRequestError
 
+MAX_GRAM = 1_000
+MAX_NGRAM_DIFF = 20
+"""Above the default of OpenSearch, and not to be set: it multiplies the size of an index."""
+
 
 class Parameters:
     """Each is to be read once; `finish` refuses those that nobody read."""
@@ -159,3 +163,16 @@ class Parameters:
 
 def _escaped(char: str) -> str:
     return "\\\\" if char == "\\" else char
+
+
+def gram_sizes(p: Parameters, *, is_edge: bool) -> tuple[int, int]:
+    low = p.number("min_gram", 1, 1, MAX_GRAM)
+    high = p.number("max_gram", max(2, low), 1, MAX_GRAM)
+    if low > high:
+        raise p.refuse(f"[min_gram] of {low} is above [max_gram] of {high}")
+    if not is_edge and high - low > MAX_NGRAM_DIFF:
+        raise p.refuse(
+            f"the difference between [max_gram] and [min_gram] must be at most {MAX_NGRAM_DIFF}, "
+            f"not {high - low}"
+        )
+    return low, high

@@ -1,13 +1,11 @@
 """Tokenizers: where in a text the words are.
 
-Most are kernels, which take a batch of texts; the others are Python, one text at a time.
+These are kernels, which take a batch of texts; splitting.py has the others.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +13,7 @@ import numpy.typing as npt
 
 from index.analysis import characters
 from index.analysis.chinese import cut
-from index.analysis.grams import CJK_KINDS, edge_spans, inner_spans
+from index.analysis.grams import CJK_KINDS
 from index.analysis.word import WORD, Word
 from index.kernels.cjk import pair_characters
 from index.kernels.tokenize import scan_runs, scan_whole, scan_words
@@ -26,7 +24,6 @@ I64 = npt.NDArray[np.int64]
 
 MAX_TOKEN_CHARS = 255
 """A longer word is split, as in Lucene."""
-MAX_PATH_CHARS = 8_000
 PADDING = bytes(64)
 """Kernels load words past a token's end."""
 
@@ -44,6 +41,8 @@ class Tokenizer(NamedTuple):
     """The same by a kernel; None: there is none."""
     is_whole: bool = False
     """Gives the text as one word."""
+    takes_plain_words: bool = False
+    """ASCII letters and digits between single spaces, at most 255 of them, are its words."""
 
 
 _TABLE = characters.character_table()
@@ -174,7 +173,8 @@ def _word(text: str) -> str:
 def standard(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
     """Words by UAX #29."""
     scan = _words(max_chars)
-    return Tokenizer(_scanned(scan, kind_of_word), scan)
+    is_plain = max_chars >= MAX_TOKEN_CHARS
+    return Tokenizer(_scanned(scan, kind_of_word), scan, takes_plain_words=is_plain)
 
 
 def letters(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
@@ -184,7 +184,8 @@ def letters(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
 
 def whitespace(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
     scan = _runs(characters.IS_SPACE, 0, max_chars)
-    return Tokenizer(_scanned(scan, _word), scan)
+    is_plain = max_chars >= MAX_TOKEN_CHARS
+    return Tokenizer(_scanned(scan, _word), scan, takes_plain_words=is_plain)
 
 
 def chinese() -> Tokenizer:
@@ -218,127 +219,6 @@ def lowercased(tokenizer: Tokenizer) -> Tokenizer:
         words = tokenizer.split(text)
         for word in words:
             word.text = word.text and word.text.lower()
-        return words
-
-    return Tokenizer(split)
-
-
-# --- in Python -----------------------------------------------------------------------------
-def _from_spans(text: str, found: Sequence[tuple[int, int]]) -> list[Word]:
-    return [Word(text[start:end], start, end) for start, end in found if start < end]
-
-
-def pattern(separator: re.Pattern[str], group: int = -1) -> Tokenizer:
-    """`group` -1: what stands between the matches; else that group of each match."""
-
-    def split(text: str) -> list[Word]:
-        if group >= 0:
-            found = [match.span(group) for match in separator.finditer(text)]
-            return _from_spans(text, [span for span in found if span[0] >= 0])
-        cuts = [match.span() for match in separator.finditer(text)]
-        begins = [0, *(end for _, end in cuts)]
-        ends = [*(start for start, _ in cuts), len(text)]
-        return _from_spans(text, list(zip(begins, ends, strict=True)))
-
-    return Tokenizer(split)
-
-
-_CLASSES: dict[str, Callable[[str], bool]] = {
-    "letter": str.isalpha,
-    "digit": str.isdecimal,
-    "whitespace": str.isspace,
-    "punctuation": lambda char: unicodedata.category(char).startswith("P"),
-    "symbol": lambda char: unicodedata.category(char).startswith("S"),
-}
-CHARACTER_CLASSES = frozenset(_CLASSES) | {"custom"}
-
-
-def grams(
-    least: int, most: int, *, is_edge: bool, classes: Sequence[str], custom: str
-) -> Tokenizer:
-    """Pieces of `least` to `most` characters of the runs of `classes`; no class: of the text."""
-    tests = [_CLASSES[name] for name in classes if name in _CLASSES]
-    if "custom" in classes:
-        tests.append(lambda char: char in custom)
-
-    def runs(text: str) -> list[tuple[int, int]]:
-        if not tests:
-            return [(0, len(text))]
-        found, begin = [], -1
-        for at, char in enumerate(text):
-            belongs = any(test(char) for test in tests)
-            if belongs and begin < 0:
-                begin = at
-            elif not belongs and begin >= 0:
-                found.append((begin, at))
-                begin = -1
-        return [*found, (begin, len(text))] if begin >= 0 else found
-
-    pieces = edge_spans if is_edge else inner_spans
-
-    def split(text: str) -> list[Word]:
-        return [
-            Word(text[begin + a : begin + b], begin + a, begin + b)
-            for begin, end in runs(text)
-            for a, b in pieces(end - begin, least, most)
-        ]
-
-    return Tokenizer(split)
-
-
-def path_hierarchy(delimiter: str, replacement: str, *, skip: int, is_reversed: bool) -> Tokenizer:
-    """A path and the paths above it, all at one position; none longer than MAX_PATH_CHARS."""
-
-    def split(text: str) -> list[Word]:
-        cuts = [at for at, char in enumerate(text) if char == delimiter]
-        if is_reversed:
-            begins = [0, *(at + 1 for at in cuts if at + 1 < len(text))]
-            found = [(begin, len(text)) for begin in begins]
-            if skip:
-                ends = [*(at + 1 for at in cuts), len(text)]
-                stop = ends[-1 - skip] if skip < len(ends) else 0
-                found = [(begin, stop) for begin in begins if begin < stop]
-        else:
-            first = 0
-            if skip:
-                steps = [at for at in cuts if at > 0] if text[:1] == delimiter else cuts
-                first = steps[skip - 1] if skip <= len(steps) else len(text)
-            found = [(first, at) for at in cuts if at > first] + [(first, len(text))]
-        words = [
-            Word(text[start:end].replace(delimiter, replacement), start, end, 0)
-            for start, end in found
-            if start < end <= start + MAX_PATH_CHARS
-        ]
-        for word in words[:1]:
-            word.increment = 1
-        return words
-
-    return Tokenizer(split)
-
-
-_URL_OR_EMAIL = re.compile(
-    r"(?P<url>(?:https?|ftp|file)://[^\s<>\"'`{}|\\^]*[^\s<>\"'`{}|\\^.,;:!?()\[\]])"
-    r"|(?P<email>[\w.!#$%&*+/=?^`{|}~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})"
-)
-
-
-def uax_url_email(max_chars: int = MAX_TOKEN_CHARS) -> Tokenizer:
-    """As `standard`, but URLs and e-mail addresses are words."""
-    between = standard(max_chars).split
-
-    def split(text: str) -> list[Word]:
-        words: list[Word] = []
-        at = 0
-        for match in [*_URL_OR_EMAIL.finditer(text), None]:
-            begin = len(text) if match is None else match.start()
-            for word in between(text[at:begin]):
-                word.start += at
-                word.end += at
-                words.append(word)
-            if match is not None:
-                kind = "<URL>" if match["url"] else "<EMAIL>"
-                words.append(Word(match[0], match.start(), match.end(), 1, kind))
-                at = match.end()
         return words
 
     return Tokenizer(split)

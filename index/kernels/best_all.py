@@ -13,7 +13,13 @@ import numpy as np
 from index.kernels.filters import passes
 from index.kernels.heap import push_hit
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
-from index.kernels.positions import POSITIONS_WIDTH, count_in_row, open_positions, read_positions
+from index.kernels.positions import (
+    OFFSET,
+    POSITIONS_WIDTH,
+    count_in_row,
+    open_positions,
+    read_positions,
+)
 from index.kernels.postings import LAST_DOCS
 from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
 from index.kernels.stream import (
@@ -55,6 +61,8 @@ APART, TOGETHER = 0, 1
 # A candidate set: u32[128] doc ids, then of each term u32[128] frequencies and u32[128] places
 # (block << 7 | place in the block), in the order in which the terms are asked.
 _SET = 4 * BLOCK
+_ROOM = 1024
+"""Positions of all terms of a phrase in a document that need no memory of their own."""
 
 
 @numba.njit("i8(i8, i8, i8, i8)", nogil=True, cache=True)
@@ -237,16 +245,20 @@ def _next_block(streams, order_address, n_terms, mode, block, root, others):
     return block
 
 
-@numba.njit("f4(i8, i8, i8, i8, i8, i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
-def _phrase_score(streams, order_address, places_of, found_address, i, n_terms, root, pruned):
+@numba.njit("f4(i8, i8, i8, i8, i8, i8, i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
+def _phrase_score(
+    streams, order_address, places_of, found_address, scratch, i, n_terms, root, pruned
+):
     """Return the score of candidate `i` as a phrase; -1: the terms are not in a row there, or
-    (`pruned` not 0) the score cannot pass `root`."""
+    (`pruned` not 0) the score cannot pass `root`.
+
+    scratch: i64[terms, 3] and, behind it, u32[_ROOM].
+    """
     order = i64_at(order_address, n_terms)
-    found = u32_at(found_address, BLOCK)
     tfs = u32_at(found_address + _SET, BLOCK * n_terms)
     places = u32_at(found_address + _SET * (1 + n_terms), BLOCK * n_terms)
     s = i64_at(streams, STREAM_WIDTH)
-    doc = np.int64(found[i])
+    doc = np.int64(u32_at(found_address, BLOCK)[i])
     weight = np.float32(s.view(np.float64)[WEIGHT])
     length = f32_at(s[TABLE], 256)[u8_at(s[NORMS], s[N_DOCS])[doc]]
     least = tfs[i]
@@ -258,18 +270,23 @@ def _phrase_score(streams, order_address, places_of, found_address, i, n_terms, 
     tf = np.float32(least)
     if pruned and weight * tf / (tf + length) <= root:
         return np.float32(-1.0)
-    positions = np.empty(room, np.uint32)
-    ends = np.empty(n_terms + 1, np.int64)
-    ends[0] = 0
+    spans = i64_at(scratch, 3 * n_terms)
+    positions = scratch + 24 * n_terms
+    more = np.empty(room if room > _ROOM else 0, np.uint32)
+    if room > _ROOM:
+        positions = more.ctypes.data
+    at = np.int64(0)
     for term in range(n_terms):
-        at = ends[term]
-        size = np.int64(tfs[term * BLOCK + i])
-        n = read_positions(
-            places_of + 8 * POSITIONS_WIDTH * order[term], doc, size,
-            np.int64(places[term * BLOCK + i]), positions[at : at + size],
+        known = places_of + 8 * POSITIONS_WIDTH * order[term]
+        spans[3 * term] = at
+        at += read_positions(
+            known, doc, np.int64(tfs[term * BLOCK + i]), np.int64(places[term * BLOCK + i]),
+            positions + 4 * at,
         )  # fmt: skip
-        ends[term + 1] = at + n
-    frequency = count_in_row(positions, ends, places_of, order)
+        spans[3 * term + 1] = at
+        spans[3 * term + 2] = i64_at(known, POSITIONS_WIDTH)[OFFSET]
+    # `more` is in use until here
+    frequency = count_in_row(positions, scratch, n_terms) + np.int64(len(more) < 0)
     if frequency == 0:
         return np.float32(-1.0)
     tf = np.float32(frequency)
@@ -314,10 +331,13 @@ def best_of_all(
     ranks = np.empty(n_terms, np.int64)
     for i in range(n_terms):
         ranks[order[i]] = i
-    memory = np.empty(n_terms * (STREAM_WIDTH + POSITIONS_WIDTH + BLOCK) + BLOCK // 2, np.int64)
+    memory = np.empty(
+        n_terms * (STREAM_WIDTH + POSITIONS_WIDTH + BLOCK + 3) + BLOCK // 2 + _ROOM // 2, np.int64
+    )
     streams = memory.ctypes.data
     places_of = streams + 8 * STREAM_WIDTH * n_terms
     found_address = places_of + 8 * POSITIONS_WIDTH * n_terms
+    scratch = found_address + _SET * (1 + 2 * n_terms)
     others = np.zeros(2, np.float32)
     n_bounds = np.int64(0)
     for term in range(n_terms):
@@ -382,8 +402,9 @@ def best_of_all(
             if mode == TOGETHER:
                 pruned = np.int64(not counts and n_heap == k)
                 score = _phrase_score(
-                    streams, order.ctypes.data, places_of, found_address, i, n_terms, root, pruned
-                )
+                    streams, order.ctypes.data, places_of, found_address, scratch, i, n_terms,
+                    root, pruned,
+                )  # fmt: skip
                 if score < 0:
                     continue
             elif k > 0:

@@ -42,8 +42,9 @@ STRING = 2
 INTEGER = 3
 FLOAT = 4
 BOOLEAN = 5
-DATE = 6
-"""An integer, or a string; unless it is of a usual shape, it must be converted."""
+CONVERTED = 6
+"""Anything, to be converted; but an integer within LOW .. HIGH, or a date of a usual shape whose
+milliseconds are, is taken as that number."""
 SLOW = 7
 
 LARGEST = 16 << 20
@@ -431,7 +432,7 @@ def scan_documents(
                                         is_row = True
                             elif byte == _QUOTE:
                                 at = skip_text(text, at + 1, end)
-                                if at >= 0 and kind == DATE:
+                                if at >= 0 and kind == CONVERTED:
                                     number = iso_date(text, begin + 1, at - begin - 2)
                                     if nodes[node, LOW] <= number <= nodes[node, HIGH]:
                                         rows[n_rows, 2] = number

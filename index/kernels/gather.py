@@ -5,14 +5,21 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.addresses import copy_bytes
+
 
 @numba.njit("void(uint8[::1], int64[::1], int64[::1], uint8[::1])", nogil=True, cache=True)
 def gather(text, begins, starts, out):
-    """Copy strings from where they lie to out[starts[i]:starts[i + 1]]; zero what follows."""
+    """Copy strings from where they lie to out[starts[i]:starts[i + 1]]; zero what follows.
+
+    Requires: the strings lie within `text`, and there is room for them in `out`.
+    """
     for i in range(len(begins)):
-        begin = begins[i]
-        size = starts[i + 1] - starts[i]
-        out[starts[i] : starts[i + 1]] = text[begin : begin + size]
+        copy_bytes(
+            np.int64(out.ctypes.data) + starts[i],
+            np.int64(text.ctypes.data) + begins[i],
+            starts[i + 1] - starts[i],
+        )
     out[starts[-1] :] = np.uint8(0)
 
 
@@ -42,5 +49,5 @@ def pack_blocks(blob, starts, bounds, out):
             for k in range(4):
                 out[at + k] = np.uint8(begin >> np.uint32(8 * k) & np.uint32(255))
             at += 4
-        out[at : at + last - first] = blob[first:last]
+        copy_bytes(np.int64(out.ctypes.data) + at, np.int64(blob.ctypes.data) + first, last - first)
         at += last - first

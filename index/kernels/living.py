@@ -16,6 +16,7 @@ _AHEAD = 8
 _U32 = np.uint64(32)
 _U16 = np.uint64(16)
 _LENGTH = np.uint64(0xFFFF)
+_LOW = np.uint64(0xFFFFFFFF)
 
 
 # --- order -----------------------------------------------------------------------------------
@@ -164,3 +165,48 @@ def copy_living(chains, pool, terms, doc_map, docs, tfs, positions):
         for k in range(first, n):
             if tfs[k] == np.uint32(0):
                 tfs[k] = np.uint32(1)
+
+
+@numba.njit(
+    "void(uint64[:, ::1], uint32[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1])",
+    nogil=True,
+    cache=True,
+)
+def copy_all(chains, pool, terms, docs, tfs, positions):
+    """Write the postings of `terms` as `copy_living` does, of all documents, under their own ids.
+
+    Requires: the outputs as long as the chains' own counts add up to; nothing is appended.
+    """
+    n = np.int64(0)
+    n_positions = np.int64(0)
+    for i in range(len(terms)):
+        if i + 2 * _AHEAD < len(terms):
+            prefetch(np.int64(chains.ctypes.data) + 32 * terms[i + 2 * _AHEAD])
+        if i + _AHEAD < len(terms):
+            head = np.int64(chains[terms[i + _AHEAD], 0] >> _U32)
+            prefetch(np.int64(pool.ctypes.data) + 4 * head)
+        at = np.int64(chains[terms[i], 0] >> _U32)
+        end = np.int64(chains[terms[i], 0] & _LOW)
+        size = np.int64(FIRST_SIZE)
+        while at != 0:
+            link = at + size - 1
+            stop = end if at <= end <= link else link
+            while at < stop:
+                entry = pool[at]
+                at += 1
+                if entry & np.uint32(1):
+                    if n > 0:
+                        tfs[n - 1] = max(tfs[n - 1], np.uint32(1))
+                    docs[n] = entry >> np.uint32(1)
+                    tfs[n] = np.uint32(0)
+                    n += 1
+                else:
+                    tfs[n - 1] += np.uint32(1)
+                    positions[n_positions] = (entry >> np.uint32(1)) - np.uint32(1)
+                    n_positions += 1
+            if stop == end:
+                break
+            at = np.int64(pool[link])
+            size = min(size * 2, np.int64(LAST_SIZE))
+    if n > 0:
+        tfs[n - 1] = max(tfs[n - 1], np.uint32(1))

@@ -32,15 +32,16 @@ def open_positions(known, row, offset):
     p[SUMS_OF] = -1
 
 
-@numba.njit("i8(i8, i8, i8, i8, u4[::1])", nogil=True, cache=True)
-def read_positions(known, doc, n, place, out):
-    """Write the `n` positions of the term in a document to `out`; return how many there are.
+@numba.njit("i8(i8, i8, i8, i8, i8)", nogil=True, cache=True)
+def read_positions(known, doc, n, place, out_address):
+    """Write the `n` positions of the term in a document to u32[n]; return how many there are.
 
     place: of a BLOCKS leaf, block << 7 | place in the block. Requires: documents rise from call
     to call; the leaf has the document `n` times.
     """
     p = i64_at(known, POSITIONS_WIDTH)
     row = i64_at(p[ROW], ROW_WIDTH)
+    out = u32_at(out_address, n)
     if row[0] == CHAIN:
         return chain_positions(row, i64_at(known + 8 * CURSOR, CURSOR_WIDTH), doc, out)
     if row[0] != BLOCKS:
@@ -71,32 +72,29 @@ def read_positions(known, doc, n, place, out):
     return np.int64(len(out))
 
 
-@numba.njit("i8(u4[::1], i8[::1], i8, i8[::1])", nogil=True, cache=True)
-def count_in_row(positions, ends, known, order):
-    """Return how many times the terms stand at their offsets from one another.
+@numba.njit("i8(i8, i8, i8)", nogil=True, cache=True)
+def count_in_row(positions_address, spans_address, n_terms):
+    """Return how many times the terms of a phrase stand at their offsets from one another.
 
-    Of the term order[i], whose struct is the order[i]th at `known`, the positions from ends[i] to
-    ends[i + 1], rising.
+    spans: i64[terms, 3], of each term where its positions (u32, rising) begin and end, and its
+    offset in the phrase; the beginnings are used up.
     """
-    n_terms = len(order)
-    at = np.empty(n_terms, np.int64)
-    offsets = np.empty(n_terms, np.int64)
-    for term in range(n_terms):
-        at[term] = ends[term]
-        offsets[term] = i64_at(known + 8 * POSITIONS_WIDTH * order[term], POSITIONS_WIDTH)[OFFSET]
+    spans = i64_at(spans_address, 3 * n_terms)
+    positions = u32_at(positions_address, spans[3 * n_terms - 2])
     count = np.int64(0)
-    for i in range(ends[0], ends[1]):
-        first = np.int64(positions[i]) - offsets[0]
+    for i in range(spans[0], spans[1]):
+        first = np.int64(positions[np.uint64(i)]) - spans[2]
         is_there = True
         for term in range(1, n_terms):
-            wanted = first + offsets[term]
-            k = at[term]
-            while k < ends[term + 1] and np.int64(positions[k]) < wanted:
+            wanted = first + spans[3 * term + 2]
+            k = spans[3 * term]
+            end = spans[3 * term + 1]
+            while k < end and np.int64(positions[np.uint64(k)]) < wanted:
                 k += 1
-            at[term] = k
-            if k == ends[term + 1]:
+            spans[3 * term] = k
+            if k == end:
                 return count
-            if np.int64(positions[k]) != wanted:
+            if np.int64(positions[np.uint64(k)]) != wanted:
                 is_there = False
                 break
         count += np.int64(is_there)

@@ -95,7 +95,8 @@ def _unpack(address, bits, n, out):
 # --- walking -------------------------------------------------------------------------------
 @numba.njit(inline="always")
 def _decode_block(row, block, n_blocks, docs, tfs):
-    """Write the postings of one block; return how many, 0 where its data is not in the section."""
+    """Write the postings of one block; return how many, 0 where its data is not in the section or
+    its doc ids do not rise."""
     n = min(np.int64(BLOCK), row[SIZE] - block * BLOCK)
     last_docs = u32_at(row[LAST_DOCS], n_blocks)
     meta = u64_at(row[DOC_METAS], n_blocks)[block]
@@ -105,14 +106,16 @@ def _decode_block(row, block, n_blocks, docs, tfs):
     tf_offset = offset + _n_bytes(n - 1, doc_bits)
     if doc_bits > 32 or tf_bits > 32 or tf_offset + _n_bytes(n, tf_bits) + TAIL > row[DATA_SIZE]:
         return np.int64(0)
-    previous = np.uint32(0xFFFFFFFF)
+    previous = np.int64(-1)
     if block > 0:
-        previous = last_docs[block - 1]
+        previous = np.int64(last_docs[block - 1])
     _unpack(row[DATA] + offset, doc_bits, n - 1, docs)
     for i in range(n - 1):
-        previous = np.uint32(previous + docs[i] + np.uint32(1))
-        docs[i] = previous
+        previous += np.int64(docs[i]) + 1
+        docs[i] = np.uint32(previous)
     docs[n - 1] = last_docs[block]
+    if previous >= np.int64(last_docs[block]):
+        return np.int64(0)
     if tf_bits == 0:
         for i in range(n):
             tfs[i] = np.uint32(1)

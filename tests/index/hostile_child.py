@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from index.aggregate.run import aggregate
 from index.errors import TailraceError
 from index.format import Sections
 from index.manifest import SegmentMeta
@@ -26,6 +27,7 @@ from index.schema import Schema
 from index.searcher import Searcher
 from index.segment import Segment
 from tests.index.search_world import NOW_MS, World
+from tests.index.test_aggregate_oracle import Requests, no_hits
 
 SEARCHES = 12
 N_DOCS = 400
@@ -67,8 +69,10 @@ def ask_everything(segment: Segment, schema: Schema, world: World, found: list[s
         part.append(Part(segment, name="1.seg", shard=0, alive=alive))
 
     attempt(open_part, found)
+    requests = Requests(world)
     for _ in range(SEARCHES if part else 0):
         attempt(lambda: search(part[0].view, schema, world.body()), found)
+        attempt(lambda: group(part[0].view, schema, requests.aggs(0)), found)
 
 
 def search(view: View, schema: Schema, body: dict[str, Any]) -> None:
@@ -79,6 +83,10 @@ def search(view: View, schema: Schema, body: dict[str, Any]) -> None:
         view.reader.source(hit.doc_id)
         view.reader.key(hit.doc_id)
         view.reader.version(hit.doc_id)
+
+
+def group(view: View, schema: Schema, aggs: dict[str, Any]) -> None:
+    aggregate([Searcher((view,), schema, NOW_MS)], parse_search({"aggs": aggs}), no_hits)
 
 
 def attempt(work: Callable[[], None], found: list[str]) -> None:

@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from index.analysis import terms
-from index.analysis.catalog import CHAR_FILTERS, FILTERS, PLACED_FILTERS, TOKENIZERS
 from index.analysis.definitions import Analysis, read_settings
-from index.analysis.languages import BUILT_IN
+from index.analysis.filter_catalog import FILTERS, PLACED_FILTERS
+from index.analysis.languages import BUILT_IN, LANGUAGES
 from index.analysis.terms import TermMap
+from index.analysis.tokenizer_catalog import CHAR_FILTERS, TOKENIZERS
 from index.errors import InvalidRequestError, MappingError
 from index.schema import Schema
+from tests.index.analysis_world import indexed, texts
 
 STEMS: dict[str, Any] = {"tokenizer": "standard", "filter": ["lowercase", "mine"]}
 
@@ -117,3 +121,47 @@ def test_the_page_names_all_that_there_is() -> None:
     aliases = {"nGram", "edgeNGram"}
     there = BUILT_IN | set(CHAR_FILTERS) | set(FILTERS) | set(PLACED_FILTERS) | set(TOKENIZERS)
     assert there - aliases <= named
+
+
+NAMES = (
+    "language", "stopwords", "ignore_case", "min", "max", "length", "min_gram", "max_gram", "side",
+    "preserve_original", "synonyms", "expand", "pattern", "replacement", "flags", "group", "all",
+    "mappings", "escaped_tags", "articles", "keywords", "rules", "token_chars", "delimiter", "skip",
+    "reverse", "min_shingle_size", "max_shingle_size", "output_unigrams", "catenate_all", "type",
+    "max_token_count", "keep_words", "ignored_scripts", "max_token_length", "format", "separator",
+)  # fmt: skip
+values = st.one_of(
+    st.sampled_from([True, False, None, "true", 0, 1, 2, 3, -1, 10**12, 1.5, "2", "", "a", [], {}]),
+    st.sampled_from(
+        ["a, b", "a => b", ["a => b", "c, a b"], ["a", "_french_"], "french", "French"]
+    ),
+    st.sampled_from(["\\W+", "(a", "(a+)+", "[^a]", "front", "back", "letter", ["han"], ["digit"]]),
+    st.recursive(st.integers() | st.text(max_size=4), st.lists, max_leaves=3),
+)
+given_parameters = st.dictionaries(st.sampled_from(NAMES), values, max_size=3)
+KINDS = [
+    *(("filter", kind) for kind in (*FILTERS, *PLACED_FILTERS)),
+    *(("tokenizer", kind) for kind in TOKENIZERS),
+    *(("char_filter", kind) for kind in CHAR_FILTERS),
+    *(("analyzer", kind) for kind in ("custom", "pattern", "stop", *BUILT_IN, *LANGUAGES)),
+]
+
+
+@given(st.sampled_from(KINDS), given_parameters, texts)
+@settings(deadline=None, max_examples=500)
+def test_any_definition_is_refused_in_words_or_works(
+    kind: tuple[str, str], parameters: dict[str, Any], text: str
+) -> None:
+    sort, name = kind
+    chain: dict[str, Any] = {"tokenizer": "standard"}
+    chain[sort] = "mine" if sort == "tokenizer" else ["mine"]
+    definition = {"type": name, **parameters}
+    own = {"analyzer": {"mine": definition}}
+    if sort != "analyzer":
+        own = {sort: {"mine": definition}, "analyzer": {"mine": chain}}
+    try:
+        analyzer = Analysis(read_settings(own)).analyzer("mine")
+    except InvalidRequestError:
+        return
+    found = {token.term for token in analyzer.tokens(text)}
+    assert set(indexed(analyzer, [[text]])[0]) == found

@@ -34,6 +34,7 @@ MAPPING: dict[str, Any] = {
         "year": {"type": "date", "format": "yyyy"},
         "b": {"type": "boolean"},
         "é": {"type": "keyword"},
+        "small": {"type": "keyword", "normalizer": "lowercase"},
         "o": {
             "properties": {"x": {"type": "keyword"}, "p": {"properties": {"y": {"type": "long"}}}}
         },
@@ -160,6 +161,7 @@ def test_what_is_found_is_what_parsing_gives(batch: list[bytes]) -> None:
         b' { "off" : {"any":[{"thing":{"deep":[1,2,{"a":null}]}}]} , "byte" : -128 } \n',
         b'{"o.x":"k","o.p":{"y":1},"f":[0.1,17.5,1e3,5],"half":65504,"d":1700000000000}',
         b'{"tag":5,"whole":"abc","hidden":"anything at all","title":true,"tag_of_a_long_name":"v"}',
+        b'{"small":["A \\n B","a",7,"A"],"title":"B"}',
         b'{"f":0.30000000000000004,"d":"2024-02","long":"17","b":"false","year":"1999"}',
         b"{}",
     ],

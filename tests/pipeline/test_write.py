@@ -114,6 +114,20 @@ async def test_what_cannot_be_indexed_never_gets_into_the_log(docs: Index, log: 
     assert len(log.partitions[0]) == 1
 
 
+async def test_many_ops_are_checked_as_each_alone(docs: Index, log: MemoryLog) -> None:
+    bad = [b"{", b"[]", b'{"n":"x"}', b'{"n":1,"_id":2}', b'{"n":{"a":1}}', b"", b'{"n":1}}']
+    await one(docs, upsert("first"))
+    ops = [upsert(str(i), b'{"n":%d}' % i) for i in range(40)]
+    for at, source in enumerate(bad):
+        ops[5 * at] = upsert(str(at), source)
+    alone = [str((await one(docs, op)).error) for op in ops]
+    together = await docs.write(ops)
+    assert [str(result.error) for result in together] == alone
+    assert [result.status == 400 for result in together] == [
+        i % 5 == 0 and i < 5 * len(bad) for i in range(40)
+    ]
+
+
 async def test_results_come_in_the_order_of_the_ops(docs: Index) -> None:
     ops = [upsert(f"k{n}", b"{" if n % 3 == 0 else b"{}") for n in range(100)]
     results = await docs.write(ops)
