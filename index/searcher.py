@@ -92,7 +92,8 @@ class Searcher:
 
     def _search(self, request: SearchRequest, stop: Stop) -> SearchResult:
         if request.is_plain:
-            check_stop(stop)
+            if stop is not NEVER:
+                check_stop(stop)
             found = question_of(request.query, self.schema)
             if found is not None:
                 return self._best_of_terms(*found, request, stop)

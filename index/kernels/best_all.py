@@ -61,6 +61,8 @@ APART, TOGETHER = 0, 1
 # A candidate set: u32[128] doc ids, then of each term u32[128] frequencies and u32[128] places
 # (block << 7 | place in the block), in the order in which the terms are asked.
 _SET = 4 * BLOCK
+_MOST_ROOM = 1 << 26
+"""More positions than any document has: the file is damaged."""
 _ROOM = 1024
 """Positions of all terms of a phrase in a document that need no memory of their own."""
 
@@ -268,7 +270,7 @@ def _phrase_score(
         least = min(least, tf)
         room += np.int64(tf)
     tf = np.float32(least)
-    if pruned and weight * tf / (tf + length) <= root:
+    if room > _MOST_ROOM or (pruned and weight * tf / (tf + length) <= root):
         return np.float32(-1.0)
     spans = i64_at(scratch, 3 * n_terms)
     positions = scratch + 24 * n_terms

@@ -53,19 +53,31 @@ _TIME_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "micr
 
 def parse_query(body: object, path: str = "query") -> ast.Query:
     """Parse one query, the value of `query`."""
-    return ClauseParser().parse(body, path)
+    return _short_query(body) or ClauseParser().parse(body, path)
+
+
+def _short_query(body: object) -> ast.Query | None:
+    """Return the query of `{kind: {field: text}}`, the commonest there is; None: another form."""
+    if type(body) is not dict or len(body) != 1:
+        return None
+    ((kind, clause),) = body.items()
+    make = _SHORT.get(kind)
+    if make is None or type(clause) is not dict or len(clause) != 1:
+        return None
+    ((field, text),) = clause.items()
+    return make(field, text) if type(text) is str and field != "_id" else None
 
 
 def parse_search(body: object) -> SearchRequest:
     """Parse the body of a search; an empty one asks for the first 10 of all documents."""
-    left = dict(as_object({} if body is None else body, ""))
+    left: dict[str, Any] = {}
     found: dict[str, Any] = {}
-    for key in list(left):
+    for key, value in as_object({} if body is None else body, "").items():
         part = _PARTS.get(key)
-        if part is not None:
-            value = left.pop(key)
-            if value is not None:
-                found[part[0]] = part[1](value, key)
+        if part is None:
+            left[key] = value
+        elif value is not None:
+            found[part[0]] = part[1](value, key)
     if left:
         found |= _rare_parts(Body(left, ""), found.get("sort", ()), has_source="source" in found)
     request = SearchRequest(**found)
@@ -251,6 +263,11 @@ def _parse_search_after(
     return tuple(None if item is None else scalar(item, "search_after") for item in items)
 
 
+_SHORT: dict[str, Callable[[str, str], ast.Query]] = {
+    "match": ast.Match,
+    "match_phrase": ast.MatchPhrase,
+    "term": ast.Term,
+}
 _PARTS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "query": ("query", parse_query),
     "from": ("from_", _natural),

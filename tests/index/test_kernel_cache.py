@@ -26,12 +26,13 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _forget() -> None:
+    cache._imports.cache_clear()
     cache.source_hash.cache_clear()
     cache.cache_folder.cache_clear()
 
 
 def _hashes() -> dict[str, str]:
-    cache.source_hash.cache_clear()
+    _forget()
     return {name: cache.source_hash(name) for name in ("bottom", "middle", "top", "other")}
 
 
