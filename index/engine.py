@@ -126,7 +126,7 @@ class Engine:
         self._segments = segments
         self._frozen: Part | None = None
         self._frozen_memtable: Memtable | None = None
-        self._open_memtable(None)
+        self._open_memtable()
         self._flush: FlushJob | None = None
         self._merge: MergeJob | None = None
         self._next_offset = manifest.next_offset
@@ -309,8 +309,8 @@ class Engine:
         active, *older = self._newest_first()
         return [active.tombstones, *(part.tombstones for part in older if part.tombstones)]
 
-    def _open_memtable(self, before: Memtable | None) -> None:
-        self._memtable = Memtable(self.schema, self.options, before)
+    def _open_memtable(self) -> None:
+        self._memtable = Memtable(self.schema, self.options)
         self._active = Part(
             self._memtable.reader(),
             name="memtable",
@@ -352,7 +352,7 @@ class Engine:
         )
         if frozen is not None:
             self._frozen, self._frozen_memtable = frozen, memtable
-            self._open_memtable(memtable)
+            self._open_memtable()
             self._publish()
         self._flush = job
         return job

@@ -7,15 +7,15 @@ was made with. Thread rule: the apply thread; snapshots: any.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from index.growth import grown
 from index.kernels import live_keys as kernels
 from index.reader import I64, U8, U64
 
-FIRST_BYTES = 4096
+_FIRST_BYTES = 4096
 _FIRST_DOCS = 64
 
 
@@ -32,9 +32,10 @@ class BytesSnapshot(NamedTuple):
 class LiveBytes:
     """One byte string a document."""
 
-    def __init__(self, n_bytes: int = FIRST_BYTES) -> None:
-        """`n_bytes`: room to begin with; memory is taken as it fills."""
-        self._blob: U8 = np.zeros(n_bytes, np.uint8)
+    def __init__(self, reserve_bytes: int = 0) -> None:
+        """`reserve_bytes`: what all may grow to; see `grown`."""
+        self._blob: U8 = np.zeros(_FIRST_BYTES, np.uint8)
+        self._reserve = reserve_bytes
         self._starts: I64 = np.zeros(_FIRST_DOCS + 1, np.int64)
         self._n_docs = 0
 
@@ -42,18 +43,13 @@ class LiveBytes:
     def n_bytes(self) -> int:
         return int(self._starts[self._n_docs]) + 8 * self._n_docs
 
-    @property
-    def room(self) -> int:
-        """Bytes that there is room for."""
-        return len(self._blob)
-
     def append(self, blob: U8, starts: I64) -> None:
         """Add blob[starts[i]:starts[i + 1]]; what follows starts[-1] is no matter."""
         first, n_docs = self._n_docs, self._n_docs + len(starts) - 1
         begin = int(self._starts[first])
         end = begin + int(starts[-1])
         self._starts = grown(self._starts, n_docs + 1)
-        self._blob = grown(self._blob, end)
+        self._blob = grown(self._blob, end, self._reserve)
         self._blob[begin:end] = blob[: starts[-1]]
         self._starts[first + 1 : n_docs + 1] = starts[1:] + begin
         self._n_docs = n_docs
@@ -138,15 +134,3 @@ class LiveKeys:
 
     def snapshot(self) -> KeysSnapshot:
         return KeysSnapshot(self._keys.snapshot(), self._slots, self._older, self._n_docs)
-
-
-def grown(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
-    """Return the array, or a copy of at least `length`, twice as long or more."""
-    if length <= len(array):
-        return array
-    capacity = len(array)
-    while capacity < length:
-        capacity *= 2
-    out = np.zeros(capacity, array.dtype)
-    out[: len(array)] = array
-    return out

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from index.live_bytes import FIRST_BYTES, KeyBatch, LiveBytes, LiveKeys
+from index.live_bytes import KeyBatch, LiveBytes, LiveKeys
 from index.live_columns import DTYPES, ColumnSnapshot, LiveColumn, LiveText, TextSnapshot
 from index.memtable_draft import MemtableDraft
 from index.memtable_reader import MemtableReader
@@ -20,7 +20,7 @@ from index.options import IndexOptions
 from index.reader import I64, U8, U32, U64, Reader
 from index.schema import Field, SchemaRef
 from index.values import DOC, FIELD, FIRST, SECOND, Values
-from index.vocabulary import Sizes, Spans, Vocabulary
+from index.vocabulary import Spans, Vocabulary
 
 FIRST_CAPACITY = 64
 _DOC_BYTES = 100
@@ -38,20 +38,17 @@ class _Group(NamedTuple):
 class Memtable:
     """Thread rule: the apply thread only, but for the readers and drafts it hands out."""
 
-    def __init__(
-        self, schema_ref: SchemaRef, options: IndexOptions, before: Memtable | None = None
-    ) -> None:
-        """`before`: the one that was full before this one, whose room this one will need too."""
+    def __init__(self, schema_ref: SchemaRef, options: IndexOptions) -> None:
         self._ref = schema_ref
         self._options = options
-        self._vocabulary: Vocabulary = Vocabulary(before._vocabulary.sizes if before else Sizes())
+        self._vocabulary = Vocabulary(options.memtable_bytes)
         self._fields: dict[int, LiveText | LiveColumn] = {}
         self._snapshots: dict[int, TextSnapshot | ColumnSnapshot] = {}
         """Never changed, only replaced: readers keep it."""
         self._capacity = FIRST_CAPACITY
         self._n_docs = 0
         self._keys = LiveKeys()
-        self._sources: LiveBytes = LiveBytes(before._sources.room if before else FIRST_BYTES)
+        self._sources = LiveBytes(options.memtable_bytes // 2)
         self._versions = np.zeros(FIRST_CAPACITY, np.int64)
         self._offsets = np.zeros(FIRST_CAPACITY, np.int64)
         self.tombstones: dict[bytes, int] = {}

@@ -3,9 +3,10 @@
 Only neighbours merge, so that documents stay in log order
 (docs/decisions/2026-11-21-neighbouring-merges.md). A run of neighbours is worth merging when
 they are many and alike: at least `merge_factor` (fewer where the result is too large to be
-merged again), the largest of them no more than a part of the whole. Then a byte moves into a segment several times as large whenever it is written again,
-and so is written about log(segments) times, to the base of the factor. How alike they must be
-gives way as segments become more: what is searched must stay few.
+merged again), the largest of them no more than a part of the whole. Then a byte moves into a
+segment several times as large whenever it is written again, and so is written about
+log(segments) times, to the base of the factor. How alike they must be gives way as segments
+become more: what is searched must stay few.
 """
 
 from __future__ import annotations

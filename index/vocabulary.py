@@ -7,13 +7,14 @@ go on. A reader keeps the arrays it was made with; they hold all that it may see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from index.analysis.analyzer import PADDING, Analyzer
 from index.analysis.terms import Expansion, Mapped
+from index.growth import grown
 from index.kernels import intern, term_table
 from index.kernels.append import append_documents, append_positions
 from index.kernels.chains import CHAIN_WIDTH, LAST_SIZE, count_documents
@@ -24,7 +25,6 @@ from index.kernels.vocabulary import copy_terms, sketch_terms
 from index.reader import I64, U8, U32, U64
 
 I32 = npt.NDArray[np.int32]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Sketches:
@@ -174,29 +174,30 @@ class Spans(NamedTuple):
     fields: U32
 
 
-class Sizes(NamedTuple):
-    """Lengths of arrays that were enough."""
+class _Reserve(NamedTuple):
+    """Lengths that arrays go to at once when they are no longer small."""
 
-    slots: int = 256
-    terms: int = 64
-    blob: int = 1024
-    pool: int = 4 * LAST_SIZE
+    terms: int
+    blob: int
+    pool: int
 
 
 class Vocabulary:
     """Thread rule: the apply thread only; what `terms` returns goes to any."""
 
-    def __init__(self, sizes: Sizes = Sizes()) -> None:  # noqa: B008  (it is immutable)
-        """`sizes`: what the arrays begin with; memory is taken as they fill."""
-        self._slots = np.zeros(sizes.slots, np.uint64)
-        self._records = np.zeros((sizes.terms, 4), np.uint64)
-        self._blob = np.zeros(sizes.blob, np.uint8)
+    def __init__(self, reserve_bytes: int = 0) -> None:
+        """`reserve_bytes`: what a memtable may grow to; see `growth.grown`."""
+        self._slots = np.zeros(256, np.uint64)
+        self._records = np.zeros((64, 4), np.uint64)
+        self._blob = np.zeros(1024, np.uint8)
+        n_terms = 1 << (reserve_bytes // 256).bit_length() - 1 if reserve_bytes >= 256 else 0
+        self._reserve = _Reserve(n_terms, reserve_bytes // 32, reserve_bytes // 8)
         self._counts = np.zeros(3, np.int64)
         self._expansions: I32 = np.zeros((16, 2), np.int32)
         self._n_expansions = 0
         """Rows in use."""
-        self._chains = np.zeros((sizes.terms, CHAIN_WIDTH), np.uint64)
-        self._pool = np.zeros(sizes.pool, np.uint32)
+        self._chains = np.zeros((64, CHAIN_WIDTH), np.uint64)
+        self._pool = np.zeros(4 * LAST_SIZE, np.uint32)
         self._pool_address = self._pool.ctypes.data
         self._pool_counts = np.ones(1, np.int64)
         self._sketches = Sketches()
@@ -208,10 +209,6 @@ class Vocabulary:
         n_terms, n_blob, _ = self._counts.tolist()
         n_words = int(self._pool_counts[0])
         return n_terms * 80 + n_blob + 8 * self._n_expansions + 4 * n_words
-
-    @property
-    def sizes(self) -> Sizes:
-        return Sizes(len(self._slots), len(self._records), len(self._blob), len(self._pool))
 
     def terms(self) -> Terms:
         return Terms(
@@ -351,7 +348,7 @@ class Vocabulary:
     def _add_expansion(self, expansion: Expansion, targets: I32) -> int:
         row, n = self._n_expansions, len(targets)
         while row + 1 + n > len(self._expansions):
-            self._expansions = _doubled(self._expansions)
+            self._expansions = grown(self._expansions, len(self._expansions) + 1)
         self._expansions[row] = n, expansion.advance
         self._expansions[row + 1 : row + 1 + n, 0] = targets
         self._expansions[row + 1 : row + 1 + n, 1] = [offset for _, offset in expansion.terms]
@@ -378,21 +375,22 @@ class Vocabulary:
         order = order[is_first]
         return out_tokens[order], out_terms[order]
 
-    # --- growth: always by doubling, always into new arrays --------------------------------
+    # --- growth: always into new arrays, at least twice as long ----------------------------
     def _grow_terms(self, n_more_bytes: int) -> None:
         n_terms, n_blob, _ = self._counts.tolist()
+        reserve = self._reserve
         if n_terms == len(self._records):
-            self._records = _doubled(self._records)
-            self._chains = _doubled(self._chains)
-        while n_blob + n_more_bytes > len(self._blob):
-            self._blob = _doubled(self._blob)
+            self._records = grown(self._records, n_terms + 1, reserve.terms)
+            self._chains = grown(self._chains, n_terms + 1, reserve.terms)
+        self._blob = grown(self._blob, n_blob + n_more_bytes, reserve.blob)
         if 2 * (n_terms + 1) > len(self._slots):
-            slots = np.zeros(2 * len(self._slots), np.uint64)
+            length = max(2 * len(self._slots), 2 * len(self._records))
+            slots = np.zeros(length, np.uint64)
             intern.fill_slots(self._records, self._blob, n_terms, slots)
             self._slots = slots
 
     def _grow_pool(self) -> None:
-        self._pool = _doubled(self._pool)
+        self._pool = grown(self._pool, len(self._pool) + 1, self._reserve.pool)
         self._pool_address = self._pool.ctypes.data
 
 
@@ -419,9 +417,3 @@ def _is_plain(expansion: Expansion) -> bool:
     return expansion.advance == 1 and (
         not expansion.terms or (len(expansion.terms) == 1 and expansion.terms[0][1] == 0)
     )
-
-
-def _doubled(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    grown = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown

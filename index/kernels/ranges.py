@@ -61,9 +61,9 @@ def _zone(row, zone):
 @numba.njit("i8(i8[::1], i8)", nogil=True, cache=True)
 def next_range_word(row, word):
     """Return the first word from `word` on that may have documents in the range, at most
-    (SIZE + 63) // 64."""
+    (SIZE + 63) // 64. Only the first word of a zone is looked at: the others may have as much."""
     n_words = (row[1] + 63) >> 6
-    if row[ZONES] == 0:
+    if row[ZONES] == 0 or word % ZONE_WORDS != 0:
         return min(word, n_words)
     while word < n_words and _zone(row, word // ZONE_WORDS) == OUTSIDE:
         word = (word // ZONE_WORDS + 1) * ZONE_WORDS
@@ -159,6 +159,7 @@ def range_word(row, word):
 @numba.njit("i8(i8[::1])", nogil=True, cache=True)
 def count_range(row):
     """Return how many documents have a value in the range."""
+    row = i64_at(row.ctypes.data, len(row))  # without an owner: no references to count
     n = np.int64(0)
     n_words = (row[1] + 63) >> 6
     word = next_range_word(row, np.int64(0))

@@ -303,3 +303,17 @@ async def test_json_may_be_as_deep_as_the_page_says(books: Client) -> None:
     for _ in range(14):
         query = {"bool": {"must": query}}
     await books.ok("POST", "/books/_search", {"query": query})
+
+
+async def test_a_forced_merge_keeps_to_its_parameters(books: Client) -> None:
+    for n in range(3):
+        await books.put("books", {f"m{n}": {"n": n}})
+        await books.ok("POST", "/books/_flush")
+    await books.ok("POST", "/books/_forcemerge?max_num_segments=2")
+    stats = (await books.ok("GET", "/books/_stats/merge"))["_all"]["total"]["merges"]
+    assert stats["total"] >= 1
+    assert stats["write_amplification"] > 1.0
+    await books.ok("POST", "/books/_forcemerge?only_expunge_deletes=true")
+    both = "/books/_forcemerge?only_expunge_deletes=true&max_num_segments=1"
+    assert (await books.call("POST", both))[0] == 400
+    assert (await books.call("POST", "/books/_forcemerge?max_num_segments=0"))[0] == 400
