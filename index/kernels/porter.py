@@ -2,9 +2,10 @@
 its author's later code, which Lucene has too: `bli` becomes `ble`, `logi` becomes `log`, and words
 of two letters stay.
 
-A word is worked on as letters of one byte: ASCII as it is, any other character by its low seven
-bits and the eighth set, which is a consonant. All rules are about endings, so that the letters at
-the front stand for the characters at the front.
+A word is worked on as letters of one byte: ASCII as it is, any other character as one of two more
+consonants, so that neighbours are equal letters just where they are equal characters: as in Lucene,
+any doubled consonant is undoubled. All rules are about endings, so that the letters at the front
+stand for the characters at the front.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ def _table(endings: str) -> np.ndarray:
         row[9 : 9 + len(put)] = np.frombuffer(put.encode(), np.uint8)
     return table
 
+
+_OTHER = np.uint8(0x80)
+"""One of the letters for characters beyond ASCII; the second has the lowest bit set, too."""
 
 _TABLE_2, _TABLE_3, _TABLE_4 = _table(_ENDINGS_2), _table(_ENDINGS_3), _table(_ENDINGS_4)
 
@@ -236,15 +240,20 @@ def stem_words(text, starts, table_2, table_3, table_4, out, ends):
         ends[i] = end
         size = np.int64(0)
         at = begin
+        code = np.int64(0)
+        other = _OTHER
         while at < end and size < MAX_LETTERS:
             letter = text[at]
             at += 1
             if letter >= 0x80:
+                last = code
                 code = np.int64(letter)
                 while at < end and text[at] & 0xC0 == 0x80:
                     code = (code << 6) | (np.int64(text[at]) & 0x3F)
                     at += 1
-                letter = np.uint8(0x80 | (code & 0x7F))
+                if code != last:
+                    other = np.uint8(other ^ 1)
+                letter = other
             word[size] = letter
             before[size] = letter
             size += 1
