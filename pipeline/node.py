@@ -1,4 +1,4 @@
-"""A node: one process, one data directory, some indexes, three thread pools.
+"""A node: one process, one data directory, some indexes, four thread pools.
 
 Layout: `<data>/node.lock`, `<data>/indexes/<name>/{index.json, shards/<n>/, log/}`.
 Thread rule: the event loop's thread.

@@ -156,10 +156,9 @@ class Analyzer:
                 for word, term, position in settled(self.words(text))
             ]
         if self._takes_plain_words and _is_plain(text):
-            data, rows = _plain_words(text)
-        else:
-            rows = spans(self._scan, text)
-            data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
+            return self._plain_tokens(text)
+        rows = spans(self._scan, text)
+        data = [text[start:end].encode("utf-8", "replace") for start, end, _ in rows]
         if self.folds_ascii:
             data = [each.lower() for each in data]
         return [
@@ -167,6 +166,20 @@ class Analyzer:
             for term, (start, end, position) in zip(self.lookup(data), rows, strict=True)
             if isinstance(term, bytes)
         ]
+
+    def _plain_tokens(self, text: str) -> list[Token]:
+        data = text.encode()
+        words = (data.lower() if self.folds_ascii else data).split()
+        terms = words if self._ascii_mark == _PLAIN else self.lookup(words)
+        tokens = []
+        start = 0
+        for position, word in enumerate(words):
+            end = start + len(word)
+            term = terms[position]
+            if isinstance(term, bytes):
+                tokens.append(Token(term, position, start, end))
+            start = end + 1
+        return tokens
 
     def tokens_among(
         self, text: str, known: dict[str, bytes | None], is_wanted: Callable[[bytes], bool]
@@ -265,18 +278,6 @@ class Analyzer:
 
 _is_plain = re.compile(r"[A-Za-z0-9]{1,255}(?: [A-Za-z0-9]{1,255})*").fullmatch
 """What most people type into a search box: needs no kernel to be cut into words."""
-
-
-def _plain_words(text: str) -> tuple[list[bytes], list[tuple[int, int, int]]]:
-    """Return the words of a plain text, and of each where it begins, ends and its position."""
-    words = text.encode().split()
-    rows = []
-    start = 0
-    for position, word in enumerate(words):
-        end = start + len(word)
-        rows.append((start, end, position))
-        start = end + 1
-    return words, rows
 
 
 def _texts(text: U8, starts: I64) -> list[bytes]:

@@ -7,11 +7,11 @@ and positions are read for candidates alone, where they lie (the packing allows 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from index.kernels.filters import passes
 from index.kernels.heap import push_hit
+from index.kernels.inner import inner
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
 from index.kernels.positions import (
     OFFSET,
@@ -67,7 +67,7 @@ _ROOM = 1024
 """Positions of all terms of a phrase in a document that need no memory of their own."""
 
 
-@numba.njit("i8(i8, i8, i8, i8)", nogil=True, cache=True)
+@inner("i8(i8, i8, i8, i8)")
 def _take_lead(stream, found_address, alive_address, n_terms):
     """Make the live documents of the lead's buffer the candidates; return how many."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -97,7 +97,7 @@ def _take_lead(stream, found_address, alive_address, n_terms):
     return kept
 
 
-@numba.njit("i8(i8, i8, i8, i8, f4, f4)", nogil=True, cache=True, error_model="numpy")
+@inner("i8(i8, i8, i8, i8, f4, f4)", error_model="numpy")
 def _drop_hopeless(stream, found_address, n, n_terms, others, root):
     """Keep of the lead's candidates those that can pass `root` with `others` added; return how
     many."""
@@ -119,7 +119,7 @@ def _drop_hopeless(stream, found_address, n, n_terms, others, root):
     return kept
 
 
-@numba.njit("i8(i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("i8(i8, i8, i8, i8, i8)", error_model="numpy")
 def _intersect(stream, found_address, n, term, n_terms):
     """Keep of the `n` candidates those that a term has too, the `term`th asked; return how many."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -163,7 +163,7 @@ def _intersect(stream, found_address, n, term, n_terms):
     return kept
 
 
-@numba.njit("f4(i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("f4(i8, i8, i8)", error_model="numpy")
 def _limit_between(stream, first, last):
     """Return the most that a document from `first` to `last` can score in a stream.
 
@@ -191,7 +191,7 @@ def _limit_between(stream, first, last):
     return limit
 
 
-@numba.njit("f4(i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("f4(i8, i8, i8, i8, i8, i8)", error_model="numpy")
 def _sum_scores(streams, ranks_address, found_address, i, doc, n_terms):
     """Return the score of candidate `i`: the terms in the order of the query, so that equal
     documents have equal sums."""
@@ -210,7 +210,7 @@ def _sum_scores(streams, ranks_address, found_address, i, doc, n_terms):
     return score
 
 
-@numba.njit("i8(i8, i8, i8, i8, i8, f4, f4[::1])", nogil=True, cache=True, error_model="numpy")
+@inner("i8(i8, i8, i8, i8, i8, f4, f4[::1])", error_model="numpy")
 def _next_block(streams, order_address, n_terms, mode, block, root, others):
     """Return the lead's first block from `block` on that may have a document above `root`, and
     leave in others[0] the most that the other terms add there."""
@@ -247,7 +247,7 @@ def _next_block(streams, order_address, n_terms, mode, block, root, others):
     return block
 
 
-@numba.njit("f4(i8, i8, i8, i8, i8, i8, i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("f4(i8, i8, i8, i8, i8, i8, i8, f4, i8)", error_model="numpy")
 def _phrase_score(
     streams, order_address, places_of, found_address, scratch, i, n_terms, root, pruned
 ):
@@ -295,11 +295,9 @@ def _phrase_score(
     return weight * tf / (tf + length)
 
 
-@numba.njit(
+@inner(
     "i8(i8[:, ::1], f4[::1], f4[::1], i8[::1], i8[::1], i8[:, ::1], i8[::1], i8, i8, i8, i8,"
     " f4[::1], i8[::1], i8, i8[::1], i8)",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def best_of_all(

@@ -17,6 +17,7 @@ import numpy as np
 from index.kernels.bits import lowest_bit, popcount
 from index.kernels.filters import passes
 from index.kernels.heap import push_hit
+from index.kernels.inner import inner
 from index.kernels.leaves import lower_bound
 from index.kernels.memory import f32_at, i64_at, u8_at, u32_at, u64_at
 from index.kernels.postings import LAST_DOCS
@@ -66,7 +67,7 @@ _SLACK = np.float32(1.0 + 2e-6)
 """Sums of f32 in another order may differ by this."""
 
 
-@numba.njit("i8(i8, i8)", nogil=True, cache=True)
+@inner("i8(i8, i8)")
 def _next_doc(stream, low):
     """Return the first document >= `low` of a stream, or one before it where finding out would
     take unpacking a block; -1: there is none."""
@@ -120,7 +121,7 @@ def _limit(stream, high):
     return limit
 
 
-@numba.njit("void(i8, i8, i8, i8, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("void(i8, i8, i8, i8, i8, i8, i8, i8)", error_model="numpy")
 def _unite(stream, low, high, base, width, mask_address, scores_address, fresh_address):
     """Add the scores of all documents from `low` to `high` of a stream; set their bits."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -159,7 +160,7 @@ def _unite(stream, low, high, base, width, mask_address, scores_address, fresh_a
         target = np.int64(docs[end - 1]) + 1
 
 
-@numba.njit("void(i8, i8, i8, i8, i8, i8)", nogil=True, cache=True)
+@inner("void(i8, i8, i8, i8, i8, i8)")
 def _mark(stream, low, high, base, n_words, marks_address):
     """Count the documents from `low` to `high` of a stream: in row c of the marks are those that
     were counted more than c times, up to the last row."""
@@ -190,7 +191,7 @@ def _mark(stream, low, high, base, n_words, marks_address):
         target = np.int64(docs[end - 1]) + 1
 
 
-@numba.njit("UniTuple(i8, 2)(i8[:, ::1], f4[::1], i8[::1], i8, i8, i8, f4)", nogil=True, cache=True)
+@inner("UniTuple(i8, 2)(i8[:, ::1], f4[::1], i8[::1], i8, i8, i8, f4)")
 def _needed(rows, limits, order, n_main, n_present, is_sparse, root):
     """Return how many terms a hit must have, at most `_COUNTED`, of how many first ones.
 
@@ -213,7 +214,7 @@ def _needed(rows, limits, order, n_main, n_present, is_sparse, root):
     return needed - (n_present - n_marked), n_marked
 
 
-@numba.njit("void(i8, f4, f4, i8, i8, i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("void(i8, f4, f4, i8, i8, i8, i8)", error_model="numpy")
 def _add_to_candidates(stream, remaining, root, base, n_words, mask_address, scores_address):
     """Add one term's scores to the documents of the mask; drop those that cannot become hits.
 
@@ -246,10 +247,8 @@ def _add_to_candidates(stream, remaining, root, base, n_words, mask_address, sco
                 scores[i] += weight
 
 
-@numba.njit(
+@inner(
     "i8(i8, i8, i8[:, ::1], i8, i8, i8, i8, f4[::1], i8[::1], i8, f4)",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _push_window(
@@ -285,7 +284,7 @@ def _push_window(
     return n_heap
 
 
-@numba.njit("b1(i8, i8, i8)", nogil=True, cache=True)
+@inner("b1(i8, i8, i8)")
 def _keep_marked(marks_address, n_words, needed):
     """Leave in the first row of the marks what was counted `needed` times, and zeros in the
     others; return whether it is anything."""
@@ -300,7 +299,7 @@ def _keep_marked(marks_address, n_words, needed):
     return found != _ZERO
 
 
-@numba.njit("void(i8, i8, i8, i8, i8)", nogil=True, cache=True)
+@inner("void(i8, i8, i8, i8, i8)")
 def _drop_dead(mask_address, scores_address, n_words, base, alive_address):
     """Take dead documents out of a window."""
     mask = u64_at(mask_address, n_words)
@@ -314,11 +313,9 @@ def _drop_dead(mask_address, scores_address, n_words, base, alive_address):
             dead &= dead - _ONE
 
 
-@numba.njit(
+@inner(
     "i8(i8[:, ::1], f4[::1], f4[::1], i8[::1], i8[::1], i8[:, ::1], i8, i8, i8, f4[::1], i8[::1],"
     " i8, i8)",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def best_of_any(

@@ -8,11 +8,11 @@ what a hit must beat.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from index.kernels.filters import passes
 from index.kernels.heap import push_hit
+from index.kernels.inner import inner
 from index.kernels.leaves import fill
 from index.kernels.memory import f32_at, i64_at, u8_at, u64_at
 from index.kernels.postings import POS_METAS, bound_of, decode_docs, decode_tfs
@@ -26,10 +26,8 @@ _LONGEST_SEED = 100
 """A block has 128 documents, so it says little about more hits than this."""
 
 
-@numba.njit(
+@inner(
     "i8(i8[::1], i8, i8, f4, u1[::1], f4[::1], u8[::1], u4[::1], u4[::1], f4[::1])",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _score_block(row, block, n_docs, weight, norms, table, alive, docs, tfs, scores):
@@ -51,11 +49,9 @@ def _score_block(row, block, n_docs, weight, norms, table, alive, docs, tfs, sco
     return n
 
 
-@numba.njit(
+@inner(
     "f4(i8[::1], f4[::1], i8[:, ::1], i8, i8, f4, u1[::1], f4[::1], u8[::1], u4[::1], u4[::1],"
     " f4[::1])",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _seed(row, bounds, filters, k, n_docs, weight, norms, table, alive, docs, tfs, scores):
@@ -86,10 +82,8 @@ def _seed(row, bounds, filters, k, n_docs, weight, norms, table, alive, docs, tf
     return best_scores[0] if n_best == k else np.float32(-1.0)
 
 
-@numba.njit(
+@inner(
     "i8(i8[::1], f4, f4, i8, i8, i8[:, ::1], i8, i8, i8, f4[::1], i8[::1], i8, i8)",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def best_of_term(

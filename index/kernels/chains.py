@@ -20,6 +20,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.inner import inner
 from index.kernels.memory import u32_at
 
 CHAIN_WIDTH = 4
@@ -40,7 +41,7 @@ _BLOCK = 128
 # -1 = exhausted. Between calls it rests on a document's entry.
 
 
-@numba.njit("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])", nogil=True, cache=True)
+@inner("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])")
 def fill_chain(row, cursor, docs, tfs):
     """Write the next at most 128 postings; return how many, 0 when exhausted.
 
@@ -93,7 +94,7 @@ def fill_chain(row, cursor, docs, tfs):
     return np.int64(n)
 
 
-@numba.njit("void(int64[::1], int64[::1], int64)", nogil=True, cache=True)
+@inner("void(int64[::1], int64[::1], int64)")
 def seek_chain(row, cursor, target):
     """Move to the last block whose first document is <= `target`, if that is further on."""
     if cursor[0] < 0 or row[HEAD] == 0:
@@ -202,7 +203,7 @@ def find_positions(row, doc_ids, starts, out):
     return np.int64(n)
 
 
-@numba.njit("int64(int64[::1], int64[::1], int64, uint32[::1])", nogil=True, cache=True)
+@inner("int64(int64[::1], int64[::1], int64, uint32[::1])")
 def chain_positions(row, cursor, doc, out):
     """Write the positions of the term in one document; return how many, at most len(out). The
     cursor is one of its own, for documents that rise from call to call."""

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.inner import inner
+
 IDEOGRAPH = 13
 HIRAGANA = 14
 KATAKANA = 4
@@ -67,7 +69,7 @@ def _is_hangul(code):
     return (0xAC00 <= code <= 0xD7A3) or (0x1100 <= code <= 0x11FF) or (0x3131 <= code <= 0x318E)
 
 
-@numba.njit("boolean(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True)
+@inner("boolean(uint8[::1], int64, int64, uint8[::1], uint8[::1])")
 def _is_cjk(text, begin, end, pages, classes):
     """Return whether a word is of Han, Hiragana, Katakana or Hangul alone."""
     if text[begin] < 0x80:

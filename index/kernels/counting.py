@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from index.kernels.bits import lowest_bit, popcount
 from index.kernels.filters import passes
+from index.kernels.inner import inner
 from index.kernels.leaves import fill, lower_bound
 from index.kernels.memory import i64_at, u64_at
 from index.kernels.rows import BLOCK, CURSOR_WIDTH
@@ -16,7 +16,7 @@ _WINDOW = 1 << 16
 """Documents counted together: their bitset stays in the first-level cache."""
 
 
-@numba.njit("i8(i8[::1], u8[::1])", nogil=True, cache=True)
+@inner("i8(i8[::1], u8[::1])")
 def count_alive(row, alive):
     """Return how many postings of a stream have their bit set in `alive`."""
     cursor = np.zeros(CURSOR_WIDTH, np.int64)
@@ -34,7 +34,7 @@ def count_alive(row, alive):
                 total += np.int64((alive[doc >> 6] >> np.uint64(doc & 63)) & _ONE)
 
 
-@numba.njit("i8(i8[:, ::1], i8[:, ::1], i8, i8, i8, i8)", nogil=True, cache=True)
+@inner("i8(i8[:, ::1], i8[:, ::1], i8, i8, i8, i8)")
 def count_any(rows, filters, n_docs, alive_address, limit, stop_address):
     """Return how many live documents of a view have any of the streams and pass the filters; more
     than `limit`: any number above it."""

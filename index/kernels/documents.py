@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from index.kernels.addresses import load_word
+from index.kernels.inner import inner
 from index.kernels.json_text import (
     MAX_DEPTH,
     skip_blanks,
@@ -94,10 +95,8 @@ def _is_named(nodes, names, node, parent, text, at, length, k0, k1):
     return k >= length
 
 
-@numba.njit(
+@inner(
     "int64(int64[:, ::1], int32[::1], uint8[::1], uint8[::1], int64, int64, int64)",
-    nogil=True,
-    cache=True,
 )
 def find_node(nodes, slots, names, text, at, length, parent):
     """Return the node of a member's name, or -1."""
@@ -113,11 +112,9 @@ def find_node(nodes, slots, names, text, at, length, parent):
     return np.int64(-1)
 
 
-@numba.njit(
+@inner(
     "int64(uint8[::1], int64, int64, int64, int64[:, ::1], int64[:, ::1], int64, int64,"
     " int64[:, ::1])",
-    nogil=True,
-    cache=True,
 )
 def put_string(out, begin, size, node, nodes, outputs, doc, n_rows, rows):
     """Write a string to each of the node's outputs; return the number of rows, or -1 where it is
@@ -140,7 +137,7 @@ def put_string(out, begin, size, node, nodes, outputs, doc, n_rows, rows):
     return np.int64(n_rows)
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def _whole_number(text, at, end):
     """Return the value of a number of at most 18 digits alone."""
     is_negative = text[at] == 45
@@ -150,7 +147,7 @@ def _whole_number(text, at, end):
     return -value if is_negative else value
 
 
-@numba.njit("Tuple((boolean, float64))(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("Tuple((boolean, float64))(uint8[::1], int64, int64)")
 def _fraction(text, at, end):
     """Return (whether it is sure, the float nearest to a number). Sure where at most 53 bits of
     digits are scaled by a power of ten that is exact: then one operation rounds, once."""
@@ -196,7 +193,7 @@ def _digits(text, at, n):
     return value
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def iso_date(text, at, size):
     """Return the epoch milliseconds of 2024-02-29 or 2024-02-29T13:14:15[.678]Z, or NO_DATE."""
     if size != 10 and size != 20 and size != 24:

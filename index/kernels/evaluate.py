@@ -12,6 +12,7 @@ import numpy as np
 
 from index.kernels.bits import highest_bit, lowest_bit, popcount
 from index.kernels.heap import push_hit, sort_hits
+from index.kernels.inner import inner
 from index.kernels.leaves import advance, dense_next, dense_word, lower_bound
 from index.kernels.memory import f32_at, i64_at, u8_at, u64_at
 from index.kernels.operations import (
@@ -55,10 +56,8 @@ _TAKE = (
 )
 
 
-@numba.njit(
+@inner(
     "void(i8[::1], f4, u4[::1], u4[::1], i8, i8, i8, i8, f4[::1])",
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, out):
@@ -79,7 +78,7 @@ def _score_postings(op, weight, docs, tfs, start, stop, norm_address, n_docs, ou
             out[i - start] = weight
 
 
-@numba.njit(_TAKE, nogil=True, cache=True, error_model="numpy")
+@inner(_TAKE, error_model="numpy")
 def unite_postings(
     op, weight, docs, tfs, start, stop, base, norm_address, n_docs,
     mask, dirty, scores, counts, _, given,
@@ -120,7 +119,7 @@ def unite_postings(
             scores[docs[i] - base] += given[np.uint64(i - start)]
 
 
-@numba.njit(_TAKE, nogil=True, cache=True, error_model="numpy")
+@inner(_TAKE, error_model="numpy")
 def _meet_postings(
     op, weight, docs, tfs, start, stop, base, norm_address, n_docs, mask, _, scores, __, kept, ___
 ):
@@ -154,9 +153,7 @@ def _meet_postings(
         scores[doc] += score
 
 
-@numba.njit(
-    "void(i8[::1], f4, u8, i8, u8[::1], u8[::1], f4[::1], u2[::1], f4[::1])", nogil=True, cache=True
-)
+@inner("void(i8[::1], f4, u8, i8, u8[::1], u8[::1], f4[::1], u2[::1], f4[::1])")
 def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):
     """Take 64 documents of a dense leaf or of another register, whose scores are `given`."""
     code = op[CODE]
@@ -192,7 +189,7 @@ def _take_word(op, weight, bits, word, mask, dirty, scores, counts, given):
             scores[doc] += score
 
 
-@numba.njit("b1(u8[::1], u8, i8, i8[::1])", nogil=True, cache=True, error_model="numpy")
+@inner("b1(u8[::1], u8, i8, i8[::1])", error_model="numpy")
 def _range_of(mask, dirty, base, bounds):
     """Set `bounds` to [first, last + 1] of the documents in a register; False: it is empty."""
     while dirty != _ZERO and mask[lowest_bit(dirty)] == _ZERO:
@@ -208,7 +205,7 @@ def _range_of(mask, dirty, base, bounds):
     return True
 
 
-@numba.njit("i8(u8[::1], i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("i8(u8[::1], i8, i8)", error_model="numpy")
 def _next_in(mask, first, end):
     """Return the first document of a register from `first` on, `end` if there is none before it.
 

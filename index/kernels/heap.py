@@ -5,10 +5,10 @@ Worse = lower score, then higher doc. `docs` are i64: index of the view << 32 | 
 
 from __future__ import annotations
 
-import numba
+from index.kernels.inner import inner
 
 
-@numba.njit("void(f4[::1], i8[::1], i8, f4, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("void(f4[::1], i8[::1], i8, f4, i8)", error_model="numpy")
 def push_hit(heap_scores, heap_docs, n, score, doc):
     """Add a hit to a heap of `n` hits; full: the root goes.
 
@@ -49,7 +49,7 @@ def push_hit(heap_scores, heap_docs, n, score, doc):
     heap_docs[i] = doc
 
 
-@numba.njit("void(f4[::1], i8[::1], i8)", nogil=True, cache=True, error_model="numpy")
+@inner("void(f4[::1], i8[::1], i8)", error_model="numpy")
 def sort_hits(heap_scores, heap_docs, n):
     """Sort the `n` hits of a heap, best first."""
     for last in range(n - 1, 0, -1):

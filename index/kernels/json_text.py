@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from index.kernels.bits import lowest_bit
+from index.kernels.inner import inner
 
 _QUOTE = np.uint8(34)
 _BACKSLASH = np.uint8(92)
@@ -52,7 +53,7 @@ def skip_blanks(text, at, end):
     return at
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def character_size(text, at, end):
     """Return the bytes of the UTF-8 character at `at`, whose first is not ASCII, or -1."""
     first = text[at]
@@ -72,7 +73,7 @@ def character_size(text, at, end):
     return np.int64(size)
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def skip_string(text, at, end):
     """Return the place of the quote or backslash that ends the plain part of a string at `at`,
     or -1."""
@@ -105,7 +106,7 @@ def _hex(byte):
     return low - 87 if 97 <= low <= 102 else np.int64(-1)
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def _hex4(text, at, end):
     """Return the number that four hexadecimal digits are, or -1."""
     if at + 4 > end:
@@ -119,7 +120,7 @@ def _hex4(text, at, end):
     return code
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def put_character(out, to, code):
     """Write a code point as UTF-8; return the place after it."""
     if code < 0x80:
@@ -204,7 +205,7 @@ def unescape(text, out, at, end):
     return np.int64(-1), np.int64(-1)
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def skip_number(text, at, end):
     """Return the place after the number at `at`, or -1; also where it might be infinite."""
     begin = at
@@ -250,7 +251,7 @@ def word_end(text, at, end):
     return np.int64(-1)
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def skip_text(text, at, end):
     """Return the place after the string whose first character is at `at`, or -1. Escapes are left
     as they are, and numbers of surrogates to the slow path."""
@@ -280,7 +281,7 @@ def skip_text(text, at, end):
             return np.int64(-1)
 
 
-@numba.njit("int64(uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64)")
 def _skip_name(text, at, end):
     """Return the place after a member's name and its colon, or -1."""
     if at >= end or text[at] != _QUOTE:
@@ -292,7 +293,7 @@ def _skip_name(text, at, end):
     return np.int64(at + 1) if at < end and text[at] == 58 else np.int64(-1)
 
 
-@numba.njit("int64(uint8[::1], int64, int64, int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, int64, int64)")
 def skip_value(text, at, end, depth):
     """Return the place after the value at `at`, which lies at `depth`, or -1."""
     objects = np.uint64(0)  # bit d: what is open at depth d is an object

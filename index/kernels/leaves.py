@@ -12,6 +12,7 @@ import numpy as np
 
 from index.kernels.bits import lowest_bit
 from index.kernels.chains import fill_chain, seek_chain
+from index.kernels.inner import inner
 from index.kernels.memory import u32_at, u64_at
 from index.kernels.postings import fill_blocks, seek_blocks
 from index.kernels.ranges import RANGE_I64, next_range_word, range_word
@@ -42,7 +43,7 @@ def fill_list(row, cursor, docs, tfs):
     return n
 
 
-@numba.njit("void(i8[::1], i8[::1], i8)", nogil=True, cache=True)
+@inner("void(i8[::1], i8[::1], i8)")
 def seek_list(row, cursor, target):
     """Move a LIST leaf forward to its first doc id >= `target`."""
     size = row[1]
@@ -122,7 +123,7 @@ def advance(row, cursor, docs, tfs, place, target):
     return True
 
 
-@numba.njit("u8(i8[::1], i8, i8)", nogil=True, cache=True)
+@inner("u8(i8[::1], i8, i8)")
 def dense_word(row, word, n_docs):
     """Return word `word` of a dense leaf; bits from `n_docs` on are 0."""
     first = word * 64
@@ -143,7 +144,7 @@ def dense_word(row, word, n_docs):
     return bits
 
 
-@numba.njit("i8(i8[::1], i8, i8)", nogil=True, cache=True)
+@inner("i8(i8[::1], i8, i8)")
 def dense_next(row, target, n_docs):
     """Return the first document >= `target` of a dense leaf, or `n_docs`."""
     if target >= n_docs or row[1] <= 0:

@@ -8,6 +8,7 @@ import numpy as np
 
 from index.kernels.addresses import prefetch
 from index.kernels.chains import FIRST_SIZE, LAST_SIZE
+from index.kernels.inner import inner
 
 _SHORT = 8
 """Terms that are sorted by insertion."""
@@ -20,7 +21,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 # --- order -----------------------------------------------------------------------------------
-@numba.njit("boolean(uint64[:, ::1], uint8[::1], int64, int64)", nogil=True, cache=True)
+@inner("boolean(uint64[:, ::1], uint8[::1], int64, int64)")
 def _is_before(records, blob, a, b):
     """Return whether term a comes before term b, which agree in their first 8 bytes."""
     begin_a = np.int64(records[a, 2] >> _U32)

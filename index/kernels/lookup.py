@@ -12,6 +12,7 @@ import numpy as np
 from index.kernels.chains import CHAIN_WIDTH, HEAD, POOL, POOL_SIZE, count_documents
 from index.kernels.counting import count_alive
 from index.kernels.front_coding import TERMS_WIDTH
+from index.kernels.inner import inner
 from index.kernels.memory import i64_at, u32_at, u64_at
 from index.kernels.postings import P_N_TERMS, P_RECORDS, POSTINGS_WIDTH, term_row
 from index.kernels.rows import LIST, SINGLE_POSITION, SIZE
@@ -41,7 +42,7 @@ TABLE = 6
 """Column of a MEMTABLE: address of the row of its terms (term_table.py)."""
 
 
-@numba.njit("i8(i8[::1], u1[::1], i8, i8, i8[::1])", nogil=True, cache=True)
+@inner("i8(i8[::1], u1[::1], i8, i8, i8[::1])")
 def find_leaf(field, text, begin, end, row):
     """Fill the row of the term text[begin:end] of one view; return how many documents have it,
     dead ones included. No document: `row` stays as it is."""

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from index.kernels.front_coding import T_ENTRIES, T_SIZE, read_entry
+from index.kernels.inner import inner
 from index.kernels.memory import i64_at, u8_at, u32_at, u64_at
 from index.kernels.postings import P_N_TERMS, term_row
 from index.kernels.repacking import (
@@ -121,10 +122,8 @@ def advance_term(terms, cursor, fields, n_fields, buffer):
     return True
 
 
-@numba.njit(
+@inner(
     "int64(int64[:, ::1], int64[:, :, ::1], int64[:, ::1], uint8[:, ::1], int64[::1])",
-    nogil=True,
-    cache=True,
 )
 def _least_term(segments, fields, cursors, buffers, members):
     """Write which segments have the least of the next terms to `members`; return how many."""

@@ -8,6 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from index.kernels.bits import highest_bit
+from index.kernels.inner import inner
 from index.kernels.memory import f32_at, u8_at
 from index.kernels.postings import NO_POSITIONS
 from index.kernels.rows import BLOCK
@@ -42,7 +43,7 @@ def _store(typing_context, array, at, value):
     return types.void(array, types.int64, types.uint64), generate
 
 
-@numba.njit("int64(uint32[::1], int64, int64, int64, uint8[::1], int64)", nogil=True, cache=True)
+@inner("int64(uint32[::1], int64, int64, int64, uint8[::1], int64)")
 def _pack(values, first, n, bits, out, at):
     """Write values first .. first + n - 1, `bits` each, from byte `at` on; return the end.
 

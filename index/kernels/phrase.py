@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.inner import inner
+
 
 @numba.njit("i8(i8[:,::1], u4[::1], i8[::1], i8[::1], f4[::1])", nogil=True, cache=True)
 def count_exact(starts, positions, offsets, cursors, frequencies):
@@ -40,7 +42,7 @@ def count_exact(starts, positions, offsets, cursors, frequencies):
     return n_found
 
 
-@numba.njit("i8(i8[::1], i8[::1])", nogil=True, cache=True)
+@inner("i8(i8[::1], i8[::1])")
 def _least(places, skip):
     """Return the term with the lowest place (ties: the first) but `skip[0]`."""
     best = -1

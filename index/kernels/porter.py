@@ -2,15 +2,18 @@
 its author's later code, which Lucene has too: `bli` becomes `ble`, `logi` becomes `log`, and words
 of two letters stay.
 
-A word is worked on as letters of one byte: ASCII as it is, any other character by its low seven
-bits and the eighth set, which is a consonant. All rules are about endings, so that the letters at
-the front stand for the characters at the front.
+A word is worked on as letters of one byte: ASCII as it is, any other character as one of two more
+consonants, so that neighbours are equal letters just where they are equal characters: as in Lucene,
+any doubled consonant is undoubled. All rules are about endings, so that the letters at the front
+stand for the characters at the front.
 """
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+
+from index.kernels.inner import inner
 
 MAX_LETTERS = 255
 
@@ -42,6 +45,9 @@ def _table(endings: str) -> np.ndarray:
     return table
 
 
+_OTHER = np.uint8(0x80)
+"""One of the letters for characters beyond ASCII; the second has the lowest bit set, too."""
+
 _TABLE_2, _TABLE_3, _TABLE_4 = _table(_ENDINGS_2), _table(_ENDINGS_3), _table(_ENDINGS_4)
 
 
@@ -50,7 +56,7 @@ def _is_plain_vowel(letter):
     return letter in (_A, _E, _I, _O, _U)
 
 
-@numba.njit("boolean(uint8[::1], int64)", nogil=True, cache=True)
+@inner("boolean(uint8[::1], int64)")
 def _is_consonant(word, at):
     letter = word[at]
     if _is_plain_vowel(letter):
@@ -81,7 +87,7 @@ def _measure(word, size):
     return np.int64(n)
 
 
-@numba.njit("boolean(uint8[::1], int64)", nogil=True, cache=True)
+@inner("boolean(uint8[::1], int64)")
 def _has_vowel(word, size):
     # a first y is a consonant; any other is a vowel, or has one before it
     for at in range(size):  # noqa: SIM110
@@ -90,7 +96,7 @@ def _has_vowel(word, size):
     return False
 
 
-@numba.njit("boolean(uint8[::1], int64)", nogil=True, cache=True)
+@inner("boolean(uint8[::1], int64)")
 def _ends_short(word, size):
     """Return whether word[:size] ends in consonant, vowel, consonant, the last no w, x or y."""
     if size < 3:
@@ -105,12 +111,12 @@ def _ends_short(word, size):
     )
 
 
-@numba.njit("boolean(uint8[::1], int64)", nogil=True, cache=True)
+@inner("boolean(uint8[::1], int64)")
 def _ends_double(word, size):
     return size > 1 and word[size - 1] == word[size - 2] and _is_consonant(word, size - 1)
 
 
-@numba.njit("int64(uint8[::1], int64, uint8[:, ::1])", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, uint8[:, ::1])")
 def _ending(word, size, table):
     """Return the row of the longest ending of the table that word[:size] has, or -1."""
     found = np.int64(-1)
@@ -128,7 +134,7 @@ def _ending(word, size, table):
     return found
 
 
-@numba.njit("int64(uint8[::1], int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64)")
 def _cut_plural_and_past(word, size):
     """Step 1: -s, -ed, -ing, and y to i."""
     if word[size - 1] == _S:
@@ -174,7 +180,7 @@ def _cut_plural_and_past(word, size):
     return size
 
 
-@numba.njit("int64(uint8[::1], int64, uint8[:, ::1])", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, uint8[:, ::1])")
 def _replace_ending(word, size, table):
     """Steps 2 and 3: one ending for another, where the part before it has a measure above 0."""
     row = _ending(word, size, table)
@@ -189,7 +195,7 @@ def _replace_ending(word, size, table):
     return kept + n
 
 
-@numba.njit("int64(uint8[::1], int64, uint8[:, ::1])", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64, uint8[:, ::1])")
 def _cut_ending(word, size, table):
     """Step 4: an ending goes where the part before it has a measure above 1."""
     row = _ending(word, size, table)
@@ -202,7 +208,7 @@ def _cut_ending(word, size, table):
     return kept if _measure(word, kept) > 1 else size
 
 
-@numba.njit("int64(uint8[::1], int64)", nogil=True, cache=True)
+@inner("int64(uint8[::1], int64)")
 def _cut_last_letter(word, size):
     """Step 5: a final e, and one of two final l."""
     if word[size - 1] == _E:
@@ -214,11 +220,9 @@ def _cut_last_letter(word, size):
     return size
 
 
-@numba.njit(
+@inner(
     "void(uint8[::1], int64[::1], uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint8[::1],"
     " int64[::1])",
-    nogil=True,
-    cache=True,
 )
 def stem_words(text, starts, table_2, table_3, table_4, out, ends):
     """Write the stem of word text[starts[i]:starts[i + 1]] to out[starts[i]:ends[i]].
@@ -236,15 +240,20 @@ def stem_words(text, starts, table_2, table_3, table_4, out, ends):
         ends[i] = end
         size = np.int64(0)
         at = begin
+        code = np.int64(0)
+        other = _OTHER
         while at < end and size < MAX_LETTERS:
             letter = text[at]
             at += 1
             if letter >= 0x80:
+                last = code
                 code = np.int64(letter)
                 while at < end and text[at] & 0xC0 == 0x80:
                     code = (code << 6) | (np.int64(text[at]) & 0x3F)
                     at += 1
-                letter = np.uint8(0x80 | (code & 0x7F))
+                if code != last:
+                    other = np.uint8(other ^ 1)
+                letter = other
             word[size] = letter
             before[size] = letter
             size += 1

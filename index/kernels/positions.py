@@ -5,10 +5,10 @@ What is known of a term's positions is a struct of int64 at an address (see stre
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from index.kernels.chains import chain_positions
+from index.kernels.inner import inner
 from index.kernels.memory import i64_at, u32_at
 from index.kernels.postings import decode_tfs, packed_at, positions_of
 from index.kernels.rows import BLOCK, BLOCKS, CHAIN, CURSOR_WIDTH, ROW_WIDTH, SINGLE_POSITION
@@ -22,7 +22,7 @@ SUMS = CURSOR + CURSOR_WIDTH
 POSITIONS_WIDTH = SUMS + BLOCK // 2 + 1
 
 
-@numba.njit("void(i8, i8, i8)", nogil=True, cache=True)
+@inner("void(i8, i8, i8)")
 def open_positions(known, row, offset):
     """Begin with the term whose leaf's row is at address `row`."""
     p = i64_at(known, POSITIONS_WIDTH)
@@ -32,7 +32,7 @@ def open_positions(known, row, offset):
     p[SUMS_OF] = -1
 
 
-@numba.njit("i8(i8, i8, i8, i8, i8)", nogil=True, cache=True)
+@inner("i8(i8, i8, i8, i8, i8)")
 def read_positions(known, doc, n, place, out_address):
     """Write the `n` positions of the term in a document to u32[n]; return how many there are.
 
@@ -72,7 +72,7 @@ def read_positions(known, doc, n, place, out_address):
     return np.int64(len(out))
 
 
-@numba.njit("i8(i8, i8, i8)", nogil=True, cache=True)
+@inner("i8(i8, i8, i8)")
 def count_in_row(positions_address, spans_address, n_terms):
     """Return how many times the terms of a phrase stand at their offsets from one another.
 

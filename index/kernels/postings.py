@@ -25,6 +25,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from index.kernels.inner import inner
 from index.kernels.memory import u32_at, u64_at
 from index.kernels.rows import BLOCK, SIZE
 
@@ -126,7 +127,7 @@ def _decode_block(row, block, n_blocks, docs, tfs):
     return n
 
 
-@numba.njit("int64(int64[::1], int64, int64, uint32[::1])", nogil=True, cache=True)
+@inner("int64(int64[::1], int64, int64, uint32[::1])")
 def decode_docs(row, block, n_docs, docs):
     """Write the doc ids of one block, rising and below `n_docs`; return how many, 0 where the
     block is not sound. Requires: len(docs) >= 128; block < the term's blocks."""
@@ -173,7 +174,7 @@ def packed_at(address, bits, i):
     return np.uint32(_load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)) & mask
 
 
-@numba.njit("void(int64[::1], int64, int64, uint32[::1])", nogil=True, cache=True)
+@inner("void(int64[::1], int64, int64, uint32[::1])")
 def decode_tfs(row, block, n, tfs):
     """Write the frequencies of a block of `n` documents that `decode_docs` found sound."""
     address, bits = frequencies_of(row, block)
@@ -200,7 +201,7 @@ def bound_of(pos_meta, weight, slack, table):
     return part
 
 
-@numba.njit("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])", nogil=True, cache=True)
+@inner("int64(int64[::1], int64[::1], uint32[::1], uint32[::1])")
 def fill_blocks(row, cursor, docs, tfs):
     """Write the next block of at most 128 postings; return how many, 0 = exhausted.
 
@@ -214,7 +215,7 @@ def fill_blocks(row, cursor, docs, tfs):
     return _decode_block(row, block, n_blocks, docs, tfs)
 
 
-@numba.njit("void(int64[::1], int64[::1], int64)", nogil=True, cache=True)
+@inner("void(int64[::1], int64[::1], int64)")
 def seek_blocks(row, cursor, target):
     """Move forward to the first block whose last doc id is >= `target`."""
     n_blocks = (row[SIZE] + BLOCK - 1) >> 7
@@ -316,7 +317,7 @@ def find_positions(row, doc_ids, starts, out, docs, tfs):
     return np.int64(n_out)
 
 
-@numba.njit("int64(int64[::1], int64, uint32[::1], uint32[::1])", nogil=True, cache=True)
+@inner("int64(int64[::1], int64, uint32[::1], uint32[::1])")
 def decode_positions(row, block, tfs, out):
     """Write all positions of a block whose frequencies are `tfs`; return how many, 0 where the
     term has none, -1 - their number where `out` is too short, and -1 where they are not in the

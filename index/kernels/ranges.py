@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from index.kernels.bits import popcount
+from index.kernels.inner import inner
 from index.kernels.memory import f64_at, i64_at, u32_at, u64_at
 from index.kernels.zones import ZONE_DOCS, ZONE_WORDS
 
@@ -58,7 +59,7 @@ def _zone(row, zone):
     return np.int64(INSIDE) if is_inside else np.int64(ACROSS)
 
 
-@numba.njit("i8(i8[::1], i8)", nogil=True, cache=True)
+@inner("i8(i8[::1], i8)")
 def next_range_word(row, word):
     """Return the first word from `word` on that may have documents in the range, at most
     (SIZE + 63) // 64. Only the first word of a zone is looked at: the others may have as much."""
@@ -70,7 +71,7 @@ def next_range_word(row, word):
     return min(word, n_words)
 
 
-@numba.njit("i8(i8[::1])", nogil=True, cache=True)
+@inner("i8(i8[::1])")
 def estimate_range(row):
     """Return about how many documents have a value in the range: of a zone that the range cuts
     through a half is counted. Without a zone map it is SIZE."""
@@ -83,7 +84,7 @@ def estimate_range(row):
     return (halves + 1) // 2
 
 
-@numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
+@inner("u8(i8[::1], i8)")
 def _any_value(row, word):
     """Return the 64 bits of documents of which one of several values lies in the range."""
     n_docs = row[1]
@@ -108,7 +109,7 @@ def _any_value(row, word):
     return bits
 
 
-@numba.njit("u8(i8[::1], i8)", nogil=True, cache=True)
+@inner("u8(i8[::1], i8)")
 def range_word(row, word):
     """Return bits of documents 64 * word .. + 63 with a value in the range.
 
@@ -156,7 +157,7 @@ def range_word(row, word):
     return bits & present
 
 
-@numba.njit("i8(i8[::1])", nogil=True, cache=True)
+@inner("i8(i8[::1])")
 def count_range(row):
     """Return how many documents have a value in the range."""
     row = i64_at(row.ctypes.data, len(row))  # without an owner: no references to count

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from index.kernels.addresses import load_word
+from index.kernels.inner import inner
 from index.kernels.memory import f32_at, i64_at, u8_at, u64_at
 from index.kernels.packing import _impact, _pack, _width
 from index.kernels.postings import (
@@ -72,11 +73,9 @@ def _read_positions(row, block, n, out, at):
     return np.int64(SOUND)
 
 
-@numba.njit(
+@inner(
     "int64(int64[::1], int64[::1], int64[::1], uint32[::1], uint32[::1], uint32[::1], int64,"
     " int64, int64)",
-    nogil=True,
-    cache=True,
 )
 def queue_block(row, walk, queue, docs, tfs, positions, doc_map, n_docs, base):
     """Put the next block of a segment's term into the queue; return what came of it.
@@ -129,11 +128,9 @@ def queue_block(row, walk, queue, docs, tfs, positions, doc_map, n_docs, base):
     return np.int64(SOUND)
 
 
-@numba.njit(
+@inner(
     "UniTuple(int64, 2)(int64, int64[::1], uint32[::1], uint32[::1], uint32[::1], int64, int64,"
     " int64)",
-    nogil=True,
-    cache=True,
 )
 def queue_single(single, queue, docs, tfs, positions, doc_map, n_docs, base):
     """Put a single posting (`postings.term_row`) into the queue as `queue_block` does a block's;
@@ -172,11 +169,9 @@ def single_record(queue, docs, tfs, positions):
     return record | ((np.uint64(positions[0]) + _ONE) << _U32)
 
 
-@numba.njit(
+@inner(
     "int64(int64, int64[::1], uint32[::1], uint32[::1], uint32[::1], int64, int64, int64,"
     " uint32[::1], int64[::1], uint32[::1], uint64[::1], uint64[::1], uint8[::1], uint8[::1])",
-    nogil=True,
-    cache=True,
 )
 def write_block(
     n, queue, docs, tfs, positions, norms, table, n_docs, gaps, out,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from index.kernels.inner import inner
 from index.kernels.leaves import fill, seek
 from index.kernels.memory import f32_at, i64_at, u32_at, u64_at
 from index.kernels.postings import (
@@ -41,7 +42,7 @@ TFS = DOCS + BLOCK // 2
 STREAM_WIDTH = TFS + BLOCK // 2
 
 
-@numba.njit("void(i8, i8, f4, f4, i8, i8, i8)", nogil=True, cache=True)
+@inner("void(i8, i8, f4, f4, i8, i8, i8)")
 def open_stream(stream, row, weight, slack, norms, table, n_docs):
     """Begin a stream over the leaf whose row is at address `row`."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -57,14 +58,14 @@ def open_stream(stream, row, weight, slack, norms, table, n_docs):
         s[N] = -1
 
 
-@numba.njit("i8(i8)", nogil=True, cache=True)
+@inner("i8(i8)")
 def count_blocks(stream):
     """Return how many blocks with bounds of their own the leaf has."""
     row = i64_at(i64_at(stream, STREAM_WIDTH)[ROW], ROW_WIDTH)
     return (row[1] + BLOCK - 1) >> 7 if row[0] == BLOCKS and row[1] > 0 else np.int64(0)
 
 
-@numba.njit("void(i8, i8)", nogil=True, cache=True, error_model="numpy")
+@inner("void(i8, i8)", error_model="numpy")
 def bound_blocks(stream, bounds_address):
     """Write the most that a document of each block can score to f32[count_blocks]."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -84,7 +85,7 @@ def bound_blocks(stream, bounds_address):
         bounds[block] = bound_of(metas[block], weight, slack, table)
 
 
-@numba.njit("i8(u4[::1], i8, i8, i8)", nogil=True, cache=True)
+@inner("i8(u4[::1], i8, i8, i8)")
 def first_block_at(last_docs, block, n_blocks, target):
     """Return the first block from `block` on whose last document is >= `target`, or `n_blocks`."""
     low = block
@@ -103,7 +104,7 @@ def first_block_at(last_docs, block, n_blocks, target):
     return low
 
 
-@numba.njit("b1(i8, i8)", nogil=True, cache=True)
+@inner("b1(i8, i8)")
 def load_block(stream, target):
     """Fill the buffer with the first block that reaches `target`; return whether there is one."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -142,7 +143,7 @@ def remember(stream, place):
     kept[1:] = s[BEFORE : BEFORE + CURSOR_WIDTH] if s[N] > 0 else s[CURSOR : CURSOR + CURSOR_WIDTH]
 
 
-@numba.njit("void(i8, i8)", nogil=True, cache=True)
+@inner("void(i8, i8)")
 def go_back(stream, place):
     """Go back to where `remember` was called: the next `move` fills the buffer again."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -180,14 +181,14 @@ def move(stream, target):
     return True
 
 
-@numba.njit("i8(i8)", nogil=True, cache=True)
+@inner("i8(i8)")
 def doc_at(stream):
     """Return the document that `move` came to."""
     s = i64_at(stream, STREAM_WIDTH)
     return np.int64(u32_at(stream + 8 * DOCS, BLOCK)[s[AT]])
 
 
-@numba.njit("u4(i8)", nogil=True, cache=True)
+@inner("u4(i8)")
 def tf_at(stream):
     """Return the frequency in the document that `move` came to."""
     s = i64_at(stream, STREAM_WIDTH)
@@ -197,7 +198,7 @@ def tf_at(stream):
     return packed_at(address, bits, s[AT]) + np.uint32(1)
 
 
-@numba.njit("void(i8)", nogil=True, cache=True)
+@inner("void(i8)")
 def unpack_tfs(stream):
     """Have the frequencies of the whole buffer in TFS."""
     s = i64_at(stream, STREAM_WIDTH)

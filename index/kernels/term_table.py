@@ -18,6 +18,7 @@ import numba
 import numpy as np
 
 from index.kernels.chains import CHAIN_WIDTH, HEAD, N_DOCS, POOL, POOL_SIZE
+from index.kernels.inner import inner
 from index.kernels.memory import u8_at, u64_at
 from index.kernels.rows import CHAIN, KIND, SIZE
 
@@ -119,7 +120,7 @@ def find_table_term(row, text, begin, length, field_no):
     return np.int64(-1)
 
 
-@numba.njit("void(int64[::1], int64, int64[::1])", nogil=True, cache=True)
+@inner("void(int64[::1], int64, int64[::1])")
 def fill_table_leaf(row, term, leaf):
     """Describe a term's postings as a CHAIN leaf (rows.py), which fill_chain and seek_chain walk.
 

@@ -126,7 +126,7 @@ def _compare(entries, start, end, target, at, end_of_target):
     return (-1 if j < end_of_target else 0), j - at
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True)
 def locate(row, first_block, n_terms, target, begin, end_of_target):
     """Return 2 i + (1 if equal), i the first of a field's `n_terms` terms that is >=
     target[begin:end_of_target]. Compiled for bytes and for u8 arrays where it is called.

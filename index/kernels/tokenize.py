@@ -17,6 +17,7 @@ import numpy as np
 
 from index.kernels.addresses import load_word
 from index.kernels.bits import lowest_bit
+from index.kernels.inner import inner
 from index.kernels.masks import range_mask
 
 POSITION_GAP = 100
@@ -83,9 +84,7 @@ def _value(code, pages, classes):
     return np.int64(classes[(np.int64(pages[code >> 8]) << 8) | (code & 255)])
 
 
-@numba.njit(
-    "UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True
-)
+@inner("UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])")
 def _class_at(text, at, end, pages, classes):
     """Return (class, bytes) of the character at `at` < `end`."""
     if text[at] < 128:
@@ -94,9 +93,7 @@ def _class_at(text, at, end, pages, classes):
     return _value(code, pages, classes) & CLASS_MASK, size
 
 
-@numba.njit(
-    "UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])", nogil=True, cache=True
-)
+@inner("UniTuple(int64, 2)(uint8[::1], int64, int64, uint8[::1], uint8[::1])")
 def _skip_extends(text, at, end, pages, classes):
     """Return (end, characters) of the run of Extend, Format and joiners at `at`."""
     n_chars = 0
@@ -109,9 +106,7 @@ def _skip_extends(text, at, end, pages, classes):
     return at, n_chars
 
 
-@numba.njit(
-    "int64(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1], int64)", nogil=True, cache=True
-)
+@inner("int64(uint8[::1], int64, int64, int64, uint8[::1], uint8[::1], int64)")
 def _symbol_end(text, at, end, kind, pages, classes, max_chars):
     """Return the end of the token that starts at `at` with an ideograph, a Hiragana, a South
     East Asian letter, an emoji or a regional indicator."""
@@ -141,10 +136,8 @@ def _joins(byte):
     return byte in (39, 44, 46, 58, 59)
 
 
-@numba.njit(
+@inner(
     "UniTuple(int64, 3)(uint8[::1], int64, int64, uint8[::1], uint8[::1], int64)",
-    nogil=True,
-    cache=True,
 )
 def _word_at(text, at, end, pages, classes, max_chars):
     """Return (place after what begins at `at`, whether that is a word, whether not all of it is

@@ -31,6 +31,9 @@ class Phrase:
 
     places: tuple[tuple[int, Accept], ...]
     """(position within the phrase, what may stand there)"""
+    groups: tuple[int, ...]
+    """For each place, the first place of which the same words are asked: equal places never take
+    the same position."""
     slop: int
 
 
@@ -172,24 +175,28 @@ def _add_phrase(
         at: dict[int, list[bytes]] = {}
         for token in tokens:
             at.setdefault(token.position - first, []).append(token.term)
-        places: list[tuple[int, Accept]] = [
-            (offset, _is_one_of(terms)) for offset, terms in at.items()
-        ]
-        if is_prefix:
-            places[-1] = (places[-1][0], _starts_with(tokens[-1].term))
-        wanted.phrases.append(Phrase(tuple(places), query.slop))
+        last = _starts_with(tokens[-1].term) if is_prefix else None
+        wanted.phrases.append(_phrase([*at.items()], last, query.slop))
 
 
 def _add_places(places: Sequence[tuple[int, bytes]], slop: int, wanted: Wanted) -> None:
     if len(places) == 1:
         wanted.terms.add(places[0][1])
     elif places:
-        accepts = tuple((offset, _is_one_of([term])) for offset, term in places)
-        wanted.phrases.append(Phrase(accepts, slop))
+        wanted.phrases.append(_phrase([(offset, [term]) for offset, term in places], None, slop))
 
 
-def _is_one_of(wanted: Sequence[bytes]) -> Accept:
-    return frozenset(wanted).__contains__
+def _phrase(asked: Sequence[tuple[int, list[bytes]]], last: Accept | None, slop: int) -> Phrase:
+    """Return the phrase of (position, terms) one by one; `last`: what its last place accepts."""
+    places: list[tuple[int, Accept]] = [
+        (offset, frozenset(terms).__contains__) for offset, terms in asked
+    ]
+    every = [terms for _, terms in asked]
+    groups = [every.index(terms) for terms in every]
+    if last is not None:
+        places[-1] = (asked[-1][0], last)
+        groups[-1] = len(asked) - 1  # a prefix is no word's equal
+    return Phrase(tuple(places), tuple(groups), slop)
 
 
 def _starts_with(prefix: bytes) -> Accept:

@@ -57,7 +57,8 @@ def parse_query(body: object, path: str = "query") -> ast.Query:
 
 
 def _short_query(body: object) -> ast.Query | None:
-    """Return the query of `{kind: {field: text}}`, the commonest there is; None: another form."""
+    """Return the query of `{kind: {field: text}}`, or of a `match` with an operator: the commonest
+    there are; None: another form."""
     if type(body) is not dict or len(body) != 1:
         return None
     ((kind, clause),) = body.items()
@@ -65,7 +66,13 @@ def _short_query(body: object) -> ast.Query | None:
     if make is None or type(clause) is not dict or len(clause) != 1:
         return None
     ((field, text),) = clause.items()
-    return make(field, text) if type(text) is str and field != "_id" else None
+    if type(text) is str and field != "_id":
+        return make(field, text)
+    if kind == "match" and type(text) is dict and text.keys() == _WITH_OPERATOR:
+        text, operator = text["query"], text["operator"]
+        if type(text) is str and (operator == "and" or operator == "or"):
+            return ast.Match(field, text, operator)
+    return None
 
 
 def parse_search(body: object) -> SearchRequest:
@@ -263,6 +270,7 @@ def _parse_search_after(
     return tuple(None if item is None else scalar(item, "search_after") for item in items)
 
 
+_WITH_OPERATOR = {"query", "operator"}
 _SHORT: dict[str, Callable[[str, str], ast.Query]] = {
     "match": ast.Match,
     "match_phrase": ast.MatchPhrase,

@@ -8,7 +8,6 @@ paths through it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from index.analysis.analyzer import Token
@@ -28,9 +27,12 @@ class Path(NamedTuple):
 
 def in_a_row(tokens: Sequence[Token]) -> bool:
     """Return whether every token stands after the one before it, with a span of 1."""
-    return all(
-        token.span == 1 and token.position < after.position for token, after in pairwise(tokens)
-    ) and all(token.span == 1 for token in tokens[-1:])
+    before = -1
+    for token in tokens:
+        if token.span != 1 or token.position <= before:
+            return False
+        before = token.position
+    return True
 
 
 def is_flat(tokens: Sequence[Token]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from index.errors import InvalidQueryError
@@ -14,6 +14,7 @@ from index.query.highlight import Highlighter
 from index.query.parse_json import parse_search
 from index.schema import Schema
 from tests.index.search_world import World
+from tests.oracle import phrase_frequency
 
 SCHEMA = Schema.from_mapping(
     {
@@ -103,6 +104,33 @@ def test_the_words_of_a_sloppy_phrase_are_marked_where_they_are_near_enough() ->
 def test_a_word_twice_in_a_phrase_takes_two_places() -> None:
     assert marked("fox den", phrase("fox fox", 5)) == []
     assert marked("fox fox", phrase("fox fox")) == ["<em>fox</em> <em>fox</em>"]
+    assert marked("den fox fox", phrase("fox den fox", 4)) == [
+        "<em>den</em> <em>fox</em> <em>fox</em>"
+    ]
+    assert marked("den fox", phrase("fox den fox", 4)) == []
+    assert marked("fox fox fox", phrase("fox fox")) == ["<em>fox</em> <em>fox</em> <em>fox</em>"]
+
+
+few_words = st.lists(st.sampled_from("abcd"), min_size=2, max_size=4)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    asked=few_words, text=st.lists(st.sampled_from("abcde"), max_size=14), slop=st.integers(0, 8)
+)
+@example(asked=["a", "b", "a"], text=["b", "c", "c", "a", "c", "a"], slop=20)
+def test_a_phrase_is_marked_where_the_oracle_counts_it(
+    asked: list[str], text: list[str], slop: int
+) -> None:
+    places = [[at for at, word in enumerate(text) if word == term] for term in asked]
+    frequency = phrase_frequency(asked, [*range(len(asked))], places, slop)
+    found = marked(" ".join(text), phrase(" ".join(asked), slop))
+    assert bool(found) == (frequency > 0)
+    if slop == 0:
+        starts = [at for at in range(len(text)) if text[at : at + len(asked)] == asked]
+        chosen = {at + k for at in starts for k in range(len(asked))}
+        whole = [f"<em>{word}</em>" if at in chosen else word for at, word in enumerate(text)]
+        assert found == ([" ".join(whole)] if starts else [])
 
 
 def test_the_end_of_a_phrase_may_be_a_prefix() -> None:
@@ -110,6 +138,8 @@ def test_the_end_of_a_phrase_may_be_a_prefix() -> None:
     assert marked("brown bread, quick bread", query) == [
         "brown bread, <em>quick</em> <em>bread</em>"
     ]
+    sloppy = {"match_phrase_prefix": {"title": {"query": "bread br", "slop": 2}}}
+    assert marked("bread", sloppy) == ["<em>bread</em>"]  # a prefix is no word's equal
 
 
 def test_another_query_may_say_what_to_mark() -> None:
@@ -130,6 +160,7 @@ def test_a_field_may_show_what_others_matched() -> None:
 
 @settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
+@example(seed=266849)  # a word twice in a sloppy phrase
 def test_just_the_documents_that_match_have_something_marked(seed: int) -> None:
     world = World(seed)
     kinds = ["phrase", "prefix", "wildcard", "fuzzy"]
