@@ -20,7 +20,7 @@ from index.kernels.positions import (
     open_positions,
     read_positions,
 )
-from index.kernels.postings import LAST_DOCS
+from index.kernels.postings import LAST_DOCS, first_block_at
 from index.kernels.rows import BLOCK, BLOCKS, ROW_WIDTH
 from index.kernels.stream import (
     AT,
@@ -38,7 +38,6 @@ from index.kernels.stream import (
     N,
     bound_blocks,
     count_blocks,
-    first_block_at,
     load_block,
     open_stream,
     tf_at,

@@ -151,62 +151,11 @@ def count_documents(pool, head, n_docs):
         at += 1
 
 
-@numba.njit(
-    "int64(int64[::1], uint32[::1], int64[::1], uint32[::1])",
-    nogil=True,
-    cache=True,
-)
-def find_positions(row, doc_ids, starts, out):
-    """Write the positions of each of `doc_ids` (rising) to `out` and where they start to
-    `starts` (one longer); return how many there are. Those beyond len(out) are counted only,
-    so that a call with an empty `out` tells how long it must be."""
-    cursor = np.zeros(4, np.int64)
-    pool = u32_at(row[POOL], row[POOL_SIZE])
-    n = 0
-    for i in range(len(doc_ids)):
-        starts[i] = n
-        wanted = np.int64(doc_ids[i])
-        if cursor[0] < 0 or row[HEAD] == 0 or wanted >= row[N_DOCS]:
-            continue
-        seek_chain(row, cursor, wanted)
-        at = cursor[0]
-        link = cursor[1]
-        size = cursor[2]
-        is_wanted = False
-        while True:
-            if at == link:
-                following = np.int64(pool[link])
-                if following == 0:
-                    at = np.int64(-1)
-                    break
-                at = following
-                size = min(size * 2, np.int64(LAST_SIZE))
-                link = at + size - 1
-            entry = pool[at]
-            if entry == np.uint32(0):
-                at = np.int64(-1)
-                break
-            if entry & np.uint32(1):
-                doc = np.int64(entry >> np.uint32(1))
-                if doc > wanted:
-                    break
-                is_wanted = doc == wanted
-            elif is_wanted:
-                if n < len(out):
-                    out[n] = (entry >> np.uint32(1)) - np.uint32(1)
-                n += 1
-            at += 1
-        cursor[0] = at
-        cursor[1] = link
-        cursor[2] = size
-    starts[len(doc_ids)] = n
-    return np.int64(n)
-
-
 @inner("int64(int64[::1], int64[::1], int64, uint32[::1])")
 def chain_positions(row, cursor, doc, out):
-    """Write the positions of the term in one document; return how many, at most len(out). The
-    cursor is one of its own, for documents that rise from call to call."""
+    """Write the positions of the term in one document; return how many there are: those beyond
+    len(out) are counted only. The cursor is one of its own, for documents that rise from call to
+    call."""
     if cursor[0] < 0 or row[HEAD] == 0 or doc >= row[N_DOCS]:
         return np.int64(0)
     pool = u32_at(row[POOL], row[POOL_SIZE])
@@ -238,11 +187,31 @@ def chain_positions(row, cursor, doc, out):
             if found > doc:
                 break
             is_wanted = found == doc
-        elif is_wanted and n < len(out):
-            out[n] = (entry >> np.uint32(1)) - np.uint32(1)
+        elif is_wanted:
+            if n < len(out):
+                out[n] = (entry >> np.uint32(1)) - np.uint32(1)
             n += 1
         at += 1
     cursor[0] = at
     cursor[1] = link
     cursor[2] = size
+    return np.int64(n)
+
+
+@numba.njit(
+    "int64(int64[::1], uint32[::1], int64[::1], uint32[::1])",
+    nogil=True,
+    cache=True,
+)
+def find_positions(row, doc_ids, starts, out):
+    """Write the positions of each of `doc_ids` (rising) to `out` and where they start to
+    `starts` (one longer); return how many there are. Those beyond len(out) are counted only,
+    so that a call with an empty `out` tells how long it must be."""
+    cursor = np.zeros(4, np.int64)
+    n = np.int64(0)
+    for i in range(len(doc_ids)):
+        starts[i] = n
+        room = out[min(n, len(out)) :]
+        n += chain_positions(row, cursor, np.int64(doc_ids[i]), room)
+    starts[len(doc_ids)] = n
     return np.int64(n)

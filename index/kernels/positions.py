@@ -43,7 +43,8 @@ def read_positions(known, doc, n, place, out_address):
     row = i64_at(p[ROW], ROW_WIDTH)
     out = u32_at(out_address, n)
     if row[0] == CHAIN:
-        return chain_positions(row, i64_at(known + 8 * CURSOR, CURSOR_WIDTH), doc, out)
+        cursor = i64_at(known + 8 * CURSOR, CURSOR_WIDTH)
+        return min(chain_positions(row, cursor, doc, out), n)
     if row[0] != BLOCKS:
         if row[SINGLE_POSITION] <= 0 or len(out) == 0:
             return np.int64(0)

@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
+from index.kernels.addresses import load_word
 from index.kernels.inner import inner
 from index.kernels.memory import u32_at, u64_at
 from index.kernels.rows import BLOCK, SIZE
@@ -47,6 +46,8 @@ P_DATA, P_DATA_SIZE, P_POSITIONS, P_POSITIONS_SIZE = range(6, 10)
 POSTINGS_WIDTH = 10
 
 NO_POSITIONS = 63
+_MOST_DOCS = 1 << 32
+"""A doc id is a u32."""
 
 # A record: a single posting has the top bit set, its doc id in bits 0..31 and position + 1 (0:
 # none) in bits 32..62; other terms have their first block in bits 0..31 and df in 32..62.
@@ -64,20 +65,6 @@ _U255 = np.uint64(255)
 _DOMINATES = np.uint64(1 << 62)
 
 
-@intrinsic
-def _load(typing_context, address):
-    """Return the 8 bytes at an address as a u64, aligned or not."""
-
-    def generate(context, builder, signature, args):
-        word = builder.load(
-            builder.inttoptr(args[0], context.get_value_type(types.CPointer(types.uint64)))
-        )
-        word.align = 1
-        return word
-
-    return types.uint64(types.int64), generate
-
-
 @numba.njit(inline="always")
 def _n_bytes(n, bits):
     return (n * bits + 7) >> 3
@@ -89,44 +76,11 @@ def _unpack(address, bits, n, out):
     mask = np.uint32((_ONE << np.uint64(bits)) - _ONE)
     for i in range(n):
         at = i * bits
-        word = _load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)
+        word = load_word(np.int64(address + (at >> 3))) >> np.uint64(at & 7)
         out[i] = np.uint32(word) & mask
 
 
 # --- walking -------------------------------------------------------------------------------
-@numba.njit(inline="always")
-def _decode_block(row, block, n_blocks, docs, tfs):
-    """Write the postings of one block; return how many, 0 where its data is not in the section or
-    its doc ids do not rise."""
-    n = min(np.int64(BLOCK), row[SIZE] - block * BLOCK)
-    last_docs = u32_at(row[LAST_DOCS], n_blocks)
-    meta = u64_at(row[DOC_METAS], n_blocks)[block]
-    offset = np.int64(meta & _OFFSET)
-    doc_bits = np.int64((meta >> _U40) & _SIX)
-    tf_bits = np.int64((meta >> _U46) & _SIX)
-    tf_offset = offset + _n_bytes(n - 1, doc_bits)
-    if doc_bits > 32 or tf_bits > 32 or tf_offset + _n_bytes(n, tf_bits) + TAIL > row[DATA_SIZE]:
-        return np.int64(0)
-    previous = np.int64(-1)
-    if block > 0:
-        previous = np.int64(last_docs[block - 1])
-    _unpack(row[DATA] + offset, doc_bits, n - 1, docs)
-    for i in range(n - 1):
-        previous += np.int64(docs[i]) + 1
-        docs[i] = np.uint32(previous)
-    docs[n - 1] = last_docs[block]
-    if previous >= np.int64(last_docs[block]):
-        return np.int64(0)
-    if tf_bits == 0:
-        for i in range(n):
-            tfs[i] = np.uint32(1)
-    else:
-        _unpack(row[DATA] + tf_offset, tf_bits, n, tfs)
-        for i in range(n):
-            tfs[i] += np.uint32(1)
-    return n
-
-
 @inner("int64(int64[::1], int64, int64, uint32[::1])")
 def decode_docs(row, block, n_docs, docs):
     """Write the doc ids of one block, rising and below `n_docs`; return how many, 0 where the
@@ -171,7 +125,7 @@ def packed_at(address, bits, i):
     """Return value `i` of a run that is packed from `address` on."""
     at = i * bits
     mask = np.uint32((_ONE << np.uint64(bits)) - _ONE)
-    return np.uint32(_load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)) & mask
+    return np.uint32(load_word(np.int64(address + (at >> 3))) >> np.uint64(at & 7)) & mask
 
 
 @inner("void(int64[::1], int64, int64, uint32[::1])")
@@ -212,31 +166,38 @@ def fill_blocks(row, cursor, docs, tfs):
     if block >= n_blocks:
         return np.int64(0)
     cursor[0] = block + 1
-    return _decode_block(row, block, n_blocks, docs, tfs)
+    n = decode_docs(row, block, _MOST_DOCS, docs)
+    if n > 0:
+        decode_tfs(row, block, n, tfs)
+    return n
 
 
-@inner("void(int64[::1], int64[::1], int64)")
-def seek_blocks(row, cursor, target):
-    """Move forward to the first block whose last doc id is >= `target`."""
-    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
-    low = cursor[0]
-    if low >= n_blocks:
-        return
-    last_docs = u32_at(row[LAST_DOCS], n_blocks)
-    step = 1
-    high = low
-    while high < n_blocks and np.int64(last_docs[high]) < target:
-        low = high + 1
-        high += step
+@inner("i8(u4[::1], i8, i8, i8)")
+def first_block_at(last_docs, block, n_blocks, target):
+    """Return the first block from `block` on whose last document is >= `target`, or `n_blocks`."""
+    low = block
+    step = np.int64(1)
+    while block < n_blocks and np.int64(last_docs[block]) < target:
+        low = block + 1
+        block += step
         step *= 2
-    high = min(high, n_blocks)
+    high = min(block, n_blocks)
     while low < high:
         middle = (low + high) >> 1
         if np.int64(last_docs[middle]) < target:
             low = middle + 1
         else:
             high = middle
-    cursor[0] = low
+    return low
+
+
+@inner("void(int64[::1], int64[::1], int64)")
+def seek_blocks(row, cursor, target):
+    """Move forward to the first block whose last doc id is >= `target`."""
+    n_blocks = (row[SIZE] + BLOCK - 1) >> 7
+    if cursor[0] < n_blocks:
+        last_docs = u32_at(row[LAST_DOCS], n_blocks)
+        cursor[0] = first_block_at(last_docs, cursor[0], n_blocks, target)
 
 
 @numba.njit(inline="always")
@@ -308,7 +269,7 @@ def find_positions(row, doc_ids, starts, out, docs, tfs):
         position = np.uint32(0)
         for j in range(np.int64(tfs[i])):
             at = (before + j) * bits
-            word = _load(np.int64(address + (at >> 3))) >> np.uint64(at & 7)
+            word = load_word(np.int64(address + (at >> 3))) >> np.uint64(at & 7)
             position += np.uint32(word) & mask
             if n_out < len(out):
                 out[n_out] = position

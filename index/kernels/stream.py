@@ -19,6 +19,7 @@ from index.kernels.postings import (
     bound_of,
     decode_docs,
     decode_tfs,
+    first_block_at,
     frequencies_of,
     packed_at,
 )
@@ -83,25 +84,6 @@ def bound_blocks(stream, bounds_address):
     slack = np.float32(floats[SLACK])
     for block in range(n_blocks):
         bounds[block] = bound_of(metas[block], weight, slack, table)
-
-
-@inner("i8(u4[::1], i8, i8, i8)")
-def first_block_at(last_docs, block, n_blocks, target):
-    """Return the first block from `block` on whose last document is >= `target`, or `n_blocks`."""
-    low = block
-    step = np.int64(1)
-    while block < n_blocks and np.int64(last_docs[block]) < target:
-        low = block + 1
-        block += step
-        step *= 2
-    high = min(block, n_blocks)
-    while low < high:
-        middle = (low + high) >> 1
-        if np.int64(last_docs[middle]) < target:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 @inner("b1(i8, i8)")
