@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check format bench rel-fast rel-deep rel-replay lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,15 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the one format
 
 bench: $(VENV)/dev.stamp  ## benchmark tables, side by side with the peer; ARGS="--docs 50000" for a short run
 	@$(BIN)/python -m bench.run $(ARGS)
+
+rel-fast: $(VENV)/dev.stamp  ## search for broken promises (docs/resiliency.md), a minute; part of `make test`
+	@$(BIN)/python -m tests.reliability.run fast $(ARGS)
+
+rel-deep: $(VENV)/dev.stamp  ## the same programs with larger figures, half an hour
+	@$(BIN)/python -m tests.reliability.run deep $(ARGS)
+
+rel-replay: $(VENV)/dev.stamp  ## one case again: ARGS="PROGRAM CASE", as a violation printed it
+	@$(BIN)/python -m tests.reliability.run replay $(ARGS)
 
 lock: $(VENV)/dev.stamp  ## pin the newest allowed versions again
 	@$(BIN)/python -m pip install -q uv

@@ -1,0 +1,161 @@
+"""The lanes: `python -m tests.reliability.run fast | deep | replay PROGRAM CASE`.
+
+Every program runs in processes of its own, two at a time. The exit code is 0 where no promise was
+broken. A violation prints its case and the one command that replays it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.reliability.program import Program, Run, Violation
+from tests.reliability.programs import MODULES, load
+
+LANE_S = {"fast": 60, "deep": 1800}
+"""What a lane may take on two cores."""
+HANG_S = {"fast": 240, "deep": 2400}
+"""A child that takes longer hangs: it prints its stacks and ends."""
+N_SLOTS = 2
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came out of a program, all parts together."""
+
+    program: Program
+    n_cases: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+    skipped: str | None = None
+
+    def add(self, told: dict[str, Any]) -> None:
+        self.n_cases += told.get("n_cases", 0)
+        self.took_s = max(self.took_s, told["took_s"])
+        if "failure" in told:
+            self.failures.append(told["failure"])
+        for name, value in told.get("notes", {}).items():
+            is_sum = isinstance(value, (int, float)) and name in self.notes
+            self.notes[name] = self.notes[name] + value if is_sum else value
+
+
+def run_child(name: str, run: Run) -> dict[str, Any]:
+    """Run a part of a program in this process; return what is to be told of it."""
+    started = time.monotonic()
+    told: dict[str, Any] = {}
+    try:
+        tally = load(name).run(run)
+        told = {"n_cases": tally.n_cases, "notes": tally.notes}
+    except Violation as violation:
+        told["failure"] = (
+            f"{name}: {violation.reason}\n  seed {run.seed}, case {violation.case}\n"
+            f'  replay: make rel-replay ARGS="{name} {violation.case}"'
+        )
+    told["took_s"] = time.monotonic() - started
+    return told
+
+
+def start_child(lane: str, name: str, run: Run) -> dict[str, Any]:
+    """Run a part in a process of its own."""
+    command = [
+        sys.executable, "-m", "tests.reliability.run", "child", lane, name,
+        str(run.size), str(run.seed), str(run.part), str(run.n_parts),
+    ]  # fmt: skip
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        told: dict[str, Any] = json.loads(lines[-1])
+        return told
+    tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
+    part = f"part {run.part} of {run.n_parts}, seed {run.seed}"
+    failure = f"{name}: ended with {done.returncode}, {part}\n{tail}"
+    return {"failure": failure, "took_s": time.monotonic() - started}
+
+
+def run_lane(lane: str, names: Sequence[str], seed: int) -> int:
+    """Run the programs, print a line for each, return the exit code."""
+    is_deep = lane == "deep"
+    started = time.monotonic()
+    outcomes = {name: Outcome(load(name)) for name in names}
+    jobs: list[tuple[str, Run]] = []
+    for name, outcome in outcomes.items():
+        program = outcome.program
+        outcome.skipped = program.needs()
+        if outcome.skipped is not None:
+            continue
+        n_parts = program.deep_parts if is_deep else 1
+        size = program.deep if is_deep else program.fast
+        shares = [size // n_parts + (part < size % n_parts) for part in range(n_parts)]
+        jobs += [
+            (name, Run(share, seed, is_deep, part, n_parts)) for part, share in enumerate(shares)
+        ]
+    with ThreadPoolExecutor(N_SLOTS) as slots:
+        told = slots.map(lambda job: (job[0], start_child(lane, *job)), jobs)
+        for name, answer in told:
+            outcomes[name].add(answer)
+    for outcome in outcomes.values():
+        print_outcome(outcome, outcome.program.deep if is_deep else outcome.program.fast)
+    took_s = time.monotonic() - started
+    print(f"{lane} lane: seed {seed}, {took_s:.0f} s of {LANE_S[lane]} s")
+    is_short = any(
+        outcome.skipped is None
+        and outcome.n_cases < (outcome.program.deep if is_deep else outcome.program.fast)
+        for outcome in outcomes.values()
+    )
+    return 1 if is_short or any(outcome.failures for outcome in outcomes.values()) else 0
+
+
+def print_outcome(outcome: Outcome, wanted: int) -> None:
+    program = outcome.program
+    if outcome.skipped is not None:
+        print(f"{program.name:<12} skipped: {outcome.skipped}")
+        return
+    notes = ", ".join(f"{name} {value}" for name, value in outcome.notes.items())
+    verdict = f"{len(outcome.failures)} VIOLATIONS" if outcome.failures else "none broken"
+    print(
+        f"{program.name:<12} {outcome.n_cases:>9,} of {wanted:,} {program.counts}, "
+        f"{verdict}, {outcome.took_s:.0f} s" + (f" ({notes})" if notes else "")
+    )
+    for failure in outcome.failures:
+        print(failure)
+
+
+def main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] == "child":
+        lane, name, *numbers = arguments[1:]
+        size, seed, part, n_parts = map(int, numbers)
+        faulthandler.dump_traceback_later(HANG_S[lane], exit=True)
+        told = run_child(name, Run(size, seed, lane == "deep", part, n_parts))
+        print(json.dumps(told), flush=True)
+        return 0
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability.run")
+    lanes = parser.add_subparsers(dest="lane", required=True)
+    for lane in LANE_S:
+        chosen = lanes.add_parser(lane)
+        chosen.add_argument("--only", nargs="+", choices=[*MODULES], default=[*MODULES])
+        chosen.add_argument("--seed", type=int, default=None if lane == "deep" else 1)
+    replay = lanes.add_parser("replay")
+    replay.add_argument("program", choices=[*MODULES])
+    replay.add_argument("case")
+    asked = parser.parse_args(arguments)
+    if asked.lane == "replay":
+        load(asked.program).replay(asked.case)
+        print(f"{asked.program} {asked.case}: none broken")
+        return 0
+    seed = asked.seed if asked.seed is not None else int.from_bytes(os.urandom(4))
+    return run_lane(asked.lane, asked.only, seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
