@@ -16,7 +16,8 @@ TailraceError
 ├── TimedOutError            504  the watermark did not pass in time
 ├── OverloadError            429  too much in flight; come back later
 └── StorageError             500  the disk said no
-    └── CorruptionError      500  bytes in the directory are not the bytes we wrote
+    ├── CorruptionError      500  bytes in the directory are not the bytes we wrote
+    └── FencedError          503  another owner has taken the directory over
 """
 
 from __future__ import annotations
@@ -104,3 +105,11 @@ class CorruptionError(StorageError):
         self.name = name
         self.offset = offset
         self.reason = reason
+
+
+class FencedError(StorageError):
+    """Another owner has taken the directory over, and what it made must stay as it is: who gets
+    this changes nothing there any more."""
+
+    type = "fenced_exception"
+    status = 503
