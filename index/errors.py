@@ -17,6 +17,7 @@ TailraceError
 ├── OverloadError            429  too much in flight; come back later
 └── StorageError             500  the disk said no
     ├── CorruptionError      500  bytes in the directory are not the bytes we wrote
+    ├── FencedError          503  another owner has taken the directory over
     ├── ExhaustedError       429  the disk is full, or no more files can be open
     └── UnsettledError       500  an edit that may be durable already
 """
@@ -110,6 +111,14 @@ class CorruptionError(StorageError):
         self.name = name
         self.offset = offset
         self.reason = reason
+
+
+class FencedError(StorageError):
+    """Another owner has taken the directory over, and what it made must stay as it is: who gets
+    this changes nothing there any more."""
+
+    type = "fenced_exception"
+    status = 503
 
 
 class ExhaustedError(StorageError):

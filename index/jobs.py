@@ -16,7 +16,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
-from index.errors import StorageError, UnsettledError
+from index.errors import FencedError, StorageError, UnsettledError
 from index.manifest import Manifest, SegmentEntry, write_manifest
 from index.memtable import Memtable
 from index.merge import MergeDraft
@@ -93,6 +93,10 @@ def _settling(job: FlushJob | MergeJob) -> Iterator[None]:
         yield
     except UnsettledError:
         job.is_unsettled = True
+        raise
+    except StorageError as error:
+        if job.is_unsettled and not isinstance(error, FencedError):
+            raise UnsettledError(str(error)) from error  # nothing was found out
         raise
     job.is_unsettled = False
 
