@@ -9,6 +9,7 @@ import random
 from aiokafka.errors import KafkaError
 
 from consumers import codecs
+from consumers.kafka_client import AIOKAFKA, KafkaClients
 from consumers.kafka_fetch import SinkError
 from consumers.kafka_log import KafkaLog
 from consumers.kafka_options import KafkaOptions, KafkaSecurity
@@ -37,11 +38,13 @@ class KafkaSource:
         group: str,
         *,
         options: KafkaOptions | None = None,
+        clients: KafkaClients = AIOKAFKA,
     ) -> None:
         self.bootstrap = bootstrap
         self.topics = tuple(topics)
         self.group = group
         self.options = options or KafkaOptions()
+        self._clients = clients
         self.options.security.arguments()  # what cannot be read is said at once
         self.counts = FetchCounts()
         self.n_sessions = 0
@@ -106,6 +109,7 @@ class KafkaSource:
             self._hints,
             self.options,
             self.counts,
+            clients=self._clients,
         )
         try:
             await self._session.run(self._stopping)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
@@ -23,6 +23,7 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
+from consumers.kafka_client import Consumer
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_positions import FetchCounts, Positions
 from consumers.kafka_probe import OffsetProbe
@@ -52,7 +53,7 @@ class FetchLoop:
 
     def __init__(
         self,
-        consumer: AIOKafkaConsumer,
+        consumer: Consumer,
         sink: Sink,
         positions: Positions,
         probe: OffsetProbe,

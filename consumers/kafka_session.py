@@ -14,9 +14,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from consumers.kafka_client import AIOKAFKA, KafkaClients
 from consumers.kafka_fetch import FetchLoop, SinkError
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_positions import FetchCounts, Positions
@@ -49,6 +50,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         hints: dict[int, int],
         options: KafkaOptions,
         counts: FetchCounts,
+        *,
+        clients: KafkaClients = AIOKAFKA,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = topics
@@ -56,10 +59,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._hints = hints
         self._options = options
         self._clock = clock
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, group_id=group, **options.consumer_arguments()
-        )
-        self._probe = OffsetProbe(bootstrap, options)
+        self._consumer = clients.consumer(bootstrap, group_id=group, **options.consumer_arguments())
+        self._probe = OffsetProbe(bootstrap, options, clients)
         self.positions = Positions(topics)
         self.positions.gate.set()
         self._fetch = FetchLoop(self._consumer, sink, self.positions, self._probe, options, counts)
