@@ -15,6 +15,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
+from index.gaps import Gap, with_log
 from index.manifest import Manifest, SegmentEntry, write_manifest
 from index.memtable import Memtable
 from index.merge import MergeDraft
@@ -84,6 +85,8 @@ class FlushJob:
     before: Manifest
     checkpoint: int
     fence: dict[str, int] | None
+    topic_id: str
+    gaps: tuple[Gap, ...]
     segment_name: str
     frozen: Part | None
     """None: nothing was indexed since the last checkpoint, only the checkpoint moves."""
@@ -132,7 +135,8 @@ class FlushJob:
         ]
         if self.output is not None:
             entries.append(SegmentEntry(self.output.meta, None))
-        self.manifest = _next(self.before, entries, self.checkpoint, self.fence)
+        after = _next(self.before, entries, self.checkpoint, self.fence)
+        self.manifest = with_log(after, self.topic_id, self.gaps)
         write_manifest(self.directory, self.manifest)
 
     def run(self) -> None:
