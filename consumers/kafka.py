@@ -39,12 +39,14 @@ class KafkaSource:
         *,
         options: KafkaOptions | None = None,
         clients: KafkaClients = AIOKAFKA,
+        rng: random.Random | None = None,
     ) -> None:
         self.bootstrap = bootstrap
         self.topics = tuple(topics)
         self.group = group
         self.options = options or KafkaOptions()
         self._clients = clients
+        self._rng = rng or random.Random()
         self.options.security.arguments()  # what cannot be read is said at once
         self.counts = FetchCounts()
         self.n_sessions = 0
@@ -119,6 +121,6 @@ class KafkaSource:
     async def _pause(self, n_failures: int) -> None:
         pause_s = min(self.options.max_backoff_s, 0.1 * 2 ** min(n_failures, 10))
         try:
-            await asyncio.wait_for(self._stopping.wait(), pause_s * random.uniform(0.5, 1))
+            await asyncio.wait_for(self._stopping.wait(), pause_s * self._rng.uniform(0.5, 1))
         except TimeoutError:
             return

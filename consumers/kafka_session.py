@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -53,13 +52,12 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         counts: FetchCounts,
         *,
         clients: KafkaClients = AIOKAFKA,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = topics
         self._sink = sink
         self._hints = hints
         self._options = options
-        self._clock = clock
+        self._clock = asyncio.get_running_loop().time
         self._consumer = clients.consumer(bootstrap, group_id=group, **options.consumer_arguments())
         self._probe = OffsetProbe(bootstrap, options, clients)
         self.positions = Positions(topics)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from functools import partial
 from typing import Any
 
@@ -348,7 +347,7 @@ class Index:
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
-        now_ms = int(time.time() * 1000)
+        now_ms = int(self._threads.wall_s() * 1000)
         return Searcher(known, self.schema_ref.current, now_ms, self._filters)
 
     async def search(self, request: SearchRequest) -> tuple[Searcher, SearchResult]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -225,6 +224,7 @@ class Shard:
             self._index_options,
             self._find_refused,
             self._hooks.wants_changes,
+            self._threads.wall_s,
         )
         self._delivered = self.visible.next_offset
         self.watermark = Watermark(self._delivered)
@@ -331,7 +331,7 @@ class Shard:
             return
         self._delivered = next_offset
         now = asyncio.get_running_loop().time()
-        self._batcher.add(records, next_offset, now=now, consumed_s=time.time())
+        self._batcher.add(records, next_offset, now=now, consumed_s=self._threads.wall_s())
         self._wake.set()
 
     def _require_serving(self) -> None:
