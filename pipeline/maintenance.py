@@ -290,7 +290,9 @@ class Maintenance:
                 return False
             started_s = time.time()
             try:
-                await self._threads.merge(partial(self._write, job, self._pacer(shard, self._has_no_room)))
+                await self._threads.merge(
+                    partial(self._write, job, self._pacer(shard, self._has_no_room))
+                )
                 # Flushes went on meanwhile; while this one is committed there is none.
                 async with shard.maintenance_lock:
                     await self._threads.apply(partial(shard.applier.settle, job))
