@@ -373,3 +373,11 @@ def test_bytes_that_opening_does_not_read_are_checked_afterwards(tmp_path: Path)
     with pytest.raises(CorruptionError, match=second.name):
         job.write()
     assert sorted(tmp_path.glob("*.seg")) == [first, second]
+
+
+def test_a_rejected_event_that_comes_again_is_not_rejected_twice(log: Log) -> None:
+    bad = DocumentEvent(0, Op.UPSERT, b"a", b"[1]", None)
+    assert log.engine.apply([bad], 1).outcomes == [Outcome.REJECTED]
+    again = log.engine.apply([bad], 1)
+    assert again.outcomes == [Outcome.NOOP]
+    assert again.rejected == []

@@ -127,9 +127,7 @@ class Explorer:
         told = [step.told for step in steps if step.verb == "note"]
         disk = CrashDisk.killed(life.disk.base, steps)
         promised = told[-1] if told else Promise()
-        return self._crash_recovery(
-            f"{name}.k{n_steps}", disk, promised, life.history_at(n_steps)
-        )
+        return self._crash_recovery(f"{name}.k{n_steps}", disk, promised, life.history_at(n_steps))
 
     def _crash_recovery(
         self, case: str, disk: CrashDisk, promised: Promise, history: str
