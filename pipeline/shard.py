@@ -300,7 +300,7 @@ class Shard:
         Raises: StorageError where the shard is not serving.
         """
         self._require_serving()
-        gap = Gap(self._delivered, next_offset, int(time.time() * 1000))
+        gap = Gap(self._delivered, next_offset, int(self._threads.wall_s() * 1000))
         log.error(
             "data gap skipped: these offsets are lost to the index",
             extra={"index": self.index, "shard": self.number, "from": gap.first, "to": gap.end},
