@@ -1,4 +1,4 @@
-"""The threads of a node: one applies, few answer queries, one flushes, one merges. And its clock."""
+"""The threads of a node: one applies, few answer queries, one flushes, one merges. Its clock, too."""
 
 from __future__ import annotations
 
