@@ -23,6 +23,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 from aiokafka.structs import RecordMetadata
 
+from consumers.topic_ids import ask_topic_ids
+
 
 class Consumer(Protocol):
     """A consumer, in a group or alone. Thread rule: the event loop's thread."""
@@ -64,6 +66,9 @@ class Consumer(Protocol):
     ) -> dict[TopicPartition, int]: ...
 
     async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]: ...
+
+    async def topic_ids(self, topics: list[str]) -> dict[str, str]:
+        """Return the id of each topic that is there, as far as the broker tells them."""
 
 
 class Producer(Protocol):
@@ -112,7 +117,7 @@ class AioKafka:
     """The clients of aiokafka."""
 
     def consumer(self, bootstrap: str, **arguments: Any) -> Consumer:
-        return cast(Consumer, AIOKafkaConsumer(bootstrap_servers=bootstrap, **arguments))
+        return cast(Consumer, _Consumer(bootstrap_servers=bootstrap, **arguments))
 
     def producer(self, bootstrap: str, **arguments: Any) -> Producer:
         return cast(Producer, _Producer(bootstrap_servers=bootstrap, **arguments))
@@ -128,6 +133,11 @@ class AioKafka:
                 await admin.create_topics([NewTopic(topic, n_partitions, -1)])
         finally:
             await admin.close()
+
+
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]
+    async def topic_ids(self, topics: list[str]) -> dict[str, str]:
+        return await ask_topic_ids(self._client, topics)
 
 
 class _Producer(AIOKafkaProducer):  # type: ignore[misc]

@@ -41,6 +41,20 @@ class OffsetProbe:
             ends = await self._ask(tps, "end_offsets")
         return {tp: (starts[tp], ends[tp]) for tp in tps}
 
+    async def topic_ids(self, topics: list[str]) -> dict[str, str]:
+        """Return the ids of the topics; those are left out that cannot be had."""
+        if not topics:
+            return {}
+        async with self._lock:
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    client = await self._connected()
+                    return await client.topic_ids(topics)
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.info("topic ids not known", extra={"reason": repr(error)})
+                await self.close()
+                return {}
+
     async def records_at(
         self, offsets: dict[TopicPartition, int]
     ) -> dict[TopicPartition, ConsumerRecord]:

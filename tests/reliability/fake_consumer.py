@@ -426,6 +426,11 @@ class FakeConsumer:
     async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return {tp: partition.end for tp, partition in await self._ask(partitions)}
 
+    async def topic_ids(self, topics: list[str]) -> dict[str, str]:
+        await self._cluster.reach("metadata")
+        found = {name: self._cluster.topics.get(name) for name in topics}
+        return {name: str(topic.incarnation) for name, topic in found.items() if topic is not None}
+
     async def _ask(
         self, partitions: list[TopicPartition]
     ) -> list[tuple[TopicPartition, FakePartition]]:
