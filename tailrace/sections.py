@@ -207,6 +207,10 @@ class SourceSection(Section):
     the same one started again, get its partitions. Smaller than 6: the broker's
     `group.min.session.timeout.ms` has to allow it."""
 
+    on_data_gap: Literal["stop", "skip"] = "stop"
+    """What to do where Kafka's retention has passed a shard, so that records are lost to the
+    index: `stop` the partition, or `skip` to what is left and remember what was lost."""
+
     partitions: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Partitions, so shards, of the embedded log. Fixed once the index exists."""
 
