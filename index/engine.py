@@ -20,6 +20,7 @@ from index.directory import Directory
 from index.document import DocumentEvent, Outcome
 from index.errors import StorageError
 from index.extract import Extractor
+from index.gaps import Gap, gaps_of, with_gap
 from index.jobs import FlushJob, Job, MergeJob, Pace, at_full_speed, decode_deletes
 from index.live_bytes import KeyBatch
 from index.manifest import Manifest, SegmentEntry, load_manifest, remove_orphans, write_manifest
@@ -38,7 +39,7 @@ from index.plain_batch import PlainBatch, plan_plain
 from index.reader import U64, View, Views
 from index.reading import DocumentReader
 from index.schema import SchemaRef
-from index.segment import Segment
+from index.segment import Check, Segment
 
 NOTHING = -1
 """The next offset of a shard that has never seen its log."""
@@ -136,6 +137,8 @@ class Engine:
         self._last_segment = last_segment
         self._is_unsettled = False
         """Whether a job was abandoned whose edit may be on disk."""
+        self._topic_id = manifest.topic_id
+        self._gaps = gaps_of(manifest)
         self._counts = {"flush": 0, "merge": 0}
         self._bytes = {"flush": 0, "merge": 0}
         self._publish()
@@ -149,8 +152,8 @@ class Engine:
         shard: int = 0,
         topic_id: str = "",
     ) -> Engine:
-        """Open what the newest sound manifest names, or start an empty shard. Of segments only
-        the tables are read; `check` reads the rest.
+        """Open what the newest sound manifest names, or start an empty shard. Of segments all is
+        read or, by `options.check_on_open`, only the tables; `check` reads the rest.
 
         Raises: CorruptionError naming the file; StorageError where segments lie without any
         manifest (an empty shard would look like one that lost everything).
@@ -173,7 +176,7 @@ class Engine:
             options,
             shard=shard,
             manifest=manifest,
-            segments=[_open_part(directory, entry, shard) for entry in manifest.segments],
+            segments=[_open_part(directory, entry, shard, options) for entry in manifest.segments],
             last_segment=last_segment,
         )
 
@@ -182,6 +185,26 @@ class Engine:
     def next_offset(self) -> int:
         """The offset after the last applied event; -1 before the first."""
         return self._next_offset
+
+    @property
+    def topic_id(self) -> str:
+        """The id of the topic that the shard has read; empty where nobody has told one."""
+        return self._topic_id
+
+    def note_topic_id(self, topic_id: str) -> None:
+        """Learn the id of the topic that is read from now on; durable with the next flush. Any
+        thread."""
+        self._topic_id = topic_id
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Ranges of offsets that the log had dropped before the shard read them."""
+        return self._gaps
+
+    def note_gap(self, gap: Gap) -> None:
+        """Learn that a range of offsets is lost; durable before or with the checkpoint that
+        passes it. Requires: nothing from `gap.first` on is applied."""
+        self._gaps = with_gap(self._gaps, gap)
 
     @property
     def durable_offset(self) -> int:
@@ -354,6 +377,8 @@ class Engine:
             before=self._manifest,
             checkpoint=self._next_offset,
             fence=fence,
+            topic_id=self._topic_id,
+            gaps=self._gaps,
             segment_name=self._segment_name(),
             frozen=frozen,
             memtable=memtable,
@@ -497,8 +522,11 @@ class Engine:
         return f"{self._last_segment:012d}.seg"
 
 
-def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
-    segment = Segment.open(directory, entry.meta, "table")
+def _open_part(
+    directory: Directory, entry: SegmentEntry, shard: int, options: IndexOptions
+) -> Part:
+    check: Check = "sections" if options.check_on_open == "all" else "table"
+    segment = Segment.open(directory, entry.meta, check)
     alive = decode_deletes(entry.deletes, segment.n_docs)
     return Part(
         segment,

@@ -17,6 +17,7 @@ from pyroaring import BitMap
 
 from index.directory import Directory
 from index.errors import FencedError, StorageError, UnsettledError
+from index.gaps import Gap, with_log
 from index.manifest import Manifest, SegmentEntry, write_manifest
 from index.memtable import Memtable
 from index.merge import MergeDraft
@@ -111,6 +112,8 @@ class FlushJob:
     before: Manifest
     checkpoint: int
     fence: dict[str, int] | None
+    topic_id: str
+    gaps: tuple[Gap, ...]
     segment_name: str
     frozen: Part | None
     """None: nothing was indexed since the last checkpoint, only the checkpoint moves."""
@@ -167,7 +170,8 @@ class FlushJob:
         ]
         if self.output is not None:
             entries.append(SegmentEntry(self.output.meta, None))
-        return _next(self.before, entries, self.checkpoint, self.fence)
+        after = _next(self.before, entries, self.checkpoint, self.fence)
+        return with_log(after, self.topic_id, self.gaps)
 
     def discard(self) -> None:
         _remove(self.directory, self.segment_name)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from functools import partial
 from typing import Any
 
@@ -195,10 +194,19 @@ class Index:
             )
         return self._was_ready
 
+    def problems(self) -> list[str]:
+        """Return a line for each thing that keeps the index from going on."""
+        found = [f"{self.name}: {self.failure}"] if self.failure is not None else []
+        for number, shard in sorted(self.shards.items()):
+            trouble = _trouble_of(shard)
+            if trouble is not None:
+                found.append(f"{self.name}/{number}: {trouble}")
+        return found
+
     @property
     def _has_failed(self) -> bool:
-        shards = self.shards.values()
-        return self.failure is not None or any(s.state is ShardState.FAILED for s in shards)
+        troubles = [_trouble_of(shard) for shard in self.shards.values()]
+        return self.failure is not None or any(trouble is not None for trouble in troubles)
 
     def _is_recovering(self) -> bool:
         return not self.is_ready and not self._has_failed
@@ -220,12 +228,13 @@ class Index:
         self._broadcaster.resync()
 
     async def fail_partition(self, partition: int, error: TailraceError) -> None:
-        """Learn that nothing more will come for this shard; what it has stays searchable."""
+        """Learn that nothing more will come for this shard; what it has stays searchable, and
+        what was delivered becomes so."""
         shard = self.shards.get(partition)
         if shard is None:
             self.failure = error
         else:
-            shard.fail(error)
+            shard.halt(error)
 
     async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
         """Queue records in offset order. Dropped where the partition is not open any more: its
@@ -233,6 +242,24 @@ class Index:
         shard = self.shards.get(partition)
         if shard is not None and shard.state is not ShardState.DRAINING:
             await shard.deliver(records, next_offset)
+
+    async def skip_gap(self, partition: int, next_offset: int) -> None:
+        """Go on at `next_offset` though the log has lost records before it; the shard remembers
+        which. Raises: StorageError where the shard has failed."""
+        shard = self.shards.get(partition)
+        if shard is not None and shard.state is not ShardState.DRAINING:
+            await shard.skip_gap(next_offset)
+
+    def topic_id(self, partition: int) -> str:
+        """Return the id of the topic that the shard was read from; empty where none is known."""
+        shard = self.shards.get(partition)
+        return shard.engine.topic_id if shard is not None else ""
+
+    def note_topic_id(self, partition: int, topic_id: str) -> None:
+        """Learn which topic the shard is read from; durable with the next checkpoint."""
+        shard = self.shards.get(partition)
+        if shard is not None:
+            shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
         shard = self.shards.get(partition)
@@ -337,7 +364,7 @@ class Index:
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
-        now_ms = int(time.time() * 1000)
+        now_ms = int(self._threads.wall_s() * 1000)
         return Searcher(known, self.schema_ref.current, now_ms, self._filters)
 
     async def search(self, request: SearchRequest) -> tuple[Searcher, SearchResult]:
@@ -416,6 +443,11 @@ class Index:
             n_live_changes=self._broadcaster.n_history,
             filters=self._filters.stats(),
         )
+
+
+def _trouble_of(shard: Shard) -> Exception | None:
+    """Return why a shard takes nothing more, None where it does."""
+    return shard.failure if shard.state is ShardState.FAILED else shard.halted
 
 
 def _search(searcher: Searcher, request: SearchRequest) -> tuple[Searcher, SearchResult]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -253,7 +252,7 @@ class Maintenance:
 
     async def _run_flush(self, shard: Shard, job: Job) -> None:
         shard.note_flush_begun()
-        started_s = time.time()
+        started_s = self._threads.wall_s()
         try:
             await self._threads.maintain(partial(self._write, job, at_full_speed))
             await self._commit(shard, job)
@@ -288,7 +287,7 @@ class Maintenance:
             job = await self._threads.apply(partial(plan, shard.applier))
             if job is None:
                 return False
-            started_s = time.time()
+            started_s = self._threads.wall_s()
             try:
                 await self._threads.merge(
                     partial(self._write, job, self._pacer(shard, self._has_no_room))
@@ -348,8 +347,9 @@ class Maintenance:
         )
 
     def _observe(self, shard: Shard, job: Job, started_s: float) -> None:
+        ended_s = self._threads.wall_s()
         self._telemetry.observe_job(
-            shard.index, shard.number, job.kind, started_s=started_s, ended_s=time.time()
+            shard.index, shard.number, job.kind, started_s=started_s, ended_s=ended_s
         )
 
 

@@ -86,6 +86,7 @@ def kafka_options(source: SourceSection, budget_bytes: int) -> KafkaOptions:
     session_ms = round(source.session_timeout_s * 1000)
     return KafkaOptions(
         security=security,
+        on_data_gap=source.on_data_gap,
         budget_bytes=budget_bytes,
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // HEARTBEATS_PER_SESSION,

@@ -41,7 +41,7 @@ async def test_the_status_tells_what_has_stopped_and_why(client: Client, node: N
     assert status["disk"]["state"] == "paused"
     assert "partitions" in status["disk"]["stopped"]
     shard = status["indexes"]["books"]["shards"]["0"]
-    assert (shard["state"], shard["failure"]) == ("failed", "input/output error")
+    assert (shard["state"], shard["failure"]["reason"]) == ("failed", "input/output error")
     metrics = await client.ok("GET", "/metrics")
     assert "tailrace_disk_state 2.0" in metrics
     assert 'tailrace_failed_shards{index="books"} 1.0' in metrics
