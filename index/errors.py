@@ -15,6 +15,7 @@ TailraceError
 ├── VersionConflictError     409  `create` of a document that exists, or a stale version
 ├── TimedOutError            504  the watermark did not pass in time
 ├── OverloadError            429  too much in flight; come back later
+├── ShardFailedError         503  the shard that it belongs to has failed
 └── StorageError             500  the disk said no
     ├── CorruptionError      500  bytes in the directory are not the bytes we wrote
     ├── FencedError          503  another owner has taken the directory over
@@ -95,6 +96,11 @@ class TimedOutError(TailraceError):
 class OverloadError(TailraceError):
     type = "rejected_execution_exception"
     status = 429
+
+
+class ShardFailedError(TailraceError):
+    type = "unavailable_shards_exception"
+    status = 503
 
 
 class StorageError(TailraceError):

@@ -143,9 +143,7 @@ def _publish(directory: Directory, name: str, data: bytes, names: list[str]) -> 
         directory.delete(temporary)
     directory.write_file(temporary, (data,))
     try:
-        directory.publish(temporary, name)
-    except FencedError:
-        raise
+        directory.rename(temporary, name)
     except StorageError as error:
         # An error does not say that nothing was done: the directory does.
         try:

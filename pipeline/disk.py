@@ -22,9 +22,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
-from index.directory import Directory
+from index.directory import Directory, FsDirectory, OpenDirectory
 from index.errors import StorageError, TailraceError
 from pipeline.options import PipelineOptions
 
@@ -90,8 +91,10 @@ class Disk:
 
     def __init__(
         self,
-        directory: Directory,
+        path: Path,
         options: PipelineOptions,
+        *,
+        open_directory: OpenDirectory = FsDirectory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.state = DiskState.OPEN
@@ -99,7 +102,9 @@ class Disk:
         self.free_bytes = 0
         self.n_full = 0
         """How often something found no room."""
-        self._directory = directory
+        self._path = path
+        self._open_directory = open_directory
+        self._directory: Directory | None = None
         self._options = options
         self._clock = clock
         self._full_at = -QUIET_S
@@ -110,8 +115,9 @@ class Disk:
         return self._is_held
 
     def start(self) -> None:
-        """Take over the reserve that an earlier process made; free it where the disk is full:
+        """Open the directory. Take over the reserve that an earlier process made; free it where the disk is full:
         opening writes too. Blocks. Raises: StorageError."""
+        self._directory = self._open_directory(self._path)
         self._is_held = RESERVE in self._directory.list()
         self.look()
         if not wants_reserve(self._is_held, self.state, self.free_bytes, self._options):
@@ -132,7 +138,10 @@ class Disk:
 
     def look(self) -> None:
         """Measure, and tell once where that changes the state. Raises: StorageError."""
-        free, total = self._directory.free_bytes(), self._directory.total_bytes()
+        directory = self._directory
+        if directory is None:
+            return
+        free, total = directory.free_bytes(), directory.total_bytes()
         self.free_bytes = free
         self.used_share = 1.0 - free / total if total > 0 else 0.0
         state = next_state(self.state, self.used_share, free, self._options)
@@ -178,13 +187,14 @@ class Disk:
         )
 
     def _free_reserve(self) -> None:
-        if not self._is_held:
+        if not self._is_held or self._directory is None:
             return
         self._is_held = False
         with suppress(StorageError):
             self._directory.delete(RESERVE)
 
     def _make_reserve(self) -> None:
+        assert self._directory is not None, "polled before it was started"
         n_chunks = -(-self._options.disk_reserve_bytes // RESERVE_CHUNK)
         # Not zeros: some file systems keep no room for those.
         chunk = os.urandom(min(RESERVE_CHUNK, self._options.disk_reserve_bytes))

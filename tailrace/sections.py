@@ -40,6 +40,12 @@ BOUNDS: Mapping[str, tuple[int, int | None]] = {
     "max_batch_bytes": (1 << 10, None),
     "query_threads": (1, 64),
     "merge_cpu_share": (0, 1),
+    "disk_merge_share": (0, 1),
+    "disk_pause_share": (0, 1),
+    "disk_read_only_share": (0, 1),
+    "disk_hysteresis_share": (0, 1),
+    "disk_headroom_bytes": (0, None),
+    "disk_reserve_bytes": (1, None),
 }
 """Least and most of a key, where they are not 1 and anything."""
 

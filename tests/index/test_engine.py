@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from index.check import verify
 from index.directory import FsDirectory
 from index.document import DocumentEvent, Op, Outcome
 from index.engine import Engine
@@ -26,9 +27,9 @@ class Log:
         self.path = path
         self.schema = SchemaRef(Schema.from_mapping({}))
         self.events: list[DocumentEvent] = []
-        self.engine = self._open()
+        self.engine = self.open()
 
-    def _open(self) -> Engine:
+    def open(self) -> Engine:
         return Engine.open(FsDirectory(self.path), self.schema, OPTIONS)
 
     def send(self, op: Op, key: str, fields: Any = None, **more: Any) -> Outcome:
@@ -50,7 +51,7 @@ class Log:
 
     def crash(self) -> None:
         """Open what is durable and read the log on."""
-        self.engine = self._open()
+        self.engine = self.open()
         start = max(self.engine.next_offset, 0)
         self.engine.apply(self.events[start:], len(self.events))
 
@@ -122,16 +123,61 @@ def test_an_update_to_an_equal_value_of_another_kind_is_no_noop(
     assert log.send(Op.UPDATE, "a", {"o": [after]}) is not Outcome.NOOP
 
 
-def test_after_an_abandoned_flush_the_checkpoint_stays(log: Log) -> None:
-    log.send(Op.UPSERT, "a", {"n": 1})
+def abandon_a_flush(log: Log) -> None:
     job = log.engine.plan_flush()
     assert job is not None
+    job.write()
     log.engine.abandon(job)
+
+
+def test_after_an_abandoned_flush_the_next_one_goes_to_the_same_checkpoint(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    abandon_a_flush(log)
     log.send(Op.UPSERT, "b", {"n": 1})
-    with pytest.raises(StorageError, match="a flush failed"):
-        log.engine.plan_flush()
+    assert log.engine.durable_offset == -1
+    log.flush()
+    assert log.engine.durable_offset == 1
     log.crash()
-    assert log.get("a") == {"n": 1}
+    assert log.get("a") == log.get("b") == {"n": 1}
+
+
+def test_an_abandoned_flush_leaves_no_file_and_its_name_is_not_used_again(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    abandon_a_flush(log)
+    assert not [name for name in FsDirectory(log.path).list() if name.endswith(".seg")]
+    job = log.engine.plan_flush()
+    assert job is not None
+    assert job.segment_name.endswith("02.seg")
+
+
+def test_what_changed_behind_an_abandoned_flush_is_not_in_its_segment(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"keep": 1, "n": 1})
+    abandon_a_flush(log)
+    log.send(Op.UPDATE, "a", {"n": 2})
+    log.flush()
+    log.crash()
+    assert log.get("a") == {"keep": 1, "n": 2}
+
+
+def test_a_merge_between_an_abandoned_flush_and_the_next_keeps_what_died_before_the_freeze(
+    log: Log,
+) -> None:
+    for key in "abc":
+        log.send(Op.UPSERT, key, {"n": 1})
+        log.flush()
+    log.send(Op.DELETE, "a")
+    log.send(Op.UPSERT, "d", {"n": 1})
+    abandon_a_flush(log)
+    log.send(Op.DELETE, "b")
+    log.merge()
+    log.flush()
+    assert [log.get(key) for key in "abcd"] == [None, None, {"n": 1}, {"n": 1}]
+    assert log.engine.durable_offset == 5
+    log.engine = log.open()
+    assert [log.get(key) for key in "abcd"] == [None, {"n": 1}, {"n": 1}, {"n": 1}]
+    log.crash()
+    assert [log.get(key) for key in "abcd"] == [None, None, {"n": 1}, {"n": 1}]
+    assert verify(FsDirectory(log.path)).is_sound
 
 
 def test_a_create_of_a_key_that_exists_is_a_conflict(log: Log) -> None:
