@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
-from unittest.mock import patch
 
 import orjson
 
@@ -17,7 +15,6 @@ from index.options import IndexOptions
 from index.part import set_docs
 from index.reader import View
 from index.searcher import Searcher
-from index.segment import Check, Segment, SegmentMeta
 from tests.oracle import OracleHit, OracleResult, differences
 from tests.reliability.crash_disk import CrashDisk
 from tests.reliability.life import Life, demand
@@ -168,26 +165,3 @@ def _living(view: View) -> Iterator[tuple[bytes, int, bytes]]:
         yield reader.key(doc), reader.version(doc), reader.source(doc)
 
 
-@contextmanager
-def kept_segments() -> Iterator[None]:
-    """While it is entered, a file's bytes are read as a segment once, whatever disk they are on.
-
-    A segment never changes, so that those of many disks may be one.
-    """
-    really = Segment.open.__func__  # type: ignore[attr-defined]
-    kept: dict[tuple[bytes, SegmentMeta], Segment] = {}
-
-    def opened(
-        cls: type[Segment], directory: Directory, meta: SegmentMeta, check: Check = "sections"
-    ) -> Segment:
-        place = directory.read(meta.name), meta
-        if place not in kept:
-            if len(kept) > 50_000:
-                kept.clear()
-            kept[place] = really(cls, directory, meta, "table")
-        if check == "sections":
-            kept[place].check(directory)
-        return kept[place]
-
-    with patch.object(Segment, "open", classmethod(opened)):
-        yield
