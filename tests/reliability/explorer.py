@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from tests.reliability.crash_disk import CrashDisk, Files
 from tests.reliability.life import BrokenError, Life, Promise, demand
+from tests.reliability.os_disk import OsDisk, recorded
 from tests.reliability.program import Violation
 from tests.reliability.survivors import Sampling, survivors
 
@@ -38,15 +41,29 @@ class Scene:
     def live(self, letters: str) -> tuple[Life, int]:
         """Go through a workload; return the life, and how many of its steps need no crash: a short
         workload is crashed in its last letter, for each that it begins with is one of its own."""
-        life = self.life(CrashDisk(self.base), self.history)
+        return self.live_on(CrashDisk(self.base), letters)
+
+    def live_on(self, disk: CrashDisk, letters: str) -> tuple[Life, int]:
+        life = self.life(disk, self.history)
         first = 0
         life.open()
         for number, letter in enumerate(letters):
             if 0 < number == len(letters) - 1 < SHORT:
-                first = len(life.disk.steps)
+                first = len(disk.steps)
             life.do(letter)
         life.finish()
+        life.check()
         return life, first
+
+
+class OsScene(Scene):
+    """A scene whose workloads run on files of the system."""
+
+    def live(self, letters: str) -> tuple[Life, int]:
+        with TemporaryDirectory() as root:
+            disk = OsDisk(Path(root), self.base)
+            with recorded(disk):
+                return self.live_on(disk, letters)
 
 
 class Crashed(NamedTuple):
