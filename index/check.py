@@ -22,7 +22,15 @@ from index.kernels.postings import check_postings
 from index.kernels.rows import BLOCK, ROW_WIDTH
 from index.kernels.terms import check_terms
 from index.lengths import encode_lengths
-from index.manifest import DAMAGED, Manifest, SegmentEntry, decode_manifest, generation_of
+from index.manifest import (
+    DAMAGED,
+    Manifest,
+    SegmentEntry,
+    decode_manifest,
+    generation_of,
+    is_of_fenced,
+    manifest_name,
+)
 from index.reader import I64, Column
 from index.segment import Segment
 from index.segment_writer import FieldInfo
@@ -104,7 +112,12 @@ def _check_manifests(directory: Directory, names: list[str], report: Report) -> 
             report.add(error.name, error.offset, error.reason)
         except StorageError as error:
             report.add(name, 0, str(error))
-    for newer, older in pairwise(manifests):
+    fenced = [manifest for manifest in manifests if is_of_fenced(manifest, manifests[0])]
+    report.notes += [
+        f"{manifest_name(manifest.generation)}: left by an owner that was fenced"
+        for manifest in fenced
+    ]
+    for newer, older in pairwise(manifest for manifest in manifests if manifest not in fenced):
         if newer.epoch < older.epoch or newer.next_offset < older.next_offset:
             reason = f"epoch or checkpoint is behind generation {older.generation}"
             report.add(f"generation {newer.generation}", 0, reason)

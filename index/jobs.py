@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
+import msgspec
 import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
-from index.manifest import Manifest, SegmentEntry, write_manifest
+from index.manifest import FORMAT_VERSION, Manifest, SegmentEntry
 from index.memtable import Memtable
 from index.merge import MergeDraft
 from index.options import IndexOptions
+from index.ownership import fencing, write_manifest
 from index.part import Part, carry_over, clear_docs, full_bitset, set_docs
 from index.reader import I64, U64, Reader
 from index.schema import Schema
@@ -48,10 +50,11 @@ class Job(Protocol):
         """Of the segment that was written."""
 
     def write(self, pace: Pace = at_full_speed) -> None:
-        """Make the segment durable. Raises: StorageError."""
+        """Make the segment durable. Raises: StorageError; FencedError where the shard has another
+        owner by now."""
 
     def commit(self) -> None:
-        """Make the edit durable. Requires: written. Raises: StorageError."""
+        """Make the edit durable. Requires: written. Raises: as `write`."""
 
     def run(self) -> None:
         """Write and commit. Requires: no other job was planned after this one."""
@@ -83,6 +86,7 @@ class FlushJob:
     options: IndexOptions
     before: Manifest
     checkpoint: int
+    origin: int
     fence: dict[str, int] | None
     segment_name: str
     frozen: Part | None
@@ -117,13 +121,7 @@ class FlushJob:
         draft = self.memtable.draft(self._reader, self._alive)
         self.doc_map = draft.doc_map
         if draft.n_docs or draft.tombstones():
-            fields = self.schema.fields
-            meta = write_segment(
-                self.directory, self.segment_name, draft, fields, self.options, pace
-            )
-            self.directory.sync()
-            self.output = Segment.open(self.directory, meta, "table")
-            self.output.is_checked = True  # before it was kept
+            self.output = _write_output(self, draft, pace)
 
     def commit(self) -> None:
         entries = [
@@ -132,7 +130,13 @@ class FlushJob:
         ]
         if self.output is not None:
             entries.append(SegmentEntry(self.output.meta, None))
-        self.manifest = _next(self.before, entries, self.checkpoint, self.fence)
+        self.manifest = _next(
+            self.before,
+            entries,
+            next_offset=self.checkpoint,
+            origin=self.origin,
+            fence=self.fence,
+        )
         write_manifest(self.directory, self.manifest)
 
     def run(self) -> None:
@@ -167,19 +171,14 @@ class MergeJob:
     def write(self, pace: Pace = at_full_speed) -> None:
         segments = [part.reader for part in self.inputs]
         inputs = [segment for segment in segments if isinstance(segment, Segment)]
-        for segment in inputs:
-            # What is damaged must not get a new and right checksum.
-            segment.check(self.directory, pace)
+        with fencing(self.directory, self.before):
+            for segment in inputs:
+                # What is damaged must not get a new and right checksum.
+                segment.check(self.directory, pace)
         draft = MergeDraft(inputs, self.living)
         self.doc_maps = draft.doc_maps
         if draft.n_docs or draft.tombstones():
-            fields = self.schema.fields
-            meta = write_segment(
-                self.directory, self.segment_name, draft, fields, self.options, pace
-            )
-            self.directory.sync()
-            self.output = Segment.open(self.directory, meta, "table")
-            self.output.is_checked = True  # before it was kept
+            self.output = _write_output(self, draft, pace)
 
     def settle(self, before: Manifest, first: int) -> None:
         """Take in what flushes changed since this was planned: `before` is the manifest by now,
@@ -198,7 +197,7 @@ class MergeJob:
             meta = self.output.meta
             replaced = [SegmentEntry(meta, encode_deletes(self.durable, meta.n_docs))]
         entries[self.first : self.first + len(self.inputs)] = replaced
-        self.manifest = _next(self.before, entries, self.before.next_offset, self.before.fence)
+        self.manifest = _next(self.before, entries)
         write_manifest(self.directory, self.manifest)
 
     def run(self) -> None:
@@ -206,18 +205,23 @@ class MergeJob:
         self.commit()
 
 
-def _next(
-    before: Manifest,
-    entries: list[SegmentEntry],
-    checkpoint: int,
-    fence: dict[str, int] | None,
-) -> Manifest:
-    return Manifest(
+def _write_output(job: FlushJob | MergeJob, draft: Any, pace: Pace) -> Segment:
+    """Return the job's segment, durable with its name."""
+    with fencing(job.directory, job.before):
+        meta = write_segment(
+            job.directory, job.segment_name, draft, job.schema.fields, job.options, pace
+        )
+        job.directory.sync()
+        segment = Segment.open(job.directory, meta, "table")
+    segment.is_checked = True  # before it was kept
+    return segment
+
+
+def _next(before: Manifest, entries: list[SegmentEntry], **changes: Any) -> Manifest:
+    return msgspec.structs.replace(
+        before,
         generation=before.generation + 1,
-        epoch=before.epoch,
-        next_offset=checkpoint,
         segments=tuple(entries),
-        topic_id=before.topic_id,
-        fence=fence,
-        extra=before.extra,
+        format_version=FORMAT_VERSION,
+        **changes,
     )

@@ -15,7 +15,8 @@ from pyroaring import BitMap
 from index.check import Report, verify
 from index.directory import FsDirectory
 from index.format import Kind, Sections, SegmentFile, section
-from index.manifest import Manifest, SegmentEntry, manifest_name, write_manifest
+from index.manifest import Manifest, SegmentEntry, encode_manifest, manifest_name
+from index.ownership import write_manifest
 from index.segment import Segment
 from tests.index import storage_world as world
 from tests.index.storage_world import BODY, SIZE, TAG, TITLE, Document, ListDraft, MemoryDirectory
@@ -122,7 +123,8 @@ def test_a_checkpoint_behind_the_documents_is_found() -> None:
 
 def test_a_manifest_behind_the_one_before_is_found() -> None:
     directory, manifest = shard()
-    with_manifest(directory, changed(manifest, generation=2, next_offset=112))
+    older = changed(manifest, generation=2, next_offset=112)
+    directory.files[manifest_name(2)] = encode_manifest(older)
     assert findings(directory) == [
         "generation 3 at byte 0: epoch or checkpoint is behind generation 2"
     ]
