@@ -65,8 +65,8 @@ class AppendFile(OpenFile, Protocol):
 class Directory(Protocol):
     """A flat set of files. Thread rule: any thread; one name is written by one thread.
 
-    Raises, all of them: StorageError, whose cause is the OSError; CorruptionError for a file that
-    is not there.
+    Raises, all of them: StorageError, of the kind that `errors.KINDS` says, whose cause is the
+    OSError; CorruptionError for a file that is not there.
     """
 
     def write_file(self, name: str, chunks: Iterable[Chunk]) -> int:

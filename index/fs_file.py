@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError, StorageError, storage_error
 
 LOG_MODE = 0o600
 
@@ -22,7 +22,7 @@ def translated(name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise CorruptionError(name, 0, "the file is not there") from None
     except OSError as error:
-        raise StorageError(f"{name}: {error.strerror or error}") from error
+        raise storage_error(name, error) from error
 
 
 def write_all(file: int, chunks: Iterable[Any]) -> int:

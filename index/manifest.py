@@ -21,6 +21,9 @@ from index.format import SUFFIX, checksum
 FORMAT_VERSION = 2
 """A build that reads only version 1 does not know that it may be fenced: it must not write here."""
 
+KEPT = 2
+"""Manifests that are kept: the newest and the one before it."""
+
 NOTHING = -1
 """The checkpoint of a shard that has never seen its log."""
 
@@ -122,17 +125,6 @@ def epoch_of(name: str) -> int:
     """Return the epoch of a segment's owner; 0 for a name of an older build."""
     match = _SEGMENT_NAME.fullmatch(name)
     return int(match[1]) if match else 0
-
-
-def is_of_fenced(manifest: Manifest, newest: Manifest) -> bool:
-    """Return whether an older manifest was published by somebody who found out afterwards not to
-    be the owner: its generation was free again, or the newest owner began in its place. It is no
-    part of the history that led to `newest`, and goes with that owner's next edits."""
-    if manifest.generation >= newest.generation:
-        return False
-    is_edit = manifest.epoch < newest.epoch <= manifest.generation
-    is_takeover = newest.epoch < manifest.epoch == manifest.generation
-    return is_edit or is_takeover
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -23,11 +23,12 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from index.directory import Directory
-from index.errors import CorruptionError, FencedError, StorageError
+from index.errors import CorruptionError, FencedError, StorageError, UnsettledError
 from index.format import SUFFIX
 from index.manifest import (
     DAMAGED,
     FORMAT_VERSION,
+    KEPT,
     NOTHING,
     Manifest,
     decode_manifest,
@@ -42,9 +43,6 @@ from index.manifest import (
     next_generation,
     temporary_name,
 )
-
-KEPT = 2
-"""Manifests that are kept: the newest and the one before it."""
 
 
 def take_over(directory: Directory, topic_id: str = "") -> Manifest:
@@ -88,54 +86,72 @@ def _read_newest(directory: Directory, names: list[str]) -> tuple[Manifest | Non
         if newest == newest_generation(names):
             raise
         # Not tried again: whoever was stopped here would take the shard from its next owner.
-        reason = f"{directory} has another owner, who is at generation {newest}"
-        raise FencedError(reason) from error
+        raise FencedError(
+            f"{directory} has another owner, who is at generation {newest}"
+        ) from error
 
 
 def write_manifest(directory: Directory, manifest: Manifest) -> None:
     """Make an edit durable. Requires: the segments that it names are durable, names included.
 
-    Raises: FencedError where another owner has taken over; StorageError, and then the manifest
-    before is still the newest, or this one is already.
+    Raises: FencedError where another owner has taken over, who may have begun with this very
+    edit; UnsettledError where the edit is in the directory or may be, and is not known to be
+    durable, and then it may be called again. Any other StorageError: the edit is not there.
     """
     _remove_old(directory, _publish(directory, manifest))
 
 
 def _publish(directory: Directory, manifest: Manifest) -> list[str]:
     """Return the names that are there afterwards; the manifest is the newest of them."""
+    name, data = manifest_name(manifest.generation), encode_manifest(manifest)
     names = directory.list()
-    if newest_generation(names) >= manifest.generation:
-        raise _refusal(directory, manifest)
     with fencing(directory, manifest):
-        temporary = _write_temporary(directory, manifest, names)
+        if newest_generation(names) < manifest.generation:
+            _give_name(directory, manifest, data, names)
+        elif _is_takeover(manifest) or name not in names or directory.read(name) != data:
+            raise _fenced(directory, manifest, newest_generation(names))
         try:
-            directory.publish(temporary, manifest_name(manifest.generation))
+            directory.sync()
+            names = directory.list()
         except StorageError as error:
-            if newest_generation(directory.list()) >= manifest.generation:
-                raise _refusal(directory, manifest) from error
-            with suppress(StorageError):
-                directory.delete(temporary)
-            raise
-        directory.sync()
-    names = directory.list()
+            raise UnsettledError(f"{name} may not be durable: {error}") from error
     if newest_generation(names) > manifest.generation:
         # The number was free again, or the next owner began with this very manifest.
-        raise _refusal(directory, manifest)
+        raise _fenced(directory, manifest, newest_generation(names))
     return names
 
 
-def _write_temporary(directory: Directory, manifest: Manifest, names: list[str]) -> str:
-    chunks = (encode_manifest(manifest),)
-    temporary = temporary_name(manifest.generation, names)
+def _give_name(directory: Directory, manifest: Manifest, data: bytes, names: list[str]) -> None:
+    name = manifest_name(manifest.generation)
+    temporary = _write_temporary(directory, manifest.generation, data, names)
     try:
-        directory.write_file(temporary, chunks)
+        directory.publish(temporary, name)
+    except StorageError as error:
+        # An error does not say that nothing was done: the directory does.
+        try:
+            newest = newest_generation(directory.list())
+            is_mine = newest == manifest.generation and directory.read(name) == data
+        except StorageError:
+            raise UnsettledError(f"{name} may be there: {error}") from error
+        if newest >= manifest.generation and (_is_takeover(manifest) or not is_mine):
+            raise _fenced(directory, manifest, newest) from error
+        if not is_mine:
+            with suppress(StorageError):
+                directory.delete(temporary)
+            raise
+
+
+def _write_temporary(directory: Directory, generation: int, data: bytes, names: list[str]) -> str:
+    temporary = temporary_name(generation, names)
+    try:
+        directory.write_file(temporary, (data,))
     except StorageError:
         names = directory.list()
         if temporary not in names:
             raise
         # Of somebody who wants to publish the same generation: the first of us will.
-        temporary = temporary_name(manifest.generation, names)
-        directory.write_file(temporary, chunks)
+        temporary = temporary_name(generation, names)
+        directory.write_file(temporary, (data,))
     return temporary
 
 
@@ -143,7 +159,8 @@ def _remove_old(directory: Directory, names: list[str]) -> None:
     """Delete all manifests of `names` but the `KEPT` newest."""
     manifests = [name for name in names if generation_of(name) is not None]
     for name in sorted(manifests)[:-KEPT]:
-        _delete(directory, name)
+        with suppress(StorageError):  # gone already, or the next edit looks again
+            directory.delete(name)
 
 
 def remove_orphans(
@@ -157,7 +174,7 @@ def remove_orphans(
     """
     names = directory.list()
     if newest_generation(names) > manifest.generation:
-        raise _refusal(directory, manifest)
+        raise _fenced(directory, manifest, newest_generation(names))
     live = {entry.meta.name for entry in manifest.segments} | being_written
     is_known = True
     for name in names:
@@ -174,7 +191,8 @@ def remove_orphans(
         segments = [name for name in names if name.endswith(SUFFIX) and name not in live]
         orphans += [name for name in segments if epoch_of(name) <= manifest.epoch]
     for name in orphans:
-        _delete(directory, name)
+        with suppress(CorruptionError):  # gone already: an owner before or after deletes it too
+            directory.delete(name)
     return orphans
 
 
@@ -190,41 +208,22 @@ def fencing(directory: Directory, manifest: Manifest) -> Iterator[None]:
     except FencedError:
         raise
     except StorageError as error:
-        if _is_fenced(directory, manifest):
-            raise _fenced(directory, manifest) from error
+        try:
+            newest = load_manifest(directory)
+        except StorageError:
+            newest = None
+        if newest is not None and newest.epoch > manifest.epoch:
+            raise _fenced(directory, manifest, newest.generation) from error
         raise
 
 
-def _is_fenced(directory: Directory, manifest: Manifest) -> bool:
-    try:
-        newest = load_manifest(directory)
-    except StorageError:
-        return False
-    return newest is not None and newest.epoch > manifest.epoch
+def _is_takeover(manifest: Manifest) -> bool:
+    """Others who open the shard at the same time have the same bytes."""
+    return manifest.generation == manifest.epoch
 
 
-def _refusal(directory: Directory, manifest: Manifest) -> StorageError:
-    """Return why a manifest cannot be the newest."""
-    is_first = manifest.generation == manifest.epoch
-    if is_first or newest_generation(directory.list()) > manifest.generation:
-        return _fenced(directory, manifest)
-    if _is_fenced(directory, manifest):
-        return _fenced(directory, manifest)
-    # Published before, and then the names could not be made durable.
-    return StorageError(
-        f"{directory}: generation {manifest.generation} is there and may not be durable, "
-        "the shard must be opened again"
-    )
-
-
-def _fenced(directory: Directory, manifest: Manifest) -> FencedError:
-    newest = newest_generation(directory.list())
+def _fenced(directory: Directory, manifest: Manifest, newest: int) -> FencedError:
     return FencedError(
         f"{directory} has another owner, who is at generation {newest}; "
         f"this one, of epoch {manifest.epoch}, is fenced"
     )
-
-
-def _delete(directory: Directory, name: str) -> None:
-    with suppress(CorruptionError):  # gone already: an owner before or after deletes it as well
-        directory.delete(name)

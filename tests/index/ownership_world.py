@@ -11,7 +11,7 @@ from typing import Any
 from index.check import verify
 from index.document import DocumentEvent, Op
 from index.engine import Engine
-from index.errors import FencedError
+from index.errors import FencedError, StorageError
 from index.manifest import NOTHING, load_manifest
 from index.options import IndexOptions
 from index.schema import Schema, SchemaRef
@@ -120,9 +120,14 @@ class Owner:
 
     def finish(self, job: Any) -> None:
         assert self.engine is not None
-        if job is not None:
+        if job is None:
+            return
+        try:
             job.run()
-            self.engine.install(job)
+        except StorageError:
+            self.engine.abandon(job)
+            raise
+        self.engine.install(job)
 
     # --- its thread ----------------------------------------------------------------------
     def _gate(self) -> None:

@@ -108,12 +108,18 @@ def run_lane(lane: str, names: Sequence[str], seed: int) -> int:
         print_outcome(outcome, outcome.program.deep if is_deep else outcome.program.fast)
     took_s = time.monotonic() - started
     print(f"{lane} lane: seed {seed}, {took_s:.0f} s of {LANE_S[lane]} s")
-    is_short = any(
-        outcome.skipped is None
-        and outcome.n_cases < (outcome.program.deep if is_deep else outcome.program.fast)
+    is_all = all(
+        is_complete(outcome, outcome.program.deep if is_deep else outcome.program.fast)
         for outcome in outcomes.values()
     )
-    return 1 if is_short or any(outcome.failures for outcome in outcomes.values()) else 0
+    return 0 if is_all else 1
+
+
+def is_complete(outcome: Outcome, wanted: int) -> bool:
+    """Return whether the figure was reached and no promise was broken."""
+    if outcome.skipped is not None:
+        return os.environ.get("TAILRACE_TEST_REQUIRE") != "all"
+    return not outcome.failures and outcome.n_cases >= wanted
 
 
 def print_outcome(outcome: Outcome, wanted: int) -> None:
