@@ -215,9 +215,18 @@ class Index:
     async def open_partition(self, partition: int) -> int | None:
         """Recover the partition's shard; return the offset to go on at, None: nothing is stored.
 
-        Raises: CorruptionError, StorageError.
+        Raises: DamagedShardError, StorageError.
         """
         next_offset = await self._partitions.open(partition)
+        self._broadcaster.resync()
+        return next_offset
+
+    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+        """Let the damaged shard begin anew; return the offset to go on at.
+
+        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        """
+        next_offset = await self._partitions.rebuild(partition, log_start)
         self._broadcaster.resync()
         return next_offset
 
@@ -233,7 +242,7 @@ class Index:
         shard = self.shards.get(partition)
         if shard is None:
             self.failure = error
-        else:
+        elif shard.is_open:  # else it has failed, and says why
             shard.halt(error)
 
     async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
@@ -253,12 +262,12 @@ class Index:
     def topic_id(self, partition: int) -> str:
         """Return the id of the topic that the shard was read from; empty where none is known."""
         shard = self.shards.get(partition)
-        return shard.engine.topic_id if shard is not None else ""
+        return shard.engine.topic_id if shard is not None and shard.is_open else ""
 
     def note_topic_id(self, partition: int, topic_id: str) -> None:
         """Learn which topic the shard is read from; durable with the next checkpoint."""
         shard = self.shards.get(partition)
-        if shard is not None:
+        if shard is not None and shard.is_open:
             shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
@@ -269,7 +278,7 @@ class Index:
         """Return offset, timestamp_ms and crc32c of the last record below the checkpoint: what a
         source compares to know that the log is still the one we read."""
         shard = self.shards.get(partition)
-        return shard.engine.manifest.fence if shard is not None else None
+        return shard.engine.fence if shard is not None and shard.is_open else None
 
     def _make_shard(self, number: int) -> Shard:
         assert self._feed is not None, "an index that was not started"
@@ -353,14 +362,21 @@ class Index:
             await self._maintenance.expunge_deletes(shard)
 
     # --- searches ----------------------------------------------------------------------------
+    def failures(self) -> dict[int, ShardFailedError]:
+        """Return why searches do not see the shards that they should see. Any thread."""
+        shards = self.shards.copy().items()
+        found = {number: shard.unsearchable for number, shard in shards}
+        return {number: error for number, error in found.items() if error is not None}
+
     def _visible(self) -> dict[int, Visible]:
         # A copy: searches look from the query pool, while shards come and go.
         return {number: shard.visible for number, shard in self.shards.copy().items()}
 
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""
-        visible = self._visible()
-        views = [view for number in sorted(visible) for view in visible[number].views]
+        visible, failed = self._visible(), self.failures()
+        shown = [visible[number] for number in sorted(visible) if number not in failed]
+        views = [view for each in shown for view in each.views]
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
