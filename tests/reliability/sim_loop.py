@@ -209,7 +209,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = SimHandle(callback, args, context or contextvars.copy_context(), self._now)
+        if context is None:  # an empty one is false
+            context = contextvars.copy_context()
+        handle = SimHandle(callback, args, context, self._now)
         self._put(handle)
         return handle
 
@@ -231,7 +233,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = SimHandle(callback, args, context or contextvars.copy_context(), when)
+        if context is None:
+            context = contextvars.copy_context()
+        handle = SimHandle(callback, args, context, when)
         self._n_timers += 1
         # What is due at the same moment comes in any order.
         entry = (max(when, self._now), self.rng.random(), self._n_timers, handle)
