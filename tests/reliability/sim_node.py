@@ -252,11 +252,12 @@ class SimNode:
         index = self.index
         if index is None:
             return {}
-        found = {
-            number: shard.failure or StopError()
-            for number, shard in index.shards.items()
-            if shard.state is ShardState.FAILED
-        }
+        found: dict[int, Exception] = {}
+        for number, shard in index.shards.items():
+            if shard.state is ShardState.FAILED:
+                found[number] = shard.failure or StopError()
+            elif shard.halted is not None:
+                found[number] = shard.halted
         if index.failure is not None:
             found[-1] = index.failure
         return found

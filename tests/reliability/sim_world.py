@@ -30,6 +30,7 @@ N_KEYS = 14
 STATE_SHARE = 0.15
 """Share of the batches after which the whole shard is compared."""
 CLIENT_PAUSE_S = 0.25
+SHARED = False
 
 
 class _Place(TopicPartition):  # type: ignore[misc]
@@ -66,7 +67,7 @@ class World:
         self.topic = cluster.create_topic(TOPIC, n_partitions)
         letters = cluster.create_topic(DEAD, 1).partitions[0]
         self.checks = Checks(self.topic.partitions, letters)
-        self.is_shared = self.rng.random() < 0.35
+        self.is_shared = self.rng.random() < 0.35 and SHARED
         """Whether all nodes have one disk, as with a network volume that moves about."""
         self.is_skipping_gaps = self.rng.random() < 0.3
         self.is_static = self.rng.random() < 0.25
