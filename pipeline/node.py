@@ -43,6 +43,7 @@ from pipeline.index_store import (
     parse_index_body,
     sync_directory,
 )
+from pipeline.loop_probe import LoopProbe
 from pipeline.maintenance import TICK_S
 from pipeline.node_metrics import collect_gauges
 from pipeline.options import PipelineOptions
@@ -91,6 +92,7 @@ class Node:
         self._lock_file: IO[str] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._is_started = False
+        self._probe = LoopProbe(self.telemetry, late_s=self.options.loop_late_s)
         self.telemetry.register(lambda: collect_gauges(self))
 
     # --- life --------------------------------------------------------------------------------
@@ -110,12 +112,15 @@ class Node:
             await self.stop()
             raise
         self._ticker = asyncio.create_task(self._tick(), name="node ticker")
+        if self.options.loop_late_s > 0:
+            self._probe.start()
         self._is_started = True
 
     async def stop(self) -> None:
         """Drain: stop the sources, apply and flush what was delivered, close. Gives up after
         `drain_s`; what is not flushed then, the logs still have."""
         self._is_started = False
+        self._probe.stop()
         if self._ticker is not None:
             self._ticker.cancel()
         try:

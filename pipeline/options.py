@@ -81,6 +81,9 @@ class PipelineOptions:
     drain_s: float = 9.0
     """How long a stop may take to apply and flush what is queued."""
 
+    loop_late_s: float = 0.1
+    """Log where the event loop is when it comes so late to what is due; 0: do not look."""
+
     otlp_endpoint: str = ""
     """URL of an OpenTelemetry collector; empty: no traces, and nothing of them imported."""
 

@@ -53,7 +53,7 @@ class RandomSteps:
         self.random = source
         self.ask = RandomQueries(source)
         self._aggregations = RandomAggregations(self.ask)
-        self._n_keys = source.choice([2, 6, 6, 20])
+        self._n_keys = source.choice([2, 6, 15, 40])
 
     def history(self, n: int) -> list[Step]:
         """Return `n` writes and questions, the first a write."""
@@ -102,7 +102,7 @@ class RandomSteps:
         return self.random.randint(1, 90)
 
     def _upserts(self) -> list[Change]:
-        n = self.random.choice([2, 4, 8])
+        n = self.random.choice([2, 4, 8, 16])
         return [Change(Op.UPSERT, self.key(), self.document()) for _ in range(n)]
 
     def _deletes(self) -> list[Change]:
@@ -249,13 +249,14 @@ RELATIONS: dict[str, tuple[float, Make]] = {
 LOGICAL = WRITES | QUESTIONS | RELATIONS
 
 PHYSICAL: dict[str, float] = {
-    "flush": 4,
-    "flush_begins": 2,
+    "flush": 6,
+    "flush_begins": 4,
     "flush_goes_on": 4,
     "flush_given_up": 0.3,
-    "merge": 3,
-    "merge_begins": 2,
-    "merge_goes_on": 4,
+    "merge": 2,
+    "merge_begins": 3,
+    "merge_all_begins": 2,
+    "merge_goes_on": 5,
     "merge_given_up": 0.3,
     "merge_all": 1,
     "merge_to_two": 0.5,
