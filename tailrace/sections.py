@@ -207,6 +207,9 @@ class SourceSection(Section):
     the same one started again, get its partitions. Smaller than 6: the broker's
     `group.min.session.timeout.ms` has to allow it."""
 
+    metadata_max_age_s: Annotated[Number, Field(ge=0.5, le=3600)] = 60.0
+    """Partitions that are added to a topic are seen within this time."""
+
     partitions: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Partitions, so shards, of the embedded log. Fixed once the index exists."""
 

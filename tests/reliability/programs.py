@@ -6,7 +6,9 @@ from importlib import import_module
 
 from tests.reliability.program import Program
 
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {
+    "kills": "kills",
+}
 """Name -> the module whose `PROGRAM` it is, the longest first."""
 
 
