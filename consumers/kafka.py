@@ -9,6 +9,7 @@ import random
 from aiokafka.errors import KafkaError
 
 from consumers import codecs
+from consumers.kafka_client import AIOKAFKA, KafkaClients
 from consumers.kafka_fetch import SinkError
 from consumers.kafka_log import KafkaLog
 from consumers.kafka_options import KafkaOptions, KafkaSecurity
@@ -37,11 +38,15 @@ class KafkaSource:
         group: str,
         *,
         options: KafkaOptions | None = None,
+        clients: KafkaClients = AIOKAFKA,
+        rng: random.Random | None = None,
     ) -> None:
         self.bootstrap = bootstrap
         self.topics = tuple(topics)
         self.group = group
         self.options = options or KafkaOptions()
+        self._clients = clients
+        self._rng = rng or random.Random()
         self.options.security.arguments()  # what cannot be read is said at once
         self.counts = FetchCounts()
         self.n_sessions = 0
@@ -106,6 +111,7 @@ class KafkaSource:
             self._hints,
             self.options,
             self.counts,
+            clients=self._clients,
         )
         try:
             await self._session.run(self._stopping)
@@ -115,6 +121,6 @@ class KafkaSource:
     async def _pause(self, n_failures: int) -> None:
         pause_s = min(self.options.max_backoff_s, 0.1 * 2 ** min(n_failures, 10))
         try:
-            await asyncio.wait_for(self._stopping.wait(), pause_s * random.uniform(0.5, 1))
+            await asyncio.wait_for(self._stopping.wait(), pause_s * self._rng.uniform(0.5, 1))
         except TimeoutError:
             return

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
@@ -23,6 +23,8 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
+from consumers.kafka_client import Consumer
+from consumers.kafka_continuity import Continuity
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_positions import FetchCounts, Positions
 from consumers.kafka_probe import OffsetProbe
@@ -52,10 +54,11 @@ class FetchLoop:
 
     def __init__(
         self,
-        consumer: AIOKafkaConsumer,
+        consumer: Consumer,
         sink: Sink,
         positions: Positions,
         probe: OffsetProbe,
+        continuity: Continuity,
         options: KafkaOptions,
         counts: FetchCounts,
     ) -> None:
@@ -63,6 +66,7 @@ class FetchLoop:
         self._sink = sink
         self._positions = positions
         self._probe = probe
+        self._continuity = continuity
         self._options = options
         self._counts = counts
         self._stopping = False
@@ -143,7 +147,7 @@ class FetchLoop:
         next_offset = self._positions.next[tp]
         if self._careful[tp] >= MAX_FAILURES:
             reason = f"{type(failure).__name__}: {failure}"
-            await self._halt(tp, PoisonError(tp.topic, tp.partition, next_offset, reason))
+            await self.halt(tp, PoisonError(tp.topic, tp.partition, next_offset, reason))
             return
         self._seek(tp, next_offset)
         await asyncio.sleep(FAILURE_PAUSE_S)
@@ -166,15 +170,37 @@ class FetchLoop:
             raise error
 
     async def _check_bounds(self) -> None:
-        generation = self._positions.generation
-        bounds = await self._probe.bounds([*self._positions.next])
-        if self._positions.generation != generation:
-            return
-        gaps = {tp: self._positions.gap(tp, self._positions.next[tp], bounds[tp]) for tp in bounds}
-        for tp, gap in gaps.items():
-            if gap is not None:
-                await self._halt(tp, gap)
+        """Find the partition whose log does not hold its position, and halt it or skip the gap."""
+        positions, generation = self._positions, self._positions.generation
+        tps = [*positions.next]
+        replaced = await self._continuity.find_other_topics(tps)
+        bounds = await self._probe.bounds(tps)
+        for tp in tps:
+            if positions.generation != generation:
+                return
+            if tp in positions.next:
+                await self._check_bound(tp, bounds[tp], replaced.get(tp))
         await asyncio.sleep(FAILURE_PAUSE_S)
+
+    async def _check_bound(
+        self, tp: TopicPartition, bounds: tuple[int, int], replaced: SourceError | None
+    ) -> None:
+        positions, generation = self._positions, self._positions.generation
+        try:
+            if replaced is not None:
+                raise replaced
+            next_offset = await self._continuity.enter(tp, positions.next[tp], bounds)
+        except SourceError as error:
+            await self.halt(tp, error)
+        except TailraceError as error:
+            log.error("shard takes no records", extra={"reason": str(error)})
+            self._give_up(tp)
+        except Exception as error:
+            raise SinkError from error
+        else:
+            if positions.generation == generation and tp in positions.next:
+                positions.next[tp] = next_offset
+                self._seek(tp, next_offset)
 
     async def _deliver(self, tp: TopicPartition, got: list[ConsumerRecord]) -> None:
         """Hand records over and move the position, unless ownership moved meanwhile."""
@@ -227,11 +253,11 @@ class FetchLoop:
             return
         finally:
             self.is_delivering = False
-        if self._positions.generation == generation:
+        if self._positions.generation == generation and tp in self._positions.next:
             self._positions.next[tp] = next_offset
 
-    async def _halt(self, tp: TopicPartition, error: SourceError) -> None:
-        """Give one partition up; the others go on."""
+    async def halt(self, tp: TopicPartition, error: SourceError) -> None:
+        """Give one partition up; the others go on. Requires: it is ours."""
         log.error("partition halted", extra={"reason": str(error)})
         self._give_up(tp)
         try:
@@ -240,7 +266,7 @@ class FetchLoop:
             raise SinkError from failure
 
     def _give_up(self, tp: TopicPartition) -> None:
-        del self._positions.next[tp]
+        self._positions.next.pop(tp, None)
         self._careful.pop(tp, None)
         self._paused.discard(tp)
         self._pause(tp)

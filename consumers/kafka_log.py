@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from itertools import count
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from consumers.kafka_client import AIOKAFKA, KafkaClients, Producer
 from consumers.kafka_options import KafkaOptions
 from consumers.partition import partition_of
 from consumers.source import LogError, NewRecord
@@ -39,17 +37,19 @@ class KafkaLog:
         linger_ms: int = 2,
         max_record_bytes: int = 1 << 20,
         max_pending_bytes: int = 64 << 20,
+        clients: KafkaClients = AIOKAFKA,
     ) -> None:
         self.bootstrap = bootstrap
         self.topic = topic
         self._options = options or KafkaOptions()
+        self._clients = clients
         self._linger_ms = linger_ms
         self._max_record_bytes = max_record_bytes
         self._max_pending_bytes = max_pending_bytes
         self._pending_bytes = 0
         self._n_partitions = 0
         self._turn = count()
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: Producer | None = None
         self._starting = asyncio.Lock()
         self._is_closed = False
 
@@ -57,6 +57,10 @@ class KafkaLog:
     def n_partitions(self) -> int:
         """Return how many partitions the topic has; 0 until `start`, or a first append."""
         return self._n_partitions
+
+    def partition_of(self, key: bytes) -> int | None:
+        """Return the partition of the records of this key; None until `start`, or an append."""
+        return partition_of(key, self._n_partitions) if self._n_partitions else None
 
     async def start(self, *, n_partitions: int = 1) -> None:
         """Connect; make the topic with `n_partitions` where it is not there yet.
@@ -126,8 +130,8 @@ class KafkaLog:
 
     def _places(self, records: list[NewRecord]) -> list[int]:
         assert self._producer is not None
-        known = self._producer.client.cluster.partitions_for_topic(self.topic)
-        n_partitions = self._n_partitions = len(known or ()) or self._n_partitions
+        known = self._producer.known_partitions(self.topic)
+        n_partitions = self._n_partitions = len(known) or self._n_partitions
         turn = next(self._turn) % n_partitions
         places = []
         for record in records:
@@ -144,8 +148,8 @@ class KafkaLog:
         return places
 
     async def _connect(self, n_partitions: int) -> None:
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap,
+        producer = self._clients.producer(
+            self.bootstrap,
             acks="all",
             enable_idempotence=True,
             compression_type="zstd",
@@ -165,28 +169,18 @@ class KafkaLog:
             raise LogError(f"the log [{self.topic}] is closed")
         self._producer, self._n_partitions = producer, len(partitions)
 
-    async def _find_partitions(self, producer: AIOKafkaProducer, n_partitions: int) -> set[int]:
+    async def _find_partitions(self, producer: Producer, n_partitions: int) -> set[int]:
         """Ask for the topic; asking makes it on most brokers, on the others it is made here."""
         try:
             return set(await asyncio.wait_for(producer.partitions_for(self.topic), METADATA_S))
         except (KafkaError, TimeoutError) as error:
             log.info("topic not found", extra={"topic": self.topic, "reason": repr(error)})
-        await self._create_topic(n_partitions)
+        await self._clients.create_topic(
+            self.bootstrap, self.topic, n_partitions, **self._options.client_arguments()
+        )
         return set(await asyncio.wait_for(producer.partitions_for(self.topic), METADATA_S))
 
-    async def _create_topic(self, n_partitions: int) -> None:
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=self.bootstrap, **self._options.client_arguments()
-        )
-        await admin.start()
-        try:
-            with contextlib.suppress(TopicAlreadyExistsError):
-                # -1: as many replicas as the cluster's own default
-                await admin.create_topics([NewTopic(self.topic, n_partitions, -1)])
-        finally:
-            await admin.close()
-
-    async def _drop_producer(self, producer: AIOKafkaProducer | None) -> None:
+    async def _drop_producer(self, producer: Producer | None) -> None:
         if self._producer is producer:
             self._producer = None
         if producer is None:

@@ -72,6 +72,10 @@ class KafkaOptions:
     budget_bytes: int = 64 << 20
     """Pause fetching while this much is delivered and not yet applied, all partitions together."""
 
+    on_data_gap: str = "stop"
+    """What to do where retention has passed a shard: `stop` its partition, or `skip` to the
+    start of the log and remember what was lost."""
+
     isolation_level: str = "read_committed"
     """Records of aborted transactions are never seen."""
 

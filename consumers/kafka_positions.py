@@ -58,4 +58,8 @@ class FetchCounts:
     """Records dropped because they came again."""
     holes: int = 0
     """Jumps in the offsets: compaction, transaction markers."""
+    gaps_skipped: int = 0
+    """Losses by retention that the operator had chosen to go on behind."""
+    unproven: int = 0
+    """Shards whose last record could not be compared with the log's: compaction took it."""
     errors: int = 0

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from consumers.kafka_client import AIOKAFKA, Consumer, KafkaClients
 from consumers.kafka_options import KafkaOptions
 
 log = logging.getLogger(__name__)
@@ -19,10 +20,13 @@ TIMEOUT_S = 10.0
 class OffsetProbe:
     """Independent of the consumer in the group, so that it still sees when that one hangs."""
 
-    def __init__(self, bootstrap: str, options: KafkaOptions) -> None:
+    def __init__(
+        self, bootstrap: str, options: KafkaOptions, clients: KafkaClients = AIOKAFKA
+    ) -> None:
         self._bootstrap = bootstrap
         self._options = options
-        self._client: AIOKafkaConsumer | None = None
+        self._clients = clients
+        self._client: Consumer | None = None
         self._lock = asyncio.Lock()
 
     async def ends(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
@@ -37,6 +41,20 @@ class OffsetProbe:
             ends = await self._ask(tps, "end_offsets")
         return {tp: (starts[tp], ends[tp]) for tp in tps}
 
+    async def topic_ids(self, topics: list[str]) -> dict[str, str]:
+        """Return the ids of the topics; those are left out that cannot be had."""
+        if not topics:
+            return {}
+        async with self._lock:
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    client = await self._connected()
+                    return await client.topic_ids(topics)
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.info("topic ids not known", extra={"reason": repr(error)})
+                await self.close()
+                return {}
+
     async def records_at(
         self, offsets: dict[TopicPartition, int]
     ) -> dict[TopicPartition, ConsumerRecord]:
@@ -47,8 +65,8 @@ class OffsetProbe:
         found: dict[TopicPartition, ConsumerRecord] = {}
         if not offsets:
             return found
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+        reader = self._clients.consumer(
+            self._bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=64 << 10,
@@ -91,10 +109,10 @@ class OffsetProbe:
             raise
         return answer
 
-    async def _connected(self) -> AIOKafkaConsumer:
+    async def _connected(self) -> Consumer:
         if self._client is None:
-            self._client = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
+            self._client = self._clients.consumer(
+                self._bootstrap,
                 enable_auto_commit=False,
                 **self._options.client_arguments(),
             )
@@ -102,6 +120,6 @@ class OffsetProbe:
         return self._client
 
 
-async def _stop(client: AIOKafkaConsumer) -> None:
+async def _stop(client: Consumer) -> None:
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         await asyncio.wait_for(client.stop(), TIMEOUT_S)

@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from consumers.kafka_client import AIOKAFKA, KafkaClients
+from consumers.kafka_continuity import Continuity
 from consumers.kafka_fetch import FetchLoop, SinkError
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_positions import FetchCounts, Positions
 from consumers.kafka_probe import OffsetProbe
-from consumers.source import ReplacedError, Sink, SourceError, fence_of, is_behind_fence
+from consumers.source import Sink, SourceError
 from consumers.watchdog import Watchdog
 from index.errors import TailraceError
 
@@ -49,20 +50,22 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         hints: dict[int, int],
         options: KafkaOptions,
         counts: FetchCounts,
-        clock: Callable[[], float] = time.monotonic,
+        *,
+        clients: KafkaClients = AIOKAFKA,
     ) -> None:
         self._topics = topics
         self._sink = sink
         self._hints = hints
         self._options = options
-        self._clock = clock
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, group_id=group, **options.consumer_arguments()
-        )
-        self._probe = OffsetProbe(bootstrap, options)
+        self._clock = asyncio.get_running_loop().time
+        self._consumer = clients.consumer(bootstrap, group_id=group, **options.consumer_arguments())
+        self._probe = OffsetProbe(bootstrap, options, clients)
         self.positions = Positions(topics)
         self.positions.gate.set()
-        self._fetch = FetchLoop(self._consumer, sink, self.positions, self._probe, options, counts)
+        self._continuity = Continuity(sink, self.positions, self._probe, options, counts)
+        self._fetch = FetchLoop(
+            self._consumer, sink, self.positions, self._probe, self._continuity, options, counts
+        )
         self._opened: set[TopicPartition] = set()
         self._transition: asyncio.Task[None] | None = None
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -165,10 +168,14 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         stored = await _gather_sink([self._open_shard(tp) for tp in tps])
         bounds = await self._probe.bounds([*tps])
-        replaced = await self._find_replaced(bounds)
+        replaced = await self._continuity.find_other_topics([*tps])
+        others = {tp: at for tp, at in bounds.items() if tp not in replaced}
+        replaced |= await self._continuity.find_other_records(others)
         if self.positions.generation != generation:
             return  # revoked meanwhile: the closing is queued behind this
         for tp, next_offset in stored:
+            if self.positions.generation != generation:
+                return
             await self._start_fetching(tp, next_offset, bounds[tp], replaced.get(tp))
         if self.positions.generation != generation:
             return
@@ -185,22 +192,6 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._opened.add(tp)
         return tp, next_offset
 
-    async def _find_replaced(
-        self, bounds: dict[TopicPartition, tuple[int, int]]
-    ) -> dict[TopicPartition, SourceError]:
-        """Compare the last record of each shard with the log's; one that is gone proves nothing."""
-        fences: dict[TopicPartition, dict[str, int]] = {}
-        for tp, (start, end) in bounds.items():
-            fence = fence_of(self._sink, self.positions.shard_no(tp))
-            if fence is not None and start <= fence["offset"] < end:
-                fences[tp] = fence
-        records = await self._probe.records_at({tp: f["offset"] for tp, f in fences.items()})
-        return {
-            tp: ReplacedError(tp.topic, tp.partition, record.offset)
-            for tp, record in records.items()
-            if not is_behind_fence(fences[tp], record.timestamp, record.value)
-        }
-
     async def _start_fetching(
         self,
         tp: TopicPartition,
@@ -209,14 +200,20 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         replaced: SourceError | None,
     ) -> None:
         """Seek to where the shard stands; an empty shard begins at the start of the log."""
-        positions = self.positions
-        if isinstance(stored, TailraceError):
-            await self._halt(tp, stored, bounds[0])
+        positions, generation = self.positions, self.positions.generation
+        try:
+            if isinstance(stored, TailraceError):
+                raise stored
+            if replaced is not None:
+                raise replaced
+            next_offset = bounds[0] if stored is None else stored
+            next_offset = await self._continuity.enter(tp, next_offset, bounds)
+        except TailraceError as error:
+            await self._halt(tp, error, bounds[0])
             return
-        next_offset = bounds[0] if stored is None else stored
-        gap = positions.gap(tp, next_offset, bounds) or replaced
-        if gap is not None:
-            await self._halt(tp, gap, bounds[0])
+        except Exception as error:
+            raise SinkError from error
+        if positions.generation != generation:
             return
         positions.next[tp] = next_offset
         positions.ends[tp] = positions.first_ends[tp] = bounds[1]
@@ -285,6 +282,10 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         if positions.generation != generation:
             return
+        replaced = await self._continuity.find_other_topics([*positions.next])
+        for tp, trouble in replaced.items():
+            if positions.generation == generation and tp in positions.next:
+                await self._fetch.halt(tp, trouble)
         now = self._clock()
         for tp, end in ends.items():
             if tp in positions.next:

@@ -15,11 +15,12 @@ import google_crc32c
 
 from index.errors import TailraceError
 from pipeline.events import NewRecord, Record
-from pipeline.feed import Log, Sink, Source
+from pipeline.feed import Log, Sink, Source, SourceError
 from pipeline.tokens import SHARDS_PER_TOPIC
 
 __all__ = [
     "DataGapError",
+    "KnowsTopic",
     "Log",
     "LogError",
     "NewRecord",
@@ -29,17 +30,12 @@ __all__ = [
     "Sink",
     "Source",
     "SourceError",
+    "TopicReplacedError",
     "TruncatedError",
     "fence_of",
     "is_behind_fence",
     "shard_no",
 ]
-
-
-class SourceError(TailraceError):
-    """A partition cannot be read on from where its shard stands."""
-
-    type = "source_exception"
 
 
 class DataGapError(SourceError):
@@ -48,7 +44,9 @@ class DataGapError(SourceError):
     def __init__(self, topic: str, partition: int, next_offset: int, log_start: int) -> None:
         super().__init__(
             f"{topic}:{partition} begins at offset {log_start}, but the shard needs "
-            f"{next_offset}: {log_start - next_offset} offsets are gone"
+            f"{next_offset}: {log_start - next_offset} offsets are gone",
+            first=next_offset,
+            end=log_start,
         )
         self.next_offset = next_offset
         self.log_start = log_start
@@ -60,7 +58,9 @@ class TruncatedError(SourceError):
     def __init__(self, topic: str, partition: int, next_offset: int, log_end: int) -> None:
         super().__init__(
             f"{topic}:{partition} ends at offset {log_end}, but the shard has seen "
-            f"{next_offset}: the log was cut or made anew"
+            f"{next_offset}: the log was cut or made anew",
+            first=log_end,
+            end=next_offset,
         )
         self.next_offset = next_offset
         self.log_end = log_end
@@ -72,16 +72,33 @@ class ReplacedError(SourceError):
     def __init__(self, topic: str, partition: int, offset: int) -> None:
         super().__init__(
             f"{topic}:{partition} holds another record at offset {offset} than the shard has "
-            "seen: the log was made anew, or lost what it had acknowledged"
+            "seen: the log was made anew, or lost what it had acknowledged",
+            first=0,
+            end=offset + 1,
         )
         self.offset = offset
+
+
+class TopicReplacedError(ReplacedError):
+    """The topic was deleted and made anew: its offsets mean other records."""
+
+    def __init__(self, topic: str, partition: int, seen: str, found: str) -> None:
+        SourceError.__init__(
+            self,
+            f"{topic}:{partition} is of a topic with id {found}, but the shard has read the one "
+            f"with id {seen}: the topic was deleted and made anew",
+        )
+        self.seen = seen
+        self.found = found
 
 
 class PoisonError(SourceError):
     """A stretch of the log cannot be decoded, however often it is fetched."""
 
     def __init__(self, topic: str, partition: int, offset: int, reason: str) -> None:
-        super().__init__(f"{topic}:{partition} at offset {offset} cannot be read: {reason}")
+        super().__init__(
+            f"{topic}:{partition} at offset {offset} cannot be read: {reason}", first=offset
+        )
         self.offset = offset
 
 
@@ -98,6 +115,19 @@ class Fenced(Protocol):
 
     def fence(self, partition: int) -> dict[str, int] | None:
         """Return `offset`, `timestamp_ms` and `crc32c` (of the value) of that record."""
+        ...
+
+
+@runtime_checkable
+class KnowsTopic(Protocol):
+    """A sink that remembers which topic a shard was read from."""
+
+    def topic_id(self, partition: int) -> str:
+        """Return what was noted of an open shard; empty where nothing was."""
+        ...
+
+    def note_topic_id(self, partition: int, topic_id: str) -> None:
+        """Learn the id; it is durable with the next checkpoint."""
         ...
 
 

@@ -32,6 +32,7 @@ class Applier:
         options: IndexOptions,
         find_refused: FindRefused = refuse_by_answer,
         wants_changes: Callable[[], bool] = lambda: False,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self.engine = engine
         self.visible = Visible((), 0)
@@ -40,6 +41,7 @@ class Applier:
         self._options = options
         self._find_refused = find_refused
         self._wants_changes = wants_changes
+        self._wall_s = wall_s
         self._last_record: Record | None = None
         self._awaits_letters = False
         """Whether a rejected record is not yet in the dead letters."""
@@ -47,9 +49,9 @@ class Applier:
 
     def apply(self, batch: Batch) -> AppliedBatch:
         """Decode the batch, apply it, and make it searchable."""
-        taken_s = time.time()
+        taken_s = self._wall_s()
         decoded = decode_batch(batch, self._options)
-        decoded_s = time.time()
+        decoded_s = self._wall_s()
         applied = self.engine.apply(decoded.events, batch.next_offset)
         if self._wants_changes():
             applied.work_out_changes()
@@ -71,7 +73,7 @@ class Applier:
             visible=self.visible,
             taken_s=taken_s,
             decoded_s=decoded_s,
-            searchable_s=time.time(),
+            searchable_s=self._wall_s(),
         )
 
     def letters_written(self) -> None:

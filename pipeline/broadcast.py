@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -265,7 +264,7 @@ class Broadcaster:
         if not live:
             return
         found = await self._threads.query(
-            partial(_match_all, batch, self._schema_ref, [(s, dict(s.position)) for s in live])
+            partial(self._match_all, batch, [(s, dict(s.position)) for s in live])
         )
         for subscription, frames in zip(live, found, strict=True):
             # Who met a gap meanwhile gets a snapshot, and nothing from before it.
@@ -292,7 +291,7 @@ class Broadcaster:
             take_snapshot,
             work.views,
             self._schema_ref.current,
-            _now_ms(),
+            self._now_ms(),
             subscription.query,
             subscription.snapshot_size,
             work.vector,
@@ -315,7 +314,7 @@ class Broadcaster:
         epoch = self._epoch
         for batch in work.batches:
             found = await self._threads.query(
-                partial(_match_all, batch, self._schema_ref, [(subscription, dict(position))])
+                partial(self._match_all, batch, [(subscription, dict(position))])
             )
             if epoch != self._epoch:
                 return
@@ -325,19 +324,21 @@ class Broadcaster:
             position[batch.shard] = max(position.get(batch.shard, 0), batch.next_offset)
         subscription.begin(work.vector)
 
+    def _match_all(
+        self, batch: LiveBatch, wanted: list[tuple[Subscription, Vector]]
+    ) -> list[list[SizedFrame] | TailraceError]:
+        """Match one batch for several subscribers. Any thread."""
+        matcher = Matcher(batch, self._schema_ref.current, self._now_ms())
+        found: list[list[SizedFrame] | TailraceError] = []
+        for subscription, position in wanted:
+            try:
+                found.append(matcher.match(subscription.query, position))
+            except Exception as error:
+                found.append(_as_failure(error))
+        return found
 
-def _match_all(
-    batch: LiveBatch, schema_ref: SchemaRef, wanted: list[tuple[Subscription, Vector]]
-) -> list[list[SizedFrame] | TailraceError]:
-    """Match one batch for several subscribers. Any thread."""
-    matcher = Matcher(batch, schema_ref.current, _now_ms())
-    found: list[list[SizedFrame] | TailraceError] = []
-    for subscription, position in wanted:
-        try:
-            found.append(matcher.match(subscription.query, position))
-        except Exception as error:
-            found.append(_as_failure(error))
-    return found
+    def _now_ms(self) -> int:
+        return int(self._threads.wall_s() * 1000)
 
 
 def _as_failure(error: Exception) -> TailraceError:
@@ -350,7 +351,3 @@ def _as_failure(error: Exception) -> TailraceError:
 
 def _vector(visible: Mapping[int, Visible]) -> Vector:
     return {shard: shown.next_offset for shard, shown in visible.items()}
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -15,11 +15,26 @@ from index.errors import TailraceError
 from pipeline.events import NewRecord, Record
 
 
+class SourceError(TailraceError):
+    """A partition cannot be read on from where its shard stands."""
+
+    type = "source_exception"
+
+    def __init__(self, reason: str, *, first: int | None = None, end: int | None = None) -> None:
+        super().__init__(reason)
+        self.first = first
+        self.end = end
+        """The offsets `[first, end)` that it is about; None: it is not about some."""
+
+
 class Log(Protocol):
     """A partitioned, ordered, durable log that can be appended to."""
 
     @property
     def n_partitions(self) -> int: ...
+
+    def partition_of(self, key: bytes) -> int | None:
+        """Return where `append` puts a record of this key; None: not known yet."""
 
     async def append(self, records: list[NewRecord]) -> list[tuple[int, int]]:
         """Append, and return (partition, offset) of each record once all are durable."""
@@ -44,6 +59,10 @@ class Sink(Protocol):
 
     async def fail_partition(self, partition: int, error: TailraceError) -> None:
         """Learn that nothing more will come for this shard until an operator acts."""
+
+    async def skip_gap(self, partition: int, next_offset: int) -> None:
+        """Learn that the log has lost what lies before `next_offset` and was not delivered, and
+        that the operator wants to go on without: the shard remembers it for good."""
 
 
 class Source(Protocol):
@@ -76,6 +95,8 @@ class Feed:
     """Kafka topics in the source's order: what `topic:partition:offset` may name."""
     is_shared: bool = False
     """Whether other nodes may read some of the partitions, as in a Kafka group."""
+    is_local: bool = False
+    """Whether the log lies on the disk that the index is on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 from pipeline.applied import Visible
 from pipeline.broadcast import Broadcaster
+from pipeline.disk import Disk, DiskState
 from pipeline.documents import Document, get_documents
 from pipeline.events import Record
 from pipeline.feed import Feed, Log
@@ -56,6 +56,7 @@ class Index:
         options: PipelineOptions,
         index_options: IndexOptions,
         telemetry: Telemetry,
+        disk: Disk,
     ) -> None:
         self.name = meta.name
         self.uuid = meta.uuid
@@ -70,6 +71,7 @@ class Index:
         self._options = options
         self._index_options = index_options
         self._telemetry = telemetry
+        self._disk = disk
         self._feed: Feed | None = None
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
@@ -85,6 +87,7 @@ class Index:
             telemetry=telemetry,
             persist_schema=self._persist_schema,
             on_durable=self._on_durable,
+            disk=disk,
         )
         self._partitions = Partitions(self._make_shard, self._maintenance)
         self._broadcaster = Broadcaster(
@@ -114,6 +117,7 @@ class Index:
                 threads=self._threads,
                 options=self._options,
                 index_options=self._index_options,
+                require_room=self._require_room,
             )
         if feed.source is not None:
             self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
@@ -190,10 +194,19 @@ class Index:
             )
         return self._was_ready
 
+    def problems(self) -> list[str]:
+        """Return a line for each thing that keeps the index from going on."""
+        found = [f"{self.name}: {self.failure}"] if self.failure is not None else []
+        for number, shard in sorted(self.shards.items()):
+            trouble = _trouble_of(shard)
+            if trouble is not None:
+                found.append(f"{self.name}/{number}: {trouble}")
+        return found
+
     @property
     def _has_failed(self) -> bool:
-        shards = self.shards.values()
-        return self.failure is not None or any(s.state is ShardState.FAILED for s in shards)
+        troubles = [_trouble_of(shard) for shard in self.shards.values()]
+        return self.failure is not None or any(trouble is not None for trouble in troubles)
 
     def _is_recovering(self) -> bool:
         return not self.is_ready and not self._has_failed
@@ -215,12 +228,13 @@ class Index:
         self._broadcaster.resync()
 
     async def fail_partition(self, partition: int, error: TailraceError) -> None:
-        """Learn that nothing more will come for this shard; what it has stays searchable."""
+        """Learn that nothing more will come for this shard; what it has stays searchable, and
+        what was delivered becomes so."""
         shard = self.shards.get(partition)
         if shard is None:
             self.failure = error
         else:
-            shard.fail(error)
+            shard.halt(error)
 
     async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
         """Queue records in offset order. Dropped where the partition is not open any more: its
@@ -228,6 +242,24 @@ class Index:
         shard = self.shards.get(partition)
         if shard is not None and shard.state is not ShardState.DRAINING:
             await shard.deliver(records, next_offset)
+
+    async def skip_gap(self, partition: int, next_offset: int) -> None:
+        """Go on at `next_offset` though the log has lost records before it; the shard remembers
+        which. Raises: StorageError where the shard has failed."""
+        shard = self.shards.get(partition)
+        if shard is not None and shard.state is not ShardState.DRAINING:
+            await shard.skip_gap(next_offset)
+
+    def topic_id(self, partition: int) -> str:
+        """Return the id of the topic that the shard was read from; empty where none is known."""
+        shard = self.shards.get(partition)
+        return shard.engine.topic_id if shard is not None else ""
+
+    def note_topic_id(self, partition: int, topic_id: str) -> None:
+        """Learn which topic the shard is read from; durable with the next checkpoint."""
+        shard = self.shards.get(partition)
+        if shard is not None:
+            shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
         shard = self.shards.get(partition)
@@ -256,6 +288,7 @@ class Index:
                 wants_maintenance=self._maintenance.consider,
                 wants_merge=self._maintenance.consider_merge,
                 wants_changes=self._broadcaster.wants_changes,
+                must_wait=lambda: self._disk.state >= DiskState.PAUSED,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )
@@ -269,15 +302,26 @@ class Index:
         """Make valid ops durable in the log; return what became of each, searchable by then
         where its shard is here.
 
-        Raises: InvalidRequestError where the index takes no writes; OverloadError; what the log
-        raises.
+        Raises: InvalidRequestError where the index takes no writes; OverloadError; DiskFullError;
+        what the log raises.
         """
         if self._writer is None:
             raise InvalidRequestError(f"index [{self.name}] takes no writes")
         return await self._writer.write(ops)
 
+    def _require_room(self) -> None:
+        assert self._feed is not None, "an index that was not started"
+        if self._feed.is_local:
+            self._disk.require_local_writes()
+        self._disk.require_writes()
+
     async def put_mapping(self, body: dict[str, Any]) -> None:
-        """Add fields; durable on return. Raises: MappingError."""
+        """Add fields; durable on return.
+
+        Raises: MappingError; DiskFullError; StorageError: the fields are in force, and durable
+        with the next flush or the next call that succeeds.
+        """
+        self._disk.require_writes()
         await self._threads.apply(partial(self._merge_mapping, body))
         await self._threads.query(self._persist_schema)
 
@@ -320,7 +364,7 @@ class Index:
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
-        now_ms = int(time.time() * 1000)
+        now_ms = int(self._threads.wall_s() * 1000)
         return Searcher(known, self.schema_ref.current, now_ms, self._filters)
 
     async def search(self, request: SearchRequest) -> tuple[Searcher, SearchResult]:
@@ -399,6 +443,11 @@ class Index:
             n_live_changes=self._broadcaster.n_history,
             filters=self._filters.stats(),
         )
+
+
+def _trouble_of(shard: Shard) -> Exception | None:
+    """Return why a shard takes nothing more, None where it does."""
+    return shard.failure if shard.state is ShardState.FAILED else shard.halted
 
 
 def _search(searcher: Searcher, request: SearchRequest) -> tuple[Searcher, SearchResult]:

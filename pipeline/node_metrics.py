@@ -47,7 +47,26 @@ def collect_gauges(node: Node) -> Iterable[Metric]:
     ready = GaugeMetricFamily("tailrace_ready", "1: caught up with what the logs held at start")
     ready.add_metric((), float(node.is_ready))
     yield ready
+    yield from _collect_disk(node)
     yield from _collect_shards(indexes)
+
+
+def _collect_disk(node: Node) -> Iterable[Metric]:
+    gauges = {
+        "tailrace_disk_state": (
+            "0: open, 1: no merges, 2: partitions paused, 3: read-only",
+            node.disk.state,
+        ),
+        "tailrace_disk_used_share": ("share of the disk that is used", node.disk.used_share),
+        "tailrace_disk_free_bytes": ("bytes that may still be written", node.disk.free_bytes),
+    }
+    for name, (text, value) in gauges.items():
+        family = GaugeMetricFamily(name, text)
+        family.add_metric((), float(value))
+        yield family
+    full = CounterMetricFamily("tailrace_disk_full", "how often something found no room")
+    full.add_metric((), node.disk.n_full)
+    yield full
 
 
 def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:
@@ -56,6 +75,16 @@ def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:
     durable = GaugeMetricFamily("tailrace_durable_offset", "the checkpoint", labels=labels)
     lag = GaugeMetricFamily("tailrace_lag_records", "records behind the log's end", labels=labels)
     failed = GaugeMetricFamily("tailrace_failed_shards", "shards that stopped", labels=("index",))
+    halted = GaugeMetricFamily(
+        "tailrace_halted_partition",
+        "1: the log of this shard cannot be read on, an operator has to act",
+        labels=(*labels, "reason"),
+    )
+    skipped = GaugeMetricFamily(
+        "tailrace_data_gap_offsets",
+        "offsets that the log lost before they were read",
+        labels=labels,
+    )
     again = CounterMetricFamily(
         "tailrace_duplicate_records", "records delivered again and dropped", labels=labels
     )
@@ -72,6 +101,10 @@ def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:
             durable.add_metric(names, max(shard.engine.durable_offset, 0))
             again.add_metric(names, shard.n_duplicates)
             gaps.add_metric(names, shard.n_gaps)
+            if shard.halted is not None:
+                halted.add_metric((*names, type(shard.halted).__name__), 1)
+            if lost := sum(gap.end - gap.first for gap in shard.engine.gaps):
+                skipped.add_metric(names, lost)
         for number, n_records in index.lag().items():
             lag.add_metric((index.name, str(number)), n_records)
-    yield from (searchable, durable, lag, failed, again, gaps)
+    yield from (searchable, durable, lag, failed, halted, skipped, again, gaps)

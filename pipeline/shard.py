@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -23,6 +22,7 @@ from pathlib import Path
 from index.directory import FsDirectory
 from index.engine import Engine
 from index.errors import StorageError, TailraceError
+from index.gaps import Gap
 from index.options import IndexOptions
 from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch, Visible
@@ -82,6 +82,8 @@ class ShardHooks:
     wants_changes: Callable[[], bool] = lambda: False
     """In the apply thread: `on_applied` will look at what changed. It may at any time; then the
     event loop has the work."""
+    must_wait: Callable[[], bool] = lambda: False
+    """Any thread: nothing may be applied now, but for a drain."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
@@ -113,6 +115,8 @@ class Shard:
         self.path = path
         self.state = ShardState.RECOVERING
         self.failure: Exception | None = None
+        self.halted: TailraceError | None = None
+        """Why nothing more comes for it; what it has stays searchable and is flushed."""
         self.outcomes = Outcomes()
         self.watermark = Watermark(0)
         self.maintenance_lock = asyncio.Lock()
@@ -222,6 +226,7 @@ class Shard:
             self._index_options,
             self._find_refused,
             self._hooks.wants_changes,
+            self._threads.wall_s,
         )
         self._delivered = self.visible.next_offset
         self.watermark = Watermark(self._delivered)
@@ -284,6 +289,27 @@ class Shard:
             self._fail(error)
             self._wake.set()
 
+    def halt(self, error: TailraceError) -> None:
+        """Take no more: its log cannot be read on. What was delivered is applied and flushed."""
+        self.halted = error
+        name = f"shard {self.index}/{self.number}"
+        self.watermark.end_at(self._delivered, StorageError(f"{name} is halted: {error}"))
+
+    async def skip_gap(self, next_offset: int) -> None:
+        """Go on at `next_offset`: the log has lost what lies before it and was not delivered.
+        The manifest remembers it.
+
+        Raises: StorageError where the shard is not serving.
+        """
+        self._require_serving()
+        gap = Gap(self._delivered, next_offset, int(self._threads.wall_s() * 1000))
+        log.error(
+            "data gap skipped: these offsets are lost to the index",
+            extra={"index": self.index, "shard": self.number, "from": gap.first, "to": gap.end},
+        )
+        await self._threads.apply(partial(self.engine.note_gap, gap))
+        await self.deliver([], next_offset)
+
     # --- records in --------------------------------------------------------------------
     async def deliver(self, records: list[Record], next_offset: int) -> None:
         """Queue records in offset order. Those delivered before are dropped and counted; a hole
@@ -307,7 +333,7 @@ class Shard:
             return
         self._delivered = next_offset
         now = asyncio.get_running_loop().time()
-        self._batcher.add(records, next_offset, now=now, consumed_s=time.time())
+        self._batcher.add(records, next_offset, now=now, consumed_s=self._threads.wall_s())
         self._wake.set()
 
     def _require_serving(self) -> None:
@@ -363,7 +389,9 @@ class Shard:
                 timer.cancel()
 
     def _pause_s(self, now: float) -> float:
-        """Return how long the next batch has to wait for merges."""
+        """Return how long the next batch has to wait for room, or for merges."""
+        if self._hooks.must_wait():
+            return PAUSE_STEP_S
         stall = self.stall
         if stall is not self._last_stall:
             self._note_stall(stall)

@@ -1,10 +1,11 @@
-"""The threads of a node: one applies, few answer queries, one flushes, one merges."""
+"""The threads of a node, and its clock: one applies, few answer, one flushes, one merges."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,7 +29,10 @@ class Threads:
     """Four pools with a fixed number of threads. Each method takes a function without arguments,
     runs it in its pool, and hands its result or exception to the awaiting task."""
 
-    def __init__(self, query_threads: int = 2) -> None:
+    def __init__(self, query_threads: int = 2, *, wall_s: Callable[[], float] = time.time) -> None:
+        self.wall_s = wall_s
+        """The time of day, in seconds. It may jump: for what is told and for date math, never for
+        time-outs or order. Any thread."""
         self._apply = ThreadPoolExecutor(1, thread_name_prefix="apply")
         self._query = ThreadPoolExecutor(query_threads, thread_name_prefix="query")
         self._flush = ThreadPoolExecutor(1, thread_name_prefix="flush")

@@ -15,6 +15,8 @@ class Watermark:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
         self._failure: Exception | None = None
+        self._end: int | None = None
+        """Where it will stop; None: not known."""
 
     @property
     def next_offset(self) -> int:
@@ -39,7 +41,7 @@ class Watermark:
         """
         if offset < self._next_offset:
             return
-        if self._failure is not None:
+        if self._failure is not None and (self._end is None or offset >= self._end):
             raise self._failure
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (offset, next(self._order), future))
@@ -53,8 +55,20 @@ class Watermark:
 
     def fail(self, error: Exception) -> None:
         """Make every waiter raise `error`, now and later: it will not move any more."""
-        self._failure = error
-        for _, _, future in self._waiting:
-            if not future.done():
+        self._fail_from(None, error)
+
+    def end_at(self, next_offset: int, error: Exception) -> None:
+        """Make who waits for `next_offset` or more raise `error`: it moves up to there alone."""
+        self._fail_from(next_offset, error)
+
+    def _fail_from(self, end: int | None, error: Exception) -> None:
+        self._failure, self._end = error, end
+        kept = []
+        for entry in self._waiting:
+            offset, _, future = entry
+            if end is not None and offset < end:
+                kept.append(entry)
+            elif not future.done():
                 future.set_exception(error)
-        self._waiting.clear()
+        self._waiting = kept
+        heapq.heapify(kept)

@@ -21,6 +21,7 @@ from server.page import page_routes
 from server.routes import Route, add_routes
 from server.scrolls import ScrollTable
 from server.search import SearchEndpoints
+from server.status import StatusEndpoints
 
 
 def create_app(node: Node, limits: Limits | None = None) -> web.Application:
@@ -45,6 +46,7 @@ def create_app(node: Node, limits: Limits | None = None) -> web.Application:
         *DeleteByQueryEndpoints(node, limits).routes(),
         *live.routes(),
         *HealthEndpoints(node, limits).routes(),
+        *StatusEndpoints(node).routes(),
         *FreshnessEndpoints(node, time.monotonic).routes(),
         *CatEndpoints(node).routes(),
         *IndexEndpoints(node, limits).routes(),

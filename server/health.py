@@ -85,10 +85,13 @@ class HealthEndpoints:
         return body_answer(request, b"ok\n", content_type="text/plain")
 
     async def _readyz(self, request: web.Request, parameters: Parameters) -> web.Response:
-        """Answer 200 once the kernels are warm and all that was stored is searchable."""
+        """Answer 200 once the kernels are warm and all that was stored is searchable; else what
+        is in the way, a line each."""
         if self._node.is_ready:
             return body_answer(request, b"ok\n", content_type="text/plain")
-        return body_answer(request, b"not ready\n", content_type="text/plain", status=503)
+        lines = ["not ready", *(line for i in self._node.indexes.values() for line in i.problems())]
+        body = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+        return body_answer(request, body, content_type="text/plain", status=503)
 
     async def _metrics(self, request: web.Request, parameters: Parameters) -> web.Response:
         body = self._node.telemetry.exposition()

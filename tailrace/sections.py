@@ -27,7 +27,7 @@ from pydantic import (
 
 from index.analysis.definitions import read_settings
 from index.errors import InvalidRequestError, MappingError
-from index.options import IndexOptions
+from index.options import CheckOnOpen, IndexOptions
 from index.schema import Schema
 from pipeline.options import PipelineOptions
 from server.limits import Limits
@@ -40,8 +40,17 @@ BOUNDS: Mapping[str, tuple[int, int | None]] = {
     "max_batch_bytes": (1 << 10, None),
     "query_threads": (1, 64),
     "merge_cpu_share": (0, 1),
+    "disk_merge_share": (0, 1),
+    "disk_pause_share": (0, 1),
+    "disk_read_only_share": (0, 1),
+    "disk_hysteresis_share": (0, 1),
+    "disk_headroom_bytes": (0, None),
+    "disk_reserve_bytes": (1, None),
 }
 """Least and most of a key, where they are not 1 and anything."""
+
+WORDS: Mapping[str, Any] = {"check_on_open": CheckOnOpen}
+"""What a key takes that is no number."""
 
 SET_ELSEWHERE = frozenset({"drain_s", "otlp_endpoint", "sample_ratio"})
 """Options of the pipeline whose keys stand in another section."""
@@ -182,6 +191,8 @@ def _section_of(
 
 
 def _type_of(name: str, default: Any) -> Any:
+    if name in WORDS:
+        return WORDS[name]
     least, most = BOUNDS.get(name, (None, None))
     if isinstance(default, int):
         return Annotated[Whole, Field(ge=least or 1, le=most)]
@@ -209,6 +220,10 @@ class SourceSection(Section):
 
     metadata_max_age_s: Annotated[Number, Field(ge=0.5, le=3600)] = 60.0
     """Partitions that are added to a topic are seen within this time."""
+
+    on_data_gap: Literal["stop", "skip"] = "stop"
+    """What to do where Kafka's retention has passed a shard, so that records are lost to the
+    index: `stop` the partition, or `skip` to what is left and remember what was lost."""
 
     partitions: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Partitions, so shards, of the embedded log. Fixed once the index exists."""

@@ -21,6 +21,8 @@ class RecordingSink:
         self.errors: dict[int, TailraceError] = {}
         self.calls: list[tuple[str, int]] = []
         self.backlog: dict[int, int] = {}
+        self.skipped: list[tuple[int, int, int]] = []
+        """Partition, from, to."""
         self._changed = asyncio.Condition()
 
     async def open_partition(self, partition: int) -> int | None:
@@ -50,6 +52,12 @@ class RecordingSink:
     async def fail_partition(self, partition: int, error: TailraceError) -> None:
         self.errors[partition] = error
         await self._note("fail", partition)
+
+    async def skip_gap(self, partition: int, next_offset: int) -> None:
+        assert partition in self.open
+        self.skipped.append((partition, self.stored.get(partition, 0), next_offset))
+        self.stored[partition] = next_offset
+        await self._note("skip", partition)
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float = 30) -> None:
         async with asyncio.timeout(timeout), self._changed:
@@ -90,6 +98,20 @@ class FencedSink(RecordingSink):
 
     def fence(self, partition: int) -> dict[str, int] | None:
         return self._fence if partition == 0 else None
+
+
+class NamedSink(RecordingSink):
+    """Remembers which topic it was fed from."""
+
+    def __init__(self, stored: dict[int, int] | None = None, topic_id: str = "") -> None:
+        super().__init__(stored)
+        self.topic_ids = dict.fromkeys(stored or {}, topic_id)
+
+    def topic_id(self, partition: int) -> str:
+        return self.topic_ids.get(partition, "")
+
+    def note_topic_id(self, partition: int, topic_id: str) -> None:
+        self.topic_ids[partition] = topic_id
 
 
 class FailingSink(RecordingSink):

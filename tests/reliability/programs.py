@@ -6,9 +6,7 @@ from importlib import import_module
 
 from tests.reliability.program import Program
 
-MODULES: dict[str, str] = {
-    "kills": "kills",
-}
+MODULES: dict[str, str] = {"kills": "kills", "model": "model"}
 """Name -> the module whose `PROGRAM` it is, the longest first."""
 
 
