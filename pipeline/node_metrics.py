@@ -44,10 +44,20 @@ def collect_gauges(node: Node) -> Iterable[Metric]:
         for index, values in stats.items():
             family.add_metric((index,), getattr(values, attribute))
         yield family
-    ready = GaugeMetricFamily("tailrace_ready", "1: caught up with what the logs held at start")
-    ready.add_metric((), float(node.is_ready))
-    yield ready
+    caught_up = "1: caught up with what the logs held at start"
+    yield _gauge("tailrace_ready", caught_up, float(node.is_ready))
+    waiting, refused = node.searches()
+    yield _gauge("tailrace_waiting_searches", "reads that wait for a thread or have it", waiting)
+    told = CounterMetricFamily("tailrace_refused_searches", "reads refused with 429")
+    told.add_metric((), refused)
+    yield told
     yield from _collect_shards(indexes)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    gauge = GaugeMetricFamily(name, text)
+    gauge.add_metric((), value)
+    return gauge
 
 
 def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:

@@ -211,7 +211,7 @@ async def test_merges_wait_for_room_and_then_begin_by_themselves(open_node: Open
     assert len(docs.stats().shards[0].segments) == 4
     put_in(node, OPEN)
     async with asyncio.timeout(10):
-        while docs.stats().bytes_merged == 0:  # noqa: ASYNC110
+        while docs.stats().bytes_merged == 0:
             docs.tick()
             await asyncio.sleep(0.001)
     await node.stop()

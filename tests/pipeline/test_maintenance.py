@@ -50,7 +50,7 @@ async def test_a_flush_that_finds_no_room_is_tried_again_and_the_shard_goes_on(
     assert shard.state is ShardState.SERVING
     await docs.write(upserts(3, 3))
     async with asyncio.timeout(10):
-        while shard.engine.durable_offset < 3:  # noqa: ASYNC110
+        while shard.engine.durable_offset < 3:
             docs.tick()
             await asyncio.sleep(0.001)
     await docs.flush()
