@@ -20,6 +20,7 @@ from index.errors import CorruptionError, StorageError
 from index.format import SUFFIX, Kind, Sections
 from index.manifest import (
     DAMAGED,
+    KEPT,
     TEMPORARY,
     Manifest,
     SegmentEntry,
@@ -109,9 +110,16 @@ def verify(
 
 # --- manifests and files -------------------------------------------------------------------
 def _check_manifests(directory: Directory, names: list[str], report: Report) -> list[Manifest]:
-    """Return those that can be read, the newest first. Each follows the one before it."""
+    """Return those that are kept and can be read, the newest first. Each follows the one before
+    it. An older one is there again where a power loss undid its removal."""
     manifests: list[Manifest] = []
-    for name in sorted((name for name in names if generation_of(name) is not None), reverse=True):
+    generations = {name: generation for name in names if (generation := generation_of(name))}
+    newest = max(generations.values(), default=0)
+    is_whole = newest - 1 in generations.values()
+    for name in sorted(generations, reverse=True):
+        if is_whole and generations[name] <= newest - KEPT:
+            report.notes.append(f"{name}: left by a crash")
+            continue
         try:
             manifests.append(decode_manifest(name, directory.read(name)))
         except CorruptionError as error:

@@ -39,7 +39,7 @@ from index.plain_batch import PlainBatch, plan_plain
 from index.reader import U64, View, Views
 from index.reading import DocumentReader
 from index.schema import SchemaRef
-from index.segment import Segment
+from index.segment import Check, Segment
 
 NOTHING = -1
 """The next offset of a shard that has never seen its log."""
@@ -152,8 +152,8 @@ class Engine:
         shard: int = 0,
         topic_id: str = "",
     ) -> Engine:
-        """Open what the newest sound manifest names, or start an empty shard. Of segments only
-        the tables are read; `check` reads the rest.
+        """Open what the newest sound manifest names, or start an empty shard. Of segments all is
+        read or, by `options.check_on_open`, only the tables; `check` reads the rest.
 
         Raises: CorruptionError naming the file; StorageError where segments lie without any
         manifest (an empty shard would look like one that lost everything).
@@ -176,7 +176,7 @@ class Engine:
             options,
             shard=shard,
             manifest=manifest,
-            segments=[_open_part(directory, entry, shard) for entry in manifest.segments],
+            segments=[_open_part(directory, entry, shard, options) for entry in manifest.segments],
             last_segment=last_segment,
         )
 
@@ -522,8 +522,11 @@ class Engine:
         return f"{self._last_segment:012d}.seg"
 
 
-def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
-    segment = Segment.open(directory, entry.meta, "table")
+def _open_part(
+    directory: Directory, entry: SegmentEntry, shard: int, options: IndexOptions
+) -> Part:
+    check: Check = "sections" if options.check_on_open == "all" else "table"
+    segment = Segment.open(directory, entry.meta, check)
     alive = decode_deletes(entry.deletes, segment.n_docs)
     return Part(
         segment,

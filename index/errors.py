@@ -35,6 +35,8 @@ class TailraceError(Exception):
 
     type: str = "exception"
     status: int = 500
+    retry_after_s: int | None = None
+    """When the same is worth trying again, where it ever is."""
 
 
 class InvalidQueryError(TailraceError):
@@ -96,6 +98,7 @@ class TimedOutError(TailraceError):
 class OverloadError(TailraceError):
     type = "rejected_execution_exception"
     status = 429
+    retry_after_s = 1
 
 
 class ShardFailedError(TailraceError):
@@ -133,6 +136,7 @@ class ExhaustedError(StorageError):
 
     type = "rejected_execution_exception"
     status = 429
+    retry_after_s = 5
 
 
 class UnsettledError(StorageError):

@@ -60,6 +60,7 @@ class DiskFullError(TailraceError):
 
     type = "cluster_block_exception"
     status = 429
+    retry_after_s = 10
 
 
 def next_state(
@@ -115,8 +116,8 @@ class Disk:
         return self._is_held
 
     def start(self) -> None:
-        """Open the directory. Take over the reserve that an earlier process made; free it where the disk is full:
-        opening writes too. Blocks. Raises: StorageError."""
+        """Open the directory. Take over the reserve that an earlier process made; free it where
+        the disk is full: to open shards is to write. Blocks. Raises: StorageError."""
         self._directory = self._open_directory(self._path)
         self._is_held = RESERVE in self._directory.list()
         self.look()

@@ -51,6 +51,7 @@ def collect_gauges(node: Node) -> Iterable[Metric]:
     told = CounterMetricFamily("tailrace_refused_searches", "reads refused with 429")
     told.add_metric((), refused)
     yield told
+    yield from _collect_disk(node)
     yield from _collect_shards(indexes)
 
 
@@ -58,6 +59,18 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     gauge = GaugeMetricFamily(name, text)
     gauge.add_metric((), value)
     return gauge
+
+
+def _collect_disk(node: Node) -> Iterable[Metric]:
+    disk = node.disk
+    states = "0: open, 1: no merges, 2: partitions paused, 3: read-only"
+    yield _gauge("tailrace_disk_state", states, float(disk.state))
+    yield _gauge("tailrace_disk_used_share", "share of the disk that is used", disk.used_share)
+    text = "bytes that may still be written"
+    yield _gauge("tailrace_disk_free_bytes", text, float(disk.free_bytes))
+    full = CounterMetricFamily("tailrace_disk_full", "how often something found no room")
+    full.add_metric((), disk.n_full)
+    yield full
 
 
 def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:

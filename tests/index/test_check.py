@@ -143,6 +143,16 @@ def test_a_hole_in_the_generations_is_found() -> None:
     assert findings(directory) == [f"{manifest_name(3)} at byte 0: generation 1 is the one before"]
 
 
+def test_an_older_manifest_whose_removal_a_power_loss_undid_is_no_hole() -> None:
+    directory, manifest = shard()
+    gone = SegmentEntry(msgspec.structs.replace(manifest.segments[0].meta, name="0.seg"))
+    with_manifest(directory, changed(manifest, generation=2))
+    with_manifest(directory, changed(manifest, generation=1, segments=(gone,)))
+    report = verify(directory)
+    assert report.is_sound
+    assert report.notes == [f"{manifest_name(1)}: left by a crash"]
+
+
 def test_a_segment_that_only_the_manifest_before_names_is_looked_at() -> None:
     directory, manifest = shard()
     with_manifest(directory, changed(manifest, generation=4, segments=manifest.segments[1:]))

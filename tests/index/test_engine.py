@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ OPTIONS = IndexOptions(merge_factor=2)
 class Log:
     """Every event of a test, at its offset."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: IndexOptions = OPTIONS) -> None:
         self.path = path
+        self.options = options
         self.schema = SchemaRef(Schema.from_mapping({}))
         self.events: list[DocumentEvent] = []
         self.engine = self.open()
 
     def open(self) -> Engine:
-        return Engine.open(FsDirectory(self.path), self.schema, OPTIONS)
+        return Engine.open(FsDirectory(self.path), self.schema, self.options)
 
     def send(self, op: Op, key: str, fields: Any = None, **more: Any) -> Outcome:
         source = None if fields is None else orjson.dumps(fields)
@@ -338,16 +340,31 @@ def test_a_merge_of_everything_that_died_leaves_nothing(log: Log) -> None:
     assert log.get("a") == {"n": 2}
 
 
-def test_bytes_that_opening_does_not_read_are_checked_afterwards(log: Log, tmp_path: Path) -> None:
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[64] ^= 0xFF
+    file.write_bytes(data)
+
+
+def test_no_byte_is_served_before_it_was_checked(log: Log, tmp_path: Path) -> None:
+    for key in "ab":
+        log.send(Op.UPSERT, key, {"text": "some words"})
+        log.flush()
+    _, second = sorted(tmp_path.glob("*.seg"))
+    damage(second)
+    with pytest.raises(CorruptionError, match=second.name):
+        log.crash()
+
+
+def test_bytes_that_opening_does_not_read_are_checked_afterwards(tmp_path: Path) -> None:
+    log = Log(tmp_path, replace(OPTIONS, check_on_open="tables"))
     for key in "ab":
         log.send(Op.UPSERT, key, {"text": "some words"})
         log.flush()
     log.crash()
     log.engine.check()
     first, second = sorted(tmp_path.glob("*.seg"))
-    damaged = bytearray(second.read_bytes())
-    damaged[64] ^= 0xFF
-    second.write_bytes(damaged)
+    damage(second)
     log.crash()
     with pytest.raises(CorruptionError, match=second.name):
         log.engine.check()
@@ -356,3 +373,11 @@ def test_bytes_that_opening_does_not_read_are_checked_afterwards(log: Log, tmp_p
     with pytest.raises(CorruptionError, match=second.name):
         job.write()
     assert sorted(tmp_path.glob("*.seg")) == [first, second]
+
+
+def test_a_rejected_event_that_comes_again_is_not_rejected_twice(log: Log) -> None:
+    bad = DocumentEvent(0, Op.UPSERT, b"a", b"[1]", None)
+    assert log.engine.apply([bad], 1).outcomes == [Outcome.REJECTED]
+    again = log.engine.apply([bad], 1)
+    assert again.outcomes == [Outcome.NOOP]
+    assert again.rejected == []

@@ -77,6 +77,8 @@ class CrashDisk:
         self.steps: list[Step] = []
         self.names = {path: number for number, path in enumerate(sorted(self.base))}
         self.data = {number: self.base[path] for path, number in self.names.items()}
+        self.locked: set[int] = set()
+        """Inodes that are open for appending."""
         self._n_inodes = len(self.names)
 
     @classmethod
@@ -186,9 +188,17 @@ class CrashDirectory:
     def scratch(self) -> BinaryIO:
         return io.BytesIO()
 
-    def append_file(self, name: str, *, create: bool) -> CrashFile:
-        inode = self._new(name) if create else self._inode(name)
-        return CrashFile(self.disk, inode)
+    def open_file(self, name: str) -> CrashFile:
+        return CrashFile(self.disk, name, self._inode(name))
+
+    def append_file(self, name: str) -> CrashFile:
+        inode = self.disk.names.get(self._prefix + name)
+        if inode is None:
+            inode = self._new(name)
+        if inode in self.disk.locked:
+            raise StorageError(f"{name} is in use by this process")
+        self.disk.locked.add(inode)
+        return CrashFile(self.disk, name, inode)
 
     def free_bytes(self) -> int:
         return 1 << 40
@@ -198,9 +208,10 @@ class CrashDirectory:
 
 
 class CrashFile:
-    """A file that grows in place: an `AppendFile`."""
+    """A file that is open: an `AppendFile`."""
 
-    def __init__(self, disk: CrashDisk, inode: int) -> None:
+    def __init__(self, disk: CrashDisk, name: str, inode: int) -> None:
+        self.name = name
         self._disk = disk
         self._inode = inode
 
@@ -211,8 +222,9 @@ class CrashFile:
     def read(self, position: int, n_bytes: int) -> bytes:
         return self._disk.data[self._inode][position : position + n_bytes]
 
-    def write(self, position: int, data: bytes) -> None:
-        self._disk.do(Step("write", inode=self._inode, position=position, data=bytes(data)))
+    def write(self, position: int, data: Chunk) -> None:
+        copy = bytes(memoryview(data).cast("B"))  # type: ignore[arg-type]
+        self._disk.do(Step("write", inode=self._inode, position=position, data=copy))
 
     def sync(self) -> None:
         self._disk.do(Step("fsync", inode=self._inode))
@@ -221,4 +233,4 @@ class CrashFile:
         self._disk.do(Step("truncate", inode=self._inode, position=n_bytes))
 
     def close(self) -> None:
-        pass
+        self._disk.locked.discard(self._inode)
