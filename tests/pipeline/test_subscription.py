@@ -7,6 +7,7 @@ import pytest
 from index.errors import InvalidQueryError, OverloadError
 from index.query.ast import MatchAll
 from pipeline import subscription as subscription_module
+from pipeline.budget import Budget
 from pipeline.subscription import Frame, Subscription, SubscriptionState
 
 
@@ -16,8 +17,13 @@ class Owner:
     def __init__(self) -> None:
         self.taken: list[Subscription] = []
         self.closed: list[Subscription] = []
+        self.budget = Budget("live frames", 1 << 20)
         self.subscription = Subscription(
-            MatchAll(), 10, on_gap_taken=self.taken.append, on_closed=self.closed.append
+            MatchAll(),
+            10,
+            on_gap_taken=self.taken.append,
+            on_closed=self.closed.append,
+            budget=self.budget,
         )
 
 
