@@ -158,6 +158,10 @@ class Node:
             log.error("index not stopped cleanly", extra={"index": index.name}, exc_info=error)
 
     async def query(self, work: Callable[[], T]) -> T:
+        """Run a part of a request in the query pool that has begun, and must go on."""
+        return await self._threads.query(work)
+
+    async def read(self, work: Callable[[], T]) -> T:
         """Run something short that only reads in the query pool. Raises: OverloadError."""
         return await self._threads.read(work)
 
