@@ -527,7 +527,7 @@ def _open_part(
 ) -> Part:
     check: Check = "sections" if options.check_on_open == "all" else "table"
     segment = Segment.open(directory, entry.meta, check)
-    alive = decode_deletes(entry.deletes, segment.n_docs)
+    alive = decode_deletes(entry.deletes, segment.n_docs, entry.meta.name)
     return Part(
         segment,
         name=entry.meta.name,

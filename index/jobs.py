@@ -17,7 +17,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
-from index.errors import FencedError, StorageError, UnsettledError
+from index.errors import CorruptionError, FencedError, StorageError, UnsettledError
 from index.gaps import Gap, with_log
 from index.manifest import FORMAT_VERSION, Manifest, SegmentEntry
 from index.memtable import Memtable
@@ -84,11 +84,19 @@ def encode_deletes(alive: U64 | None, n_docs: int) -> bytes | None:
     return bitmap.serialize() if bitmap else None
 
 
-def decode_deletes(deletes: bytes | None, n_docs: int) -> U64 | None:
-    """Return the live documents as a bitset; None where all live."""
+def decode_deletes(deletes: bytes | None, n_docs: int, segment: str) -> U64 | None:
+    """Return the live documents as a bitset; None where all live.
+
+    Raises: CorruptionError naming the segment."""
     if deletes is None:
         return None
-    dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    try:
+        dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    except ValueError as error:
+        raise CorruptionError(segment, 0, f"its deletes in the manifest: {error}") from None
+    if len(dead) and dead[-1] >= n_docs:
+        reason = f"its deletes in the manifest name document {dead[-1]} of {n_docs}"
+        raise CorruptionError(segment, 0, reason)
     return clear_docs(None, n_docs, dead)
 
 
