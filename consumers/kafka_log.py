@@ -58,6 +58,10 @@ class KafkaLog:
         """Return how many partitions the topic has; 0 until `start`, or a first append."""
         return self._n_partitions
 
+    def partition_of(self, key: bytes) -> int | None:
+        """Return the partition of the records of this key; None until `start`, or an append."""
+        return partition_of(key, self._n_partitions) if self._n_partitions else None
+
     async def start(self, *, n_partitions: int = 1) -> None:
         """Connect; make the topic with `n_partitions` where it is not there yet.
 

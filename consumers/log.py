@@ -74,6 +74,10 @@ class EmbeddedLog:
     def n_partitions(self) -> int:
         return len(self._writers)
 
+    def partition_of(self, key: bytes) -> int:
+        """Return the partition of the records of this key."""
+        return partition_of(key, self.n_partitions)
+
     def start_offset(self, partition: int) -> int:
         """Return the oldest offset that is still held."""
         return self._writers[partition].files.start_offset

@@ -147,11 +147,11 @@ class Batch:
     def decide(self) -> None:
         fields = self._parse_the_rest()
         for number, event in enumerate(self.events):
-            if number in self._not_json:
+            if event.offset < self._next_offset:
+                outcome, version = Outcome.NOOP, event.version or event.offset
+            elif number in self._not_json:
                 outcome, version = Outcome.REJECTED, event.version or event.offset
                 self.rejected.append((number, self._not_json[number]))
-            elif event.offset < self._next_offset:
-                outcome, version = Outcome.NOOP, event.version or event.offset
             else:
                 outcome, version = self._decide(number, event, fields.get(number))
             self.outcomes.append(outcome)

@@ -7,28 +7,30 @@ JSON; its exit code is 0 where all is sound, 1 where something was found.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from index.columns import canonical, counts_of, mask_of, zones_of
+from index.check_segment import check_segment
 from index.directory import Directory, FsDirectory
 from index.errors import CorruptionError, StorageError
-from index.format import NO_FIELD, SUFFIX, Kind, Sections
-from index.kernels.postings import check_postings
-from index.kernels.rows import BLOCK, ROW_WIDTH
-from index.kernels.terms import check_terms
-from index.lengths import encode_lengths
-from index.manifest import DAMAGED, Manifest, SegmentEntry, decode_manifest, generation_of
-from index.reader import I64, Column
+from index.format import SUFFIX, Kind, Sections
+from index.manifest import (
+    DAMAGED,
+    KEPT,
+    TEMPORARY,
+    Manifest,
+    SegmentEntry,
+    decode_manifest,
+    generation_of,
+    manifest_name,
+)
+from index.reader import I64
 from index.segment import Segment
-from index.segment_writer import FieldInfo
-
-SCRATCH_POSITIONS = 1 << 20
-"""Positions of one block that are looked at; of a block with more they are only counted."""
+from index.segment_writer import NamedField
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -64,40 +66,60 @@ class Report(msgspec.Struct):
         self.findings.append(Finding(file, offset, reason))
 
 
-def verify(directory: Directory) -> Report:
+def verify(
+    directory: Directory,
+    fields: Sequence[NamedField] | None = None,
+    pace: Callable[[int], None] = lambda n_bytes: None,
+) -> Report:
     """Check a shard's directory. Nothing is changed. Raises: StorageError where it cannot be read
-    at all; whatever else is wrong is a finding."""
+    at all; whatever else is wrong is a finding.
+
+    `fields`: those of the index by number; None: not known. `pace` is called with the bytes that
+    were looked at since its last call: in all, those of the segments that manifests name.
+    """
     report = Report()
     names = directory.list()
-    manifest = _check_manifests(directory, names, report)
+    manifests = _check_manifests(directory, names, report)
     report.notes += [f"{name}: set aside as damaged" for name in names if name.endswith(DAMAGED)]
-    if manifest is None:
+    report.notes += [f"{name}: left by a crash" for name in names if name.endswith(TEMPORARY)]
+    if not manifests:
         if any(name.endswith(SUFFIX) for name in names):
             report.add("manifest", 0, "there are segments and no manifest that can be read")
         return report
+    manifest = manifests[0]
     report.generation, report.next_offset = manifest.generation, manifest.next_offset
-    live = {entry.meta.name for entry in manifest.segments}
-    orphans = [name for name in names if name.endswith(SUFFIX) and name not in live]
-    report.notes += [f"{name}: not in the newest manifest" for name in orphans]
     segments: list[tuple[Segment, SegmentEntry]] = []
     sound: list[tuple[Segment, SegmentEntry]] = []
     for entry in manifest.segments:
         segment = _check_file(directory, entry, report)
-        if segment is not None:
-            n_findings = len(report.findings)
-            _check_segment(segment, report)
-            segments.append((segment, entry))
-            if len(report.findings) == n_findings:
-                sound.append((segment, entry))
+        if segment is None:
+            pace(entry.meta.n_bytes)
+            continue
+        n_findings = len(report.findings)
+        for error in check_segment(segment, pace):
+            report.add(error.name, error.offset, error.reason)
+        _check_known(segment, fields, report)
+        segments.append((segment, entry))
+        if len(report.findings) == n_findings:
+            sound.append((segment, entry))
     _check_offsets(manifest, segments, report)
-    _check_liveness(sound, report)
+    _check_liveness(sound, manifest_name(manifest.generation), report)
+    _check_older(directory, names, manifests, report, pace)
     return report
 
 
-def _check_manifests(directory: Directory, names: list[str], report: Report) -> Manifest | None:
-    """Return the newest manifest that can be read."""
+# --- manifests and files -------------------------------------------------------------------
+def _check_manifests(directory: Directory, names: list[str], report: Report) -> list[Manifest]:
+    """Return those that are kept and can be read, the newest first. Each follows the one before
+    it. An older one is there again where a power loss undid its removal."""
     manifests: list[Manifest] = []
-    for name in sorted((name for name in names if generation_of(name) is not None), reverse=True):
+    generations = {name: generation for name in names if (generation := generation_of(name))}
+    newest = max(generations.values(), default=0)
+    is_whole = newest - 1 in generations.values()
+    for name in sorted(generations, reverse=True):
+        if is_whole and generations[name] <= newest - KEPT:
+            report.notes.append(f"{name}: left by a crash")
+            continue
         try:
             manifests.append(decode_manifest(name, directory.read(name)))
         except CorruptionError as error:
@@ -105,13 +127,17 @@ def _check_manifests(directory: Directory, names: list[str], report: Report) -> 
         except StorageError as error:
             report.add(name, 0, str(error))
     for newer, older in pairwise(manifests):
+        name = manifest_name(newer.generation)
+        if newer.generation != older.generation + 1:
+            report.add(name, 0, f"generation {older.generation} is the one before")
         if newer.epoch < older.epoch or newer.next_offset < older.next_offset:
             reason = f"epoch or checkpoint is behind generation {older.generation}"
-            report.add(f"generation {newer.generation}", 0, reason)
-    return manifests[0] if manifests else None
+            report.add(name, 0, reason)
+    return manifests
 
 
 def _check_file(directory: Directory, entry: SegmentEntry, report: Report) -> Segment | None:
+    """Compare every byte with its checksum."""
     meta = entry.meta
     try:
         sections = Sections(meta.name, directory.map(meta.name), meta.crc)
@@ -125,106 +151,53 @@ def _check_file(directory: Directory, entry: SegmentEntry, report: Report) -> Se
         return None if damages else Segment(sections, meta)
     except CorruptionError as error:
         report.add(error.name, error.offset, error.reason)
-        return None
+    except StorageError as error:
+        report.add(meta.name, 0, str(error))
+    return None
 
 
-# --- one segment ---------------------------------------------------------------------------
-def _check_segment(segment: Segment, report: Report) -> None:
-    checks: tuple[Callable[[Segment], Iterator[tuple[Kind, int, str]]], ...] = (
-        _check_terms, _check_fields, _check_documents
-    )  # fmt: skip
-    for check in checks:
-        try:
-            for kind, field, reason in check(segment):
-                report.add(segment.meta.name, segment.sections.offset(kind, field), reason)
-        except CorruptionError as error:
-            report.add(error.name, error.offset, error.reason)
+def _check_older(
+    directory: Directory,
+    names: list[str],
+    manifests: list[Manifest],
+    report: Report,
+    pace: Callable[[int], None],
+) -> None:
+    """What only the manifest before names must be there and sound too: it is what a damaged newest
+    manifest falls back to. What none names is an orphan."""
+    newest, *older = manifests
+    known = {entry.meta.name for entry in newest.segments}
+    for manifest in older:
+        for entry in manifest.segments:
+            if entry.meta.name not in known:
+                known.add(entry.meta.name)
+                _check_file(directory, entry, report)
+                report.n_segments -= 1
+                report.n_docs -= entry.meta.n_docs
+                report.n_bytes -= entry.meta.n_bytes
+                pace(entry.meta.n_bytes)
+    orphans = [name for name in names if name.endswith(SUFFIX) and name not in known]
+    report.notes += [f"{name}: in no manifest" for name in orphans]
 
 
-def _check_terms(segment: Segment) -> Iterator[tuple[Kind, int, str]]:
-    """The dictionary rises, postings rise and agree with the lengths."""
-    terms, n_docs = segment.terms, segment.n_docs
-    last = np.empty(terms.longest, np.uint8)
-    docs, tfs = np.empty((2, BLOCK), np.uint32)
-    scratch = np.empty(min(SCRATCH_POSITIONS, _most_positions(segment)), np.uint32)
-    row = np.zeros(ROW_WIDTH, np.int64)
-    for field in segment.info.fields:
-        place = terms.fields[field.no]
-        bad = check_terms(terms.row, place.first_block, place.n_terms, last)
-        if bad >= 0:
-            yield Kind.TERMS, NO_FIELD, f"term {bad} of field {field.no} is out of order"
-        totals = np.zeros(3, np.int64)
-        first, end = place.first, place.first + place.n_terms
-        bad = check_postings(
-            segment.postings.row, first, end, n_docs, row, docs, tfs, scratch, totals
-        )
-        if bad >= 0:
-            yield Kind.POSTINGS, NO_FIELD, f"postings of term {bad} are not sound"
-        elif field.kind == "text" and totals[1] != field.total_length:
-            reason = f"field {field.no} has {totals[1]} tokens, not {field.total_length}"
-            yield Kind.POSTINGS, NO_FIELD, reason
-        elif totals[2] not in (0, totals[1]):
-            reason = f"field {field.no} has {totals[2]} positions of {totals[1]} tokens"
-            yield Kind.POSITIONS, NO_FIELD, reason
-
-
-def _most_positions(segment: Segment) -> int:
-    return max((field.total_length for field in segment.info.fields), default=0)
-
-
-def _check_fields(segment: Segment) -> Iterator[tuple[Kind, int, str]]:
-    """Lengths, norms and values agree with each other and with the statistics."""
-    n_docs = segment.n_docs
-    for field in segment.info.fields:
-        present = segment.present(field.no)
-        if present is None or int(np.bitwise_count(present).sum()) != field.n_present:
-            yield Kind.PRESENT, field.no, f"not {field.n_present} documents"
-        lengths, norms = segment.lengths(field.no), segment.norms(field.no)
-        if lengths is not None and norms is not None:
-            if int(lengths.sum(dtype=np.int64)) != field.total_length:
-                yield Kind.LENGTHS, field.no, f"sum is not {field.total_length}"
-            if not np.array_equal(norms, encode_lengths(lengths)):
-                yield Kind.NORMS, field.no, "norms are not those of the lengths"
-        column = segment.column(field.no)
-        if column is not None:
-            yield from _check_column(segment, field, column, n_docs)
-
-
-def _check_column(
-    segment: Segment, field: FieldInfo, column: Column, n_docs: int
-) -> Iterator[tuple[Kind, int, str]]:
-    counts = counts_of(column, n_docs)
-    if np.any(counts < 0) or int(counts.sum()) != field.total_length:
-        yield Kind.VALUE_STARTS, field.no, f"not {field.total_length} values"
+def _check_known(segment: Segment, fields: Sequence[NamedField] | None, report: Report) -> None:
+    """The index knows every field of the segment as it was when the segment was written."""
+    if fields is None:
         return
-    has = mask_of(segment.present(field.no), n_docs)
-    if not np.array_equal(counts > 0, has):
-        yield Kind.PRESENT, field.no, "not the documents that have values"
-    if column.zones is not None and not np.array_equal(
-        column.zones, zones_of(canonical(column, n_docs), n_docs), equal_nan=column.kind == "f64"
-    ):
-        yield Kind.ZONES, field.no, "not the least and greatest values"
-
-
-def _check_documents(segment: Segment) -> Iterator[tuple[Kind, int, str]]:
-    """Keys are found, offsets rise, every source can be read."""
-    n_docs = segment.n_docs
-    blob, starts = segment.keys.all()
-    if np.any(segment.keys.find_all(blob, starts) < np.arange(n_docs)):
-        yield Kind.KEY_SLOTS, NO_FIELD, "a document is not found by its key"
-    if np.any(np.diff(segment.offsets.all()) <= 0):
-        yield Kind.OFFSETS, NO_FIELD, "offsets do not rise"
-    if len(segment.tombstones()) != segment.info.n_tombstones:
-        yield Kind.TOMBSTONES, NO_FIELD, f"not {segment.info.n_tombstones} tombstones"
-    if sum(1 for _ in segment.stored.all()) != n_docs:
-        yield Kind.SOURCES, NO_FIELD, f"not {n_docs} sources"
+    at = segment.sections.offset(Kind.META)
+    for field in segment.info.fields:
+        known = fields[field.no] if field.no < len(fields) else None
+        if known is None or (known.name, known.type) != (field.name, field.type):
+            of_index = f"[{known.name}] ({known.type})" if known is not None else "not there"
+            reason = f"field {field.no} is [{field.name}] ({field.type}), in the index {of_index}"
+            report.add(segment.meta.name, at, reason)
 
 
 # --- between segments ----------------------------------------------------------------------
 def _check_offsets(
     manifest: Manifest, segments: list[tuple[Segment, SegmentEntry]], report: Report
 ) -> None:
-    """Segments lie in log order, below the checkpoint."""
+    """Segments lie in log order, below the checkpoint, and so does the fence."""
     last = -1
     for segment, entry in segments:
         meta = entry.meta
@@ -232,34 +205,28 @@ def _check_offsets(
             continue
         at = segment.sections.offset(Kind.OFFSETS)
         ends = segment.offsets[0], segment.offsets[segment.n_docs - 1]
-        if ends != (meta.first_offset, meta.last_offset):
-            report.add(meta.name, at, "offsets are not those that the manifest names")
         if ends[0] <= last:
             report.add(meta.name, at, f"offset {ends[0]} is not after the segment before, {last}")
         last = max(last, ends[1])
+    name = manifest_name(manifest.generation)
     if last >= manifest.next_offset and last >= 0:
         reason = f"offset {last} is not below the checkpoint {manifest.next_offset}"
-        report.add(f"generation {manifest.generation}", 0, reason)
+        report.add(name, 0, reason)
+    if manifest.fence is not None and manifest.fence["offset"] >= manifest.next_offset:
+        report.add(name, 0, f"the fence is not below the checkpoint {manifest.next_offset}")
 
 
-def _check_liveness(segments: list[tuple[Segment, SegmentEntry]], report: Report) -> None:
-    """Deletes are sound, and each key lives in at most one document. Requires: sound segments."""
-    living: list[np.ndarray] = []
-    for segment, entry in segments:
-        alive = np.ones(segment.n_docs, np.bool_)
-        living.append(alive)
-        if entry.deletes is None:
-            continue
-        try:
-            dead = np.array(BitMap.deserialize(entry.deletes).to_array(), np.int64)
-        except ValueError as error:
-            report.add("manifest", 0, f"deletes of {entry.meta.name}: {error}")
-            continue
-        if len(dead) and dead[-1] >= segment.n_docs:
-            report.add("manifest", 0, f"deletes of {entry.meta.name}: document {dead[-1]}")
-            continue
-        alive[dead] = False
+def _check_liveness(
+    segments: list[tuple[Segment, SegmentEntry]], manifest: str, report: Report
+) -> None:
+    """Deletes are sound, each key lives in at most one document, and none lives that was deleted.
+    Requires: sound segments."""
+    living = [_living(segment, entry, manifest, report) for segment, entry in segments]
     report.n_live = sum(int(np.count_nonzero(alive)) for alive in living)
+    tombstones: dict[bytes, int] = {}
+    for segment, _ in segments:
+        for key, version in segment.tombstones().items():
+            tombstones[key] = max(version, tombstones.get(key, version))
     for number, (segment, _) in enumerate(segments):
         blob, starts = segment.keys.all()
         superseded = segment.keys.find_all(blob, starts) > np.arange(segment.n_docs)
@@ -270,6 +237,36 @@ def _check_liveness(segments: list[tuple[Segment, SegmentEntry]], report: Report
             doc_id = int(twice[0])
             at = segment.sections.offset(Kind.KEYS) + int(starts[doc_id])
             report.add(segment.meta.name, at, f"document {doc_id} lives, and a newer one too")
+        _check_tombstones(segment, living[number], tombstones, report)
+
+
+def _living(segment: Segment, entry: SegmentEntry, manifest: str, report: Report) -> np.ndarray:
+    """Return which documents of a segment live."""
+    alive = np.ones(segment.n_docs, np.bool_)
+    if entry.deletes is None:
+        return alive
+    try:
+        dead = np.array(BitMap.deserialize(entry.deletes).to_array(), np.int64)
+    except ValueError as error:
+        report.add(manifest, 0, f"deletes of {entry.meta.name}: {error}")
+        return alive
+    if len(dead) and dead[-1] >= segment.n_docs:
+        report.add(manifest, 0, f"deletes of {entry.meta.name}: document {dead[-1]}")
+        return alive
+    alive[dead] = False
+    return alive
+
+
+def _check_tombstones(
+    segment: Segment, alive: np.ndarray, tombstones: dict[bytes, int], report: Report
+) -> None:
+    """No document lives whose key was deleted at a higher version."""
+    keys = list(tombstones)
+    for key, doc_id in zip(keys, segment.find_keys(keys).tolist(), strict=True):
+        if doc_id >= 0 and alive[doc_id] and segment.version(doc_id) < tombstones[key]:
+            at = segment.sections.offset(Kind.KEYS)
+            reason = f"document {doc_id} lives, deleted at version {tombstones[key]}"
+            report.add(segment.meta.name, at, reason)
 
 
 def _found_alive(found: I64, alive: np.ndarray) -> np.ndarray:

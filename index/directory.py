@@ -1,8 +1,10 @@
 """Where files live: the one seam between the index and a disk.
 
-The write order that makes a commit (docs/format.md) needs four verbs: a file whose bytes are
-durable, a rename, a delete, and `sync`, which makes names durable. A name given by
-`write_file`, `rename` or taken by `delete` survives a power loss only after `sync`.
+The write order that makes a commit (docs/format.md) needs few verbs: a file whose bytes are
+durable, a name given to it (`publish` where nobody else may have it, `rename` where it replaces),
+a delete, and `sync`, which makes names durable. A name given by `write_file`, `append_file`,
+`publish`, `rename` or taken by `delete` survives a power loss only after `sync`. The embedded log
+grows its files through `append_file`.
 """
 
 from __future__ import annotations
@@ -10,25 +12,61 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import CorruptionError, StorageError
+from index.errors import FencedError
+from index.fs_file import FsAppendFile, FsFile, translated, write_all
 from index.reader import U8
 
 Chunk: TypeAlias = bytes | npt.NDArray[Any]
 """What a file is written from: contiguous bytes."""
 
 
+class OpenFile(Protocol):
+    """A file that is open for reading; it stays readable when its name is gone.
+
+    Thread rule: any thread. Raises, all of them: StorageError, whose cause is the OSError.
+    """
+
+    @property
+    def n_bytes(self) -> int:
+        """Return how long the file is now."""
+
+    def read(self, position: int, n_bytes: int) -> bytes:
+        """Return the bytes at `position`; fewer than `n_bytes` only where the file ends."""
+
+    def close(self) -> None: ...
+
+
+class AppendFile(OpenFile, Protocol):
+    """A file that grows, and that nobody else can open for that while it is open.
+
+    Thread rule: one thread at a time changes it; any may read beside that.
+    """
+
+    def write(self, position: int, data: Chunk) -> None:
+        """Put `data` at `position`. After an error any part of it may be there. Durable only
+        after `sync`."""
+
+    def sync(self) -> None:
+        """Make durable what was written, and the length. One that failed must not be tried again
+        on this file: the system may have dropped the pages."""
+
+    def truncate(self, n_bytes: int) -> None:
+        """Cut the file off behind `n_bytes`. Durable only after `sync`."""
+
+
 class Directory(Protocol):
     """A flat set of files. Thread rule: any thread; one name is written by one thread.
 
-    Raises, all of them: StorageError; CorruptionError for a file that is not there.
+    Raises, all of them: StorageError, of the kind that `errors.KINDS` says, whose cause is the
+    OSError; CorruptionError for a file that is not there.
     """
 
     def write_file(self, name: str, chunks: Iterable[Chunk]) -> int:
@@ -45,7 +83,27 @@ class Directory(Protocol):
 
     def size(self, name: str) -> int: ...
 
-    def rename(self, old: str, new: str) -> None: ...
+    def open_file(self, name: str) -> OpenFile:
+        """Open a file for reading in pieces. It may grow meanwhile."""
+
+    def append_file(self, name: str) -> AppendFile:
+        """Open a file to let it grow; where it is not there it is made, empty.
+
+        There is no `create` mode: whoever must know whether the file was there lists before, and
+        has to list again anyway, because the lock came only with the file.
+        Raises: StorageError that names the owner, where it is open already, in this or any other
+        process.
+        """
+
+    def publish(self, temporary: str, name: str) -> None:
+        """Give `temporary` its final name, if nothing has that name; all or nothing.
+
+        Raises: FencedError where something has it; `temporary` is then still there. It may also
+        stay, beside the final name, after a success that was cut short.
+        """
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, over whatever had that name."""
 
     def delete(self, name: str) -> None:
         """Remove a file. Arrays mapped from it stay as they are."""
@@ -60,15 +118,15 @@ class Directory(Protocol):
         """Return an empty file without a name, for bytes that need not survive. Closing it
         frees them."""
 
+    def free_bytes(self) -> int:
+        """Return how much more this process may write to the disk that the files are on."""
 
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise CorruptionError(name, 0, "the file is not there") from None
-    except OSError as error:
-        raise StorageError(f"{name}: {error.strerror or error}") from error
+    def total_bytes(self) -> int:
+        """Return how much that disk holds when it is full, as far as this process may fill it."""
+
+
+OpenDirectory: TypeAlias = Callable[[Path], Directory]
+"""How the directory of a path is opened, made where it is not there. `FsDirectory` is one."""
 
 
 def make_folder(path: Path) -> None:
@@ -93,7 +151,7 @@ class FsDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with _translated(str(self.path)):
+        with translated(str(self.path)):
             make_folder(self.path)
 
     def __str__(self) -> str:
@@ -101,11 +159,11 @@ class FsDirectory:
 
     def write_file(self, name: str, chunks: Iterable[Chunk]) -> int:
         path = self.path / name
-        with _translated(name):
+        with translated(name):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            with _translated(name):
-                n_bytes = _write_all(file, chunks)
+            with translated(name):
+                n_bytes = write_all(file, chunks)
                 os.fsync(file)
         except BaseException:
             os.close(file)
@@ -116,7 +174,7 @@ class FsDirectory:
         return n_bytes
 
     def map(self, name: str) -> U8:
-        with _translated(name), open(self.path / name, "rb") as file:
+        with translated(name), open(self.path / name, "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 return np.empty(0, np.uint8)
             # Private and writable in name only: kernels take writable arrays, and none writes.
@@ -124,41 +182,56 @@ class FsDirectory:
         return np.frombuffer(mapped, np.uint8)
 
     def read(self, name: str) -> bytes:
-        with _translated(name):
+        with translated(name):
             return (self.path / name).read_bytes()
 
     def size(self, name: str) -> int:
-        with _translated(name):
+        with translated(name):
             return (self.path / name).stat().st_size
 
+    def open_file(self, name: str) -> FsFile:
+        return FsFile.open(self.path / name)
+
+    def append_file(self, name: str) -> FsAppendFile:
+        return FsAppendFile.open(self.path / name)
+
+    def publish(self, temporary: str, name: str) -> None:
+        # A second link, unlike a rename, never replaces.
+        with translated(temporary):
+            try:
+                os.link(self.path / temporary, self.path / name)
+            except FileExistsError as error:
+                raise FencedError(f"{name} is there already, made by another owner") from error
+        with suppress(OSError):
+            (self.path / temporary).unlink()
+
     def rename(self, old: str, new: str) -> None:
-        with _translated(old):
+        with translated(old):
             (self.path / old).rename(self.path / new)
 
     def delete(self, name: str) -> None:
-        with _translated(name):
+        with translated(name):
             (self.path / name).unlink()
 
     def list(self) -> list[str]:
-        with _translated(str(self.path)), os.scandir(self.path) as entries:
+        with translated(str(self.path)), os.scandir(self.path) as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
 
     def sync(self) -> None:
-        with _translated(str(self.path)):
+        with translated(str(self.path)):
             _sync_folder(self.path)
 
     def scratch(self) -> BinaryIO:
-        with _translated(str(self.path)):
+        with translated(str(self.path)):
             return tempfile.TemporaryFile(dir=self.path, buffering=0)
 
+    def free_bytes(self) -> int:
+        with translated(str(self.path)):
+            disk = os.statvfs(self.path)
+        return disk.f_bavail * disk.f_frsize
 
-def _write_all(file: int, chunks: Iterable[Chunk]) -> int:
-    """Write every byte of every chunk; a short write is continued."""
-    n_bytes = 0
-    for chunk in chunks:
-        view = memoryview(chunk).cast("B")  # type: ignore[arg-type]
-        while view:
-            n = os.write(file, view)
-            n_bytes += n
-            view = view[n:]
-    return n_bytes
+    def total_bytes(self) -> int:
+        with translated(str(self.path)):
+            disk = os.statvfs(self.path)
+        # What is kept back for the superuser is neither free nor used.
+        return (disk.f_blocks - disk.f_bfree + disk.f_bavail) * disk.f_frsize

@@ -11,6 +11,7 @@ manifest on disk describes exactly the events below its checkpoint.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,7 +39,7 @@ from index.plain_batch import PlainBatch, plan_plain
 from index.reader import U64, View, Views
 from index.reading import DocumentReader
 from index.schema import SchemaRef
-from index.segment import Segment
+from index.segment import Check, Segment
 
 NOTHING = -1
 """The next offset of a shard that has never seen its log."""
@@ -129,9 +130,13 @@ class Engine:
         self._frozen_memtable: Memtable | None = None
         self._open_memtable()
         self._flush: FlushJob | None = None
+        self._abandoned: FlushJob | None = None
+        """A flush that failed, whose documents are frozen: the next one."""
         self._merge: MergeJob | None = None
         self._next_offset = manifest.next_offset
         self._last_segment = last_segment
+        self._is_unsettled = False
+        """Whether a job was abandoned whose edit may be on disk."""
         self._topic_id = manifest.topic_id
         self._gaps = gaps_of(manifest)
         self._counts = {"flush": 0, "merge": 0}
@@ -147,8 +152,8 @@ class Engine:
         shard: int = 0,
         topic_id: str = "",
     ) -> Engine:
-        """Open what the newest sound manifest names, or start an empty shard. Of segments only
-        the tables are read; `check` reads the rest.
+        """Open what the newest sound manifest names, or start an empty shard. Of segments all is
+        read or, by `options.check_on_open`, only the tables; `check` reads the rest.
 
         Raises: CorruptionError naming the file; StorageError where segments lie without any
         manifest (an empty shard would look like one that lost everything).
@@ -171,7 +176,7 @@ class Engine:
             options,
             shard=shard,
             manifest=manifest,
-            segments=[_open_part(directory, entry, shard) for entry in manifest.segments],
+            segments=[_open_part(directory, entry, shard, options) for entry in manifest.segments],
             last_segment=last_segment,
         )
 
@@ -351,13 +356,18 @@ class Engine:
     def plan_flush(self, fence: dict[str, int] | None = None) -> FlushJob | None:
         """Freeze the memtable, or None: a flush runs already, or nothing moved since the last.
 
-        Raises: StorageError after a flush that was abandoned.
+        After a flush that was abandoned: that one again, its documents and its checkpoint, to
+        another file. They are in no segment, so no checkpoint may pass them.
+        Raises: StorageError where an edit is unsettled.
         """
+        self._require_settled()
         if self._flush is not None or self._next_offset == self.durable_offset:
             return None
-        if self._frozen is not None:
-            # Its documents are in no segment: a checkpoint must not pass them.
-            raise StorageError(f"{self._directory}: a flush failed, the shard must be opened again")
+        if self._abandoned is not None:
+            self._flush = self._abandoned.again(self._manifest, self._segment_name())
+            self._abandoned = None
+            return self._flush
+        assert self._frozen is None, "documents that no flush has"
         frozen = self._active if self._memtable.n_docs or self._memtable.tombstones else None
         memtable = self._memtable
         job = FlushJob(
@@ -398,6 +408,7 @@ class Engine:
         return self._plan(plan_expunge)
 
     def _plan(self, choose: Callable[[list[SegmentSize]], slice | None]) -> MergeJob | None:
+        self._require_settled()
         if self._merge is not None:
             return None
         chosen = choose([part.size for part in self._segments])
@@ -419,7 +430,9 @@ class Engine:
 
     def settle(self, job: Job) -> None:
         """Tell a job that is written, and about to be committed, what came since it was planned.
-        Requires: no flush is between its plan and its install."""
+        Requires: no flush is between its plan and its install. Raises: StorageError where an edit
+        is unsettled."""
+        self._require_settled()
         if isinstance(job, MergeJob):
             job.settle(self._manifest, self._segments.index(job.inputs[0]))
 
@@ -434,15 +447,29 @@ class Engine:
             self._merge = None
         self._publish()
         merging = {self._merge.segment_name} if self._merge is not None else set()
-        remove_orphans(self._directory, self._manifest, merging)
+        with suppress(StorageError):  # the edit is durable; the next one looks for them again
+            remove_orphans(self._directory, self._manifest, merging)
 
     def abandon(self, job: Job) -> None:
-        """Forget a job that failed. A frozen memtable stays searchable, not durable: the shard
-        must be closed and opened again, which replays the log."""
-        if job is self._flush:
+        """Forget a job that failed, and remove its file. What a flush froze stays searchable, and
+        is planned again. After a job that is unsettled no other is planned: the shard must be
+        opened again, which finds out whether its edit is there."""
+        assert job is self._flush or job is self._merge, "a job of another engine, or done before"
+        if job.is_unsettled:
+            self._is_unsettled = True
+            return
+        if isinstance(job, FlushJob):
             self._flush = None
-        elif job is self._merge:
+            self._abandoned = job if job.frozen is not None else None
+        else:
             self._merge = None
+        job.discard()
+
+    def _require_settled(self) -> None:
+        if self._is_unsettled:
+            raise StorageError(
+                f"{self._directory}: an edit may not be durable, the shard must be opened again"
+            )
 
     def _install_flush(self, job: FlushJob) -> None:
         assert job.manifest is not None, "the job did not run"
@@ -468,6 +495,8 @@ class Engine:
             outputs = [self._output_part(job.output, alive, "merge")]
             outputs[0].set_durable(job.durable)
         self._segments[job.first : job.first + len(job.inputs)] = outputs
+        if self._abandoned is not None:
+            self._abandoned.take_merge(job, outputs)
         self._take_manifest(job.manifest)
         self._counts["merge"] += 1
 
@@ -493,8 +522,11 @@ class Engine:
         return f"{self._last_segment:012d}.seg"
 
 
-def _open_part(directory: Directory, entry: SegmentEntry, shard: int) -> Part:
-    segment = Segment.open(directory, entry.meta, "table")
+def _open_part(
+    directory: Directory, entry: SegmentEntry, shard: int, options: IndexOptions
+) -> Part:
+    check: Check = "sections" if options.check_on_open == "all" else "table"
+    segment = Segment.open(directory, entry.meta, check)
     alive = decode_deletes(entry.deletes, segment.n_docs)
     return Part(
         segment,

@@ -15,11 +15,19 @@ TailraceError
 ├── VersionConflictError     409  `create` of a document that exists, or a stale version
 ├── TimedOutError            504  the watermark did not pass in time
 ├── OverloadError            429  too much in flight; come back later
+├── ShardFailedError         503  the shard that it belongs to has failed
 └── StorageError             500  the disk said no
-    └── CorruptionError      500  bytes in the directory are not the bytes we wrote
+    ├── CorruptionError      500  bytes in the directory are not the bytes we wrote
+    ├── FencedError          503  another owner has taken the directory over
+    ├── ExhaustedError       429  the disk is full, or no more files can be open
+    └── UnsettledError       500  an edit that may be durable already
 """
 
 from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Final
 
 
 class TailraceError(Exception):
@@ -27,6 +35,8 @@ class TailraceError(Exception):
 
     type: str = "exception"
     status: int = 500
+    retry_after_s: int | None = None
+    """When the same is worth trying again, where it ever is."""
 
 
 class InvalidQueryError(TailraceError):
@@ -88,6 +98,12 @@ class TimedOutError(TailraceError):
 class OverloadError(TailraceError):
     type = "rejected_execution_exception"
     status = 429
+    retry_after_s = 1
+
+
+class ShardFailedError(TailraceError):
+    type = "unavailable_shards_exception"
+    status = 503
 
 
 class StorageError(TailraceError):
@@ -104,3 +120,43 @@ class CorruptionError(StorageError):
         self.name = name
         self.offset = offset
         self.reason = reason
+
+
+class FencedError(StorageError):
+    """Another owner has taken the directory over, and what it made must stay as it is: who gets
+    this changes nothing there any more."""
+
+    type = "fenced_exception"
+    status = 503
+
+
+class ExhaustedError(StorageError):
+    """There is no room, or no more files can be open. Nothing was done, what was half done is
+    gone, and the same can be tried again later: nothing is wrong with what the directory holds."""
+
+    type = "rejected_execution_exception"
+    status = 429
+    retry_after_s = 5
+
+
+class UnsettledError(StorageError):
+    """An edit is in the directory, or may be, and it is not known to be durable. Nothing may be
+    promised on it, and no other edit may follow until `Job.commit` has been called again and
+    has returned, or the shard is opened again."""
+
+
+# errno -> what follows from it. Every other one (EIO, EROFS, ...): a StorageError, after which
+# the file that was written is dead.
+KINDS: Final[Mapping[int, type[StorageError]]] = {
+    errno.ENOSPC: ExhaustedError,
+    errno.EDQUOT: ExhaustedError,
+    errno.EMFILE: ExhaustedError,
+    errno.ENFILE: ExhaustedError,
+    errno.ENOMEM: ExhaustedError,  # of a map: as many as the system allows are there
+}
+
+
+def storage_error(name: str, error: OSError) -> StorageError:
+    """Return what the system said of a file, as an error of its kind."""
+    kind = KINDS.get(error.errno or 0, StorageError)
+    return kind(f"{name}: {error.strerror or error}")

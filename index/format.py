@@ -279,6 +279,15 @@ class Sections:
         entry = self._entries.get((kind, field))
         return entry.offset if entry is not None else 0
 
+    def length(self, kind: Kind, field: int = NO_FIELD) -> int:
+        """Return how many bytes the section has; 0 where there is none."""
+        entry = self._entries.get((kind, field))
+        return entry.length if entry is not None else 0
+
+    def names(self) -> list[tuple[int, int]]:
+        """Return (kind, field) of every section, also of kinds that we do not know."""
+        return list(self._entries)
+
     def array(
         self, kind: Kind, dtype: npt.DTypeLike, field: int = NO_FIELD, n: int | None = None
     ) -> npt.NDArray[Any]:

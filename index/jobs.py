@@ -7,14 +7,16 @@ then it finds the old. Flushes go on while a merge writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
+from index.errors import FencedError, StorageError, UnsettledError
 from index.gaps import Gap, with_log
 from index.manifest import Manifest, SegmentEntry, write_manifest
 from index.memtable import Memtable
@@ -44,6 +46,9 @@ class Job(Protocol):
     @property
     def kind(self) -> Literal["flush", "merge"]: ...
 
+    is_unsettled: bool
+    """Whether the edit may be in the directory, and is not known to be durable."""
+
     @property
     def n_bytes(self) -> int:
         """Of the segment that was written."""
@@ -52,7 +57,14 @@ class Job(Protocol):
         """Make the segment durable. Raises: StorageError."""
 
     def commit(self) -> None:
-        """Make the edit durable. Requires: written. Raises: StorageError."""
+        """Make the edit durable. Requires: written.
+
+        Raises: UnsettledError, after which it may be called again, or the shard must be opened
+        again; any other StorageError: the edit is not there and never will be.
+        """
+
+    def discard(self) -> None:
+        """Remove what was written. Requires: not committed, nor unsettled."""
 
     def run(self) -> None:
         """Write and commit. Requires: no other job was planned after this one."""
@@ -73,6 +85,21 @@ def decode_deletes(deletes: bytes | None, n_docs: int) -> U64 | None:
         return None
     dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
     return clear_docs(None, n_docs, dead)
+
+
+@contextmanager
+def _settling(job: FlushJob | MergeJob) -> Iterator[None]:
+    """What is done within publishes the job's edit."""
+    try:
+        yield
+    except UnsettledError:
+        job.is_unsettled = True
+        raise
+    except StorageError as error:
+        if job.is_unsettled and not isinstance(error, FencedError):
+            raise UnsettledError(str(error)) from error  # nothing was found out
+        raise
+    job.is_unsettled = False
 
 
 @dataclass(slots=True)
@@ -98,6 +125,7 @@ class FlushJob:
     manifest: Manifest | None = None
     output: Segment | None = None
     doc_map: I64 | None = None
+    is_unsettled: bool = False
     _alive: U64 | None = None
     _reader: Reader | None = None
 
@@ -129,6 +157,13 @@ class FlushJob:
             self.output.is_checked = True  # before it was kept
 
     def commit(self) -> None:
+        if not self.is_unsettled:
+            self.manifest = self._edit()
+        assert self.manifest is not None, "an edit that is unsettled"
+        with _settling(self):
+            write_manifest(self.directory, self.manifest)
+
+    def _edit(self) -> Manifest:
         entries = [
             SegmentEntry(entry.meta, encode_deletes(alive, entry.meta.n_docs))
             for entry, alive in zip(self.before.segments, self.living, strict=True)
@@ -136,8 +171,33 @@ class FlushJob:
         if self.output is not None:
             entries.append(SegmentEntry(self.output.meta, None))
         after = _next(self.before, entries, self.checkpoint, self.fence)
-        self.manifest = with_log(after, self.topic_id, self.gaps)
-        write_manifest(self.directory, self.manifest)
+        return with_log(after, self.topic_id, self.gaps)
+
+    def discard(self) -> None:
+        _remove(self.directory, self.segment_name)
+
+    def again(self, before: Manifest, segment_name: str) -> FlushJob:
+        """Return a flush of the same documents to the same checkpoint, into another file.
+
+        `before` is the manifest by now. Requires: this one was abandoned.
+        """
+        job = replace(
+            self, before=before, segment_name=segment_name, manifest=None, output=None, doc_map=None
+        )
+        # As they were at the freeze: what died since died behind the checkpoint.
+        job._alive, job._reader = self._alive, self._reader
+        return job
+
+    def take_merge(self, merge: MergeJob, outputs: list[Part]) -> None:
+        """Learn of a merge that was installed while this one lay abandoned."""
+        merged = slice(merge.first, merge.first + len(merge.inputs))
+        living: U64 | None = None
+        for part in outputs:
+            each = zip(self.living[merged], merge.living, merge.doc_maps, strict=True)
+            for alive, since, doc_map in each:
+                living = carry_over(alive, since, doc_map, living, part.reader.n_docs)
+        self.living[merged] = [living] * len(outputs)
+        self.segments[merged] = outputs
 
     def run(self) -> None:
         self.write()
@@ -163,6 +223,7 @@ class MergeJob:
     doc_maps: list[I64] = field(default_factory=list)
     durable: U64 | None = None
     """Of the output, the bits at the checkpoint by now."""
+    is_unsettled: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -196,18 +257,32 @@ class MergeJob:
                 )
 
     def commit(self) -> None:
+        if not self.is_unsettled:
+            self.manifest = self._edit()
+        assert self.manifest is not None, "an edit that is unsettled"
+        with _settling(self):
+            write_manifest(self.directory, self.manifest)
+
+    def _edit(self) -> Manifest:
         entries = list(self.before.segments)
         replaced: list[SegmentEntry] = []
         if self.output is not None:
             meta = self.output.meta
             replaced = [SegmentEntry(meta, encode_deletes(self.durable, meta.n_docs))]
         entries[self.first : self.first + len(self.inputs)] = replaced
-        self.manifest = _next(self.before, entries, self.before.next_offset, self.before.fence)
-        write_manifest(self.directory, self.manifest)
+        return _next(self.before, entries, self.before.next_offset, self.before.fence)
+
+    def discard(self) -> None:
+        _remove(self.directory, self.segment_name)
 
     def run(self) -> None:
         self.write()
         self.commit()
+
+
+def _remove(directory: Directory, name: str) -> None:
+    with suppress(StorageError):  # not there, or it stays until orphans are looked for
+        directory.delete(name)
 
 
 def _next(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from index.directory import Directory
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError, FencedError, StorageError, UnsettledError
 from index.format import SUFFIX, checksum
 
 FORMAT_VERSION = 1
@@ -115,20 +116,42 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
 def write_manifest(directory: Directory, manifest: Manifest) -> None:
     """Make an edit durable. Requires: the segments that it names are durable, names included.
 
-    Raises: StorageError; the manifest before is then still the newest, or this one is already.
+    Raises: UnsettledError where the edit is in the directory or may be, and is not known to be
+    durable; it may then be called again. Any other StorageError: the edit is not there.
     """
     name = manifest_name(manifest.generation)
+    data = encode_manifest(manifest)
     names = directory.list()
-    temporary = name + TEMPORARY
-    if temporary in names:
-        directory.delete(temporary)
-    directory.write_file(temporary, (encode_manifest(manifest),))
-    directory.rename(temporary, name)
-    directory.sync()
+    if name not in names:
+        _publish(directory, name, data, names)
+    elif directory.read(name) != data:
+        raise FencedError(f"{name} is there already, made by another owner")
+    try:
+        directory.sync()
+    except StorageError as error:
+        raise UnsettledError(f"{name} may not be durable: {error}") from error
     for old in names:
         generation = generation_of(old)
         if generation is not None and generation <= manifest.generation - KEPT:
-            directory.delete(old)
+            with suppress(StorageError):  # the next edit looks again
+                directory.delete(old)
+
+
+def _publish(directory: Directory, name: str, data: bytes, names: list[str]) -> None:
+    temporary = name + TEMPORARY
+    if temporary in names:
+        directory.delete(temporary)
+    directory.write_file(temporary, (data,))
+    try:
+        directory.rename(temporary, name)
+    except StorageError as error:
+        # An error does not say that nothing was done: the directory does.
+        try:
+            is_there = name in directory.list()
+        except StorageError:
+            raise UnsettledError(f"{name} may be there: {error}") from error
+        if not is_there:
+            raise
 
 
 def load_manifest(directory: Directory) -> Manifest | None:

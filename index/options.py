@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+CheckOnOpen: TypeAlias = Literal["all", "tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,12 @@ class IndexOptions:
 
     zstd_level: int = 1
     """Of stored sources. 3 makes them some 2 % smaller and takes a quarter more time."""
+
+    check_on_open: CheckOnOpen = "all"
+    """What is compared with its checksums before a shard serves: every byte, some gigabytes a
+    second of processor time, or as fast as the disk can be read; or the tables of its files alone,
+    and the rest beside the first searches, which may then meet damage before it is found. Tables
+    are for shards that cannot be read in the time that a start may take."""
 
     max_fields: int = 1_000
     """Most fields a mapping may grow to; the next new field is a mapping error."""

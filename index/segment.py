@@ -7,6 +7,7 @@ give equal bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal
@@ -21,7 +22,7 @@ from index.columns import (
 )
 from index.directory import Directory
 from index.draft import SegmentDraft
-from index.errors import CorruptionError
+from index.errors import CorruptionError, StorageError
 from index.format import Kind, Sections, SegmentFile
 from index.kernels import lookup
 from index.keys import Keys
@@ -72,7 +73,8 @@ def write_segment(
     try:
         Segment.open(directory, meta, "table").check(directory, pace)
     except BaseException:
-        directory.delete(name)
+        with suppress(StorageError):
+            directory.delete(name)
         raise
     return meta
 

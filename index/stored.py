@@ -18,7 +18,7 @@ from index.draft import Run
 from index.errors import CorruptionError, StorageError
 from index.format import NO_FIELD, Kind, Section, Sections, section
 from index.kernels.gather import cut_blocks, pack_blocks
-from index.reader import I64, U8
+from index.reader import I64, U8, U32
 
 CACHED_BLOCKS = 8
 """Blocks each segment keeps unpacked: neighbouring hits are fetched one after the other."""
@@ -160,6 +160,7 @@ class Stored:
         if not is_sound or not (_rise(starts) and _rise(self._docs)):
             raise CorruptionError(sections.name, offset, "sources and their table do not agree")
         name, docs = sections.name, self._docs
+        self._name, self._offset = name, offset
 
         # The cache must not refer to self: a segment is closed when its last reference goes.
         @lru_cache(maxsize=CACHED_BLOCKS)
@@ -234,6 +235,17 @@ class Stored:
         for block in range(self.n_blocks):
             yield from self._sources_of(block)
 
+    def readable(self) -> Iterator[tuple[int, int]]:
+        """Unpack every block, yield how many sources it holds and how many bytes it takes.
+
+        Raises: CorruptionError at the first that cannot be unpacked."""
+        starts, docs = self._starts.tolist(), self._docs.tolist()
+        offset = self._offset
+        for block in range(self.n_blocks):
+            start, end, n = starts[block], starts[block + 1], docs[block + 1] - docs[block]
+            _unpacked(self._frames[start:end], n, self._name, offset + start)
+            yield n, end - start
+
     def _sources_of(self, block: int) -> Iterator[bytes]:
         text, starts = self._unpack.__wrapped__(block)
         for at in range(len(starts) - 1):
@@ -246,6 +258,12 @@ def _rise(numbers: npt.NDArray[Any]) -> bool:
 
 def _unpack(frame: U8, n_docs: int, name: str, offset: int) -> tuple[memoryview, list[int]]:
     """Return (the sources, their starts) of one block."""
+    data, starts = _unpacked(frame, n_docs, name, offset)
+    return memoryview(data)[4 * (n_docs + 1) :], starts.tolist()
+
+
+def _unpacked(frame: U8, n_docs: int, name: str, offset: int) -> tuple[bytes, U32]:
+    """Return the bytes of one block and the starts in it. Raises: CorruptionError."""
     try:
         decompressor = _decompressors.pop()
     except IndexError:
@@ -262,6 +280,6 @@ def _unpack(frame: U8, n_docs: int, name: str, offset: int) -> tuple[memoryview,
     if len(data) < head:
         raise CorruptionError(name, offset, "a block of sources is too short")
     starts = np.frombuffer(data, np.uint32, n_docs + 1)
-    if starts[-1] != len(data) - head or np.any(starts[1:] < starts[:-1]):
+    if starts[-1] != len(data) - head or bool((starts[1:] < starts[:-1]).any()):
         raise CorruptionError(name, offset, "a block of sources is not as long as it says")
-    return memoryview(data)[head:], starts.tolist()
+    return data, starts

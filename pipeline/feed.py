@@ -33,6 +33,9 @@ class Log(Protocol):
     @property
     def n_partitions(self) -> int: ...
 
+    def partition_of(self, key: bytes) -> int | None:
+        """Return where `append` puts a record of this key; None: not known yet."""
+
     async def append(self, records: list[NewRecord]) -> list[tuple[int, int]]:
         """Append, and return (partition, offset) of each record once all are durable."""
 
@@ -92,6 +95,8 @@ class Feed:
     """Kafka topics in the source's order: what `topic:partition:offset` may name."""
     is_shared: bool = False
     """Whether other nodes may read some of the partitions, as in a Kafka group."""
+    is_local: bool = False
+    """Whether the log lies on the disk that the index is on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 from pipeline.applied import Visible
 from pipeline.broadcast import Broadcaster
+from pipeline.disk import Disk, DiskState
 from pipeline.documents import Document, get_documents
 from pipeline.events import Record
 from pipeline.feed import Feed, Log
@@ -55,6 +56,7 @@ class Index:
         options: PipelineOptions,
         index_options: IndexOptions,
         telemetry: Telemetry,
+        disk: Disk,
     ) -> None:
         self.name = meta.name
         self.uuid = meta.uuid
@@ -69,6 +71,7 @@ class Index:
         self._options = options
         self._index_options = index_options
         self._telemetry = telemetry
+        self._disk = disk
         self._feed: Feed | None = None
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
@@ -84,6 +87,7 @@ class Index:
             telemetry=telemetry,
             persist_schema=self._persist_schema,
             on_durable=self._on_durable,
+            disk=disk,
         )
         self._partitions = Partitions(self._make_shard, self._maintenance)
         self._broadcaster = Broadcaster(
@@ -113,6 +117,7 @@ class Index:
                 threads=self._threads,
                 options=self._options,
                 index_options=self._index_options,
+                require_room=self._require_room,
             )
         if feed.source is not None:
             self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
@@ -283,6 +288,7 @@ class Index:
                 wants_maintenance=self._maintenance.consider,
                 wants_merge=self._maintenance.consider_merge,
                 wants_changes=self._broadcaster.wants_changes,
+                must_wait=lambda: self._disk.state >= DiskState.PAUSED,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )
@@ -296,15 +302,26 @@ class Index:
         """Make valid ops durable in the log; return what became of each, searchable by then
         where its shard is here.
 
-        Raises: InvalidRequestError where the index takes no writes; OverloadError; what the log
-        raises.
+        Raises: InvalidRequestError where the index takes no writes; OverloadError; DiskFullError;
+        what the log raises.
         """
         if self._writer is None:
             raise InvalidRequestError(f"index [{self.name}] takes no writes")
         return await self._writer.write(ops)
 
+    def _require_room(self) -> None:
+        assert self._feed is not None, "an index that was not started"
+        if self._feed.is_local:
+            self._disk.require_local_writes()
+        self._disk.require_writes()
+
     async def put_mapping(self, body: dict[str, Any]) -> None:
-        """Add fields; durable on return. Raises: MappingError."""
+        """Add fields; durable on return.
+
+        Raises: MappingError; DiskFullError; StorageError: the fields are in force, and durable
+        with the next flush or the next call that succeeds.
+        """
+        self._disk.require_writes()
         await self._threads.apply(partial(self._merge_mapping, body))
         await self._threads.query(self._persist_schema)
 

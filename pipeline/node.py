@@ -15,16 +15,23 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 import msgspec
 
 from index.directory import make_folder
-from index.errors import IndexExistsError, IndexNotFoundError, StorageError
+from index.errors import (
+    IndexExistsError,
+    IndexNotFoundError,
+    StorageError,
+    storage_error,
+)
 from index.options import IndexOptions
 from index.query.stop import Stop
 from index.schema import Schema
+from pipeline.disk import Disk
 from pipeline.documents import Document
 from pipeline.feed import Feed, FeedRequest, OpenFeed
 from pipeline.index import Index
@@ -36,6 +43,7 @@ from pipeline.index_store import (
     parse_index_body,
     sync_directory,
 )
+from pipeline.loop_probe import LoopProbe
 from pipeline.maintenance import TICK_S
 from pipeline.node_metrics import collect_gauges
 from pipeline.options import PipelineOptions
@@ -76,6 +84,7 @@ class Node:
         self.index_options = index_options or IndexOptions()
         self.indexes: dict[str, Index] = {}
         self.telemetry = Telemetry(self.options)
+        self.disk = Disk(self.data_dir, self.options)
         self._open_feed = open_feed
         self._threads = Threads(self.options.query_threads)
         self._changing = asyncio.Lock()
@@ -83,6 +92,7 @@ class Node:
         self._lock_file: IO[str] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._is_started = False
+        self._probe = LoopProbe(self.telemetry, late_s=self.options.loop_late_s)
         self.telemetry.register(lambda: collect_gauges(self))
 
     # --- life --------------------------------------------------------------------------------
@@ -95,18 +105,22 @@ class Node:
         make_folder(self._indexes_dir)
         self._lock_file = _lock_directory(self.data_dir)
         try:
+            await asyncio.to_thread(self.disk.start)
             for path in sorted(self._indexes_dir.iterdir()):
                 await self._open_stored(path)
         except BaseException:
             await self.stop()
             raise
         self._ticker = asyncio.create_task(self._tick(), name="node ticker")
+        if self.options.loop_late_s > 0:
+            self._probe.start()
         self._is_started = True
 
     async def stop(self) -> None:
         """Drain: stop the sources, apply and flush what was delivered, close. Gives up after
         `drain_s`; what is not flushed then, the logs still have."""
         self._is_started = False
+        self._probe.stop()
         if self._ticker is not None:
             self._ticker.cancel()
         try:
@@ -142,6 +156,7 @@ class Node:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            await asyncio.to_thread(self.disk.poll)
             for index in self.indexes.values():
                 index.tick()
 
@@ -181,7 +196,8 @@ class Node:
         """Make an index from the body of `PUT /{index}`; durable on return.
 
         `feed` None: what `open_feed` gives, as at every later start.
-        Raises: InvalidIndexNameError, InvalidRequestError, MappingError, IndexExistsError.
+        Raises: InvalidIndexNameError, InvalidRequestError, MappingError, IndexExistsError,
+        DiskFullError, StorageError.
         """
         check_index_name(name)
         async with self._changing:
@@ -204,6 +220,7 @@ class Node:
         return index
 
     async def _create(self, name: str, body: dict[str, Any] | None, feed: Feed | None) -> Index:
+        self.disk.require_writes()
         parsed = parse_index_body(body)
         schema = Schema.from_mapping(
             parsed.mappings, self.index_options.max_fields, parsed.analysis
@@ -216,11 +233,12 @@ class Node:
             schema=msgspec.Raw(schema.to_json()),
         )
         store = IndexStore(self._indexes_dir / name)
-        await self._threads.query(lambda: store.save(meta, schema))
         try:
+            await self._threads.query(lambda: store.save(meta, schema))
             return await self._open(store, meta, schema, feed)
         except BaseException:
-            await asyncio.to_thread(_remove, store.path)
+            with suppress(StorageError):
+                await asyncio.to_thread(_remove, store.path)
             raise
 
     async def _open(
@@ -234,6 +252,7 @@ class Node:
             options=self.options,
             index_options=self.index_options,
             telemetry=self.telemetry,
+            disk=self.disk,
         )
         if feed is None:
             n_shards = int(meta.settings.get("number_of_shards", 1))
@@ -301,8 +320,12 @@ def _lock_directory(path: Path) -> IO[str]:
 
 
 def _remove(path: Path) -> None:
+    """Raises: StorageError."""
     gone = path.parent / f"{DELETED}{secrets.token_hex(8)}"
-    # The rename is the deletion: a crash after it leaves rubbish, not half an index.
-    path.rename(gone)
-    sync_directory(path.parent)
+    try:
+        # The rename is the deletion: a crash after it leaves rubbish, not half an index.
+        path.rename(gone)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise storage_error(str(path), error) from error
     shutil.rmtree(gone, ignore_errors=True)

@@ -47,7 +47,26 @@ def collect_gauges(node: Node) -> Iterable[Metric]:
     ready = GaugeMetricFamily("tailrace_ready", "1: caught up with what the logs held at start")
     ready.add_metric((), float(node.is_ready))
     yield ready
+    yield from _collect_disk(node)
     yield from _collect_shards(indexes)
+
+
+def _collect_disk(node: Node) -> Iterable[Metric]:
+    gauges = {
+        "tailrace_disk_state": (
+            "0: open, 1: no merges, 2: partitions paused, 3: read-only",
+            node.disk.state,
+        ),
+        "tailrace_disk_used_share": ("share of the disk that is used", node.disk.used_share),
+        "tailrace_disk_free_bytes": ("bytes that may still be written", node.disk.free_bytes),
+    }
+    for name, (text, value) in gauges.items():
+        family = GaugeMetricFamily(name, text)
+        family.add_metric((), float(value))
+        yield family
+    full = CounterMetricFamily("tailrace_disk_full", "how often something found no room")
+    full.add_metric((), node.disk.n_full)
+    yield full
 
 
 def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:

@@ -52,6 +52,26 @@ class PipelineOptions:
     merge_bytes_per_s: int = 128 << 20
     """Bytes a second that merges read or write while searches run."""
 
+    disk_merge_share: float = 0.85
+    """Begin no merge while the disk is this full."""
+
+    disk_pause_share: float = 0.90
+    """Apply nothing while the disk is this full, and refuse writes to an embedded log with 429;
+    sources wait."""
+
+    disk_read_only_share: float = 0.95
+    """Refuse every write with 429 while the disk is this full."""
+
+    disk_hysteresis_share: float = 0.02
+    """What was stopped goes on this far below its mark."""
+
+    disk_headroom_bytes: int = 32 << 30
+    """With this much free, none of the three marks counts, however large the disk."""
+
+    disk_reserve_bytes: int = 4 << 20
+    """Size of a file that keeps room back for the small files that an edit needs when nothing
+    else is left."""
+
     max_write_bytes: int = 128 << 20
     """Writes under way at once; past it, a write is refused with 429."""
 
@@ -60,6 +80,9 @@ class PipelineOptions:
 
     drain_s: float = 9.0
     """How long a stop may take to apply and flush what is queued."""
+
+    loop_late_s: float = 0.1
+    """Log where the event loop is when it comes so late to what is due; 0: do not look."""
 
     otlp_endpoint: str = ""
     """URL of an OpenTelemetry collector; empty: no traces, and nothing of them imported."""

@@ -20,7 +20,7 @@ LONGEST_REST_S = 0.25
 
 
 class MergeStoppedError(StorageError):
-    """The shard of a merge is closing: nothing was wrong."""
+    """The shard of a merge is closing, or the disk fills up: nothing was wrong."""
 
 
 class Pacer:
@@ -53,7 +53,7 @@ class Pacer:
     def __call__(self, n_bytes: int) -> None:
         """Rest as the last piece of work asks for. Raises: MergeStoppedError."""
         if self._is_stopped():
-            raise MergeStoppedError("the merge ends, its shard is closing")
+            raise MergeStoppedError("the merge ends: its shard is closing, or there is no room")
         if self._cpu_s is not None:
             self._pause(n_bytes)
         self._cpu_s, self._began_s = self._cpu_time(), self._clock()

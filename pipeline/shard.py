@@ -82,6 +82,8 @@ class ShardHooks:
     wants_changes: Callable[[], bool] = lambda: False
     """In the apply thread: `on_applied` will look at what changed. It may at any time; then the
     event loop has the work."""
+    must_wait: Callable[[], bool] = lambda: False
+    """Any thread: nothing may be applied now, but for a drain."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
@@ -387,7 +389,9 @@ class Shard:
                 timer.cancel()
 
     def _pause_s(self, now: float) -> float:
-        """Return how long the next batch has to wait for merges."""
+        """Return how long the next batch has to wait for room, or for merges."""
+        if self._hooks.must_wait():
+            return PAUSE_STEP_S
         stall = self.stall
         if stall is not self._last_stall:
             self._note_stall(stall)

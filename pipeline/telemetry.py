@@ -28,6 +28,8 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 BATCH_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 JOB_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
+LOOP_BUCKETS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
 # name -> (kind, help, labels); the gauges are in `node_metrics.py`, read when they are asked for
 METRICS: Final = {
     "tailrace_events": (Counter, "events applied, by what became of them", ("index", "outcome")),
@@ -37,6 +39,7 @@ METRICS: Final = {
     "tailrace_bad_traceparents": (Counter, "traceparent headers ignored", ("index",)),
     "tailrace_live_frames": (Counter, "hit and leave frames queued", ("index",)),
     "tailrace_live_gaps": (Counter, "gaps announced to slow or late subscribers", ("index",)),
+    "tailrace_loop_stalls": (Counter, "times that the event loop was late, by why", ("cause",)),
 }
 
 
@@ -62,6 +65,14 @@ class Telemetry:
             buckets=JOB_BUCKETS,
             registry=self.registry,
         )
+        self._loop_seconds = Histogram(
+            "tailrace_loop_late_seconds",
+            "how late the event loop comes to what is due",
+            buckets=LOOP_BUCKETS,
+            registry=self.registry,
+        )
+        for cause in ("work", "waiting"):
+            self._count("tailrace_loop_stalls", 0, cause)
         self._freshness = FreshnessHistogram()
         self.registry.register(self._freshness)
         self._subscribers: dict[str, int] = {}
@@ -112,6 +123,15 @@ class Telemetry:
         self._job_seconds.labels(index, kind).observe(ended_s - started_s)
         if self.tracing is not None:
             self.tracing.record_job(index, shard, kind, started_s, ended_s)
+
+    # --- the event loop ------------------------------------------------------------------------
+    def observe_loop(self, late_s: float) -> None:
+        """Count one beat of the event loop that came so late."""
+        self._loop_seconds.observe(late_s)
+
+    def count_late_loop(self, cause: str) -> None:
+        """`cause`: `work` of its own, or `waiting` for the processor or the interpreter."""
+        self._count("tailrace_loop_stalls", 1, cause)
 
     # --- live ----------------------------------------------------------------------------------
     def count_frames(self, index: str, count: int) -> None:

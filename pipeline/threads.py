@@ -1,4 +1,4 @@
-"""The threads of a node: one applies, few answer queries, one flushes, one merges. And its clock."""
+"""The threads of a node, and its clock: one applies, few answer, one flushes, one merges."""
 
 from __future__ import annotations
 

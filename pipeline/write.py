@@ -19,6 +19,7 @@ from index.errors import (
     InvalidRequestError,
     MappingError,
     OverloadError,
+    ShardFailedError,
     TailraceError,
     VersionConflictError,
 )
@@ -37,7 +38,7 @@ from pipeline.events import (
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import EventOutcome
-from pipeline.shard import Shard
+from pipeline.shard import Shard, ShardState
 from pipeline.threads import Threads
 
 INLINE_BYTES = 4 << 10
@@ -105,6 +106,7 @@ class Writer:
         threads: Threads,
         options: PipelineOptions,
         index_options: IndexOptions,
+        require_room: Callable[[], None],
     ) -> None:
         self._index = index
         self._log = log
@@ -116,15 +118,18 @@ class Writer:
         self._threads = threads
         self._options = options
         self._index_options = index_options
+        self._require_room = require_room
         self._bytes_under_way = 0
 
     async def write(self, ops: list[WriteOp]) -> list[WriteResult]:
         """Return the result of each op, once all that are valid are durable and, where this node
-        owns their shard, searchable.
+        owns their shard, searchable. What goes to a shard that has failed here is refused before
+        it is logged: it would be durable, and searchable nowhere.
 
-        Raises: OverloadError; StorageError where the log cannot be written (then nothing is
-        answered: each op may or may not be durable).
+        Raises: OverloadError; DiskFullError; StorageError where the log cannot be written (then
+        nothing is answered: each op may or may not be durable).
         """
+        self._require_room()
         n_bytes = sum(RECORD_BYTES + len(op.source or b"") for op in ops)
         if self._bytes_under_way and self._bytes_under_way + n_bytes > (
             self._options.max_write_bytes
@@ -141,11 +146,34 @@ class Writer:
             checked = self._check_all(ops)
         else:
             checked = await self._threads.query(partial(self._check_all, ops))
+        checked = self._without_failed(checked)
         records = [entry for entry in checked if isinstance(entry, NewRecord)]
         if not records:
             return [entry for entry in checked if isinstance(entry, WriteResult)]
         results = iter(await self._append(records))
         return [entry if isinstance(entry, WriteResult) else next(results) for entry in checked]
+
+    def _without_failed(
+        self, checked: list[NewRecord | WriteResult]
+    ) -> list[NewRecord | WriteResult]:
+        """Refuse what goes to a shard that has failed."""
+        shards = self._shards.items()
+        failed = {number: shard for number, shard in shards if shard.state is ShardState.FAILED}
+        if not failed:
+            return checked
+        kept: list[NewRecord | WriteResult] = []
+        for entry in checked:
+            shard = self._shard_of(entry, failed)
+            kept.append(entry if shard is None else _unavailable(entry, shard))
+        return kept
+
+    def _shard_of(
+        self, entry: NewRecord | WriteResult, shards: Mapping[int, Shard]
+    ) -> Shard | None:
+        if isinstance(entry, WriteResult) or entry.key is None:
+            return None
+        number = self._log.partition_of(entry.key)
+        return shards.get(number) if number is not None else None
 
     def _check_all(self, ops: list[WriteOp]) -> list[NewRecord | WriteResult]:
         if len(ops) < MANY:
@@ -232,6 +260,12 @@ def _headers(op: WriteOp) -> tuple[tuple[str, bytes | None], ...]:
     if op.traceparent is not None:
         headers.append(("traceparent", op.traceparent.encode()))
     return tuple(headers)
+
+
+def _unavailable(entry: NewRecord | WriteResult, shard: Shard) -> WriteResult:
+    assert isinstance(entry, NewRecord), "refused already"
+    reason = f"[{shard.index}][{shard.number}] has failed: {shard.failure}"
+    return _refused((entry.key or b"").decode(errors="replace"), ShardFailedError(reason))
 
 
 def _refused(key: str, error: TailraceError) -> WriteResult:

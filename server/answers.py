@@ -59,7 +59,13 @@ def error_answer(
     request: web.Request, error: TailraceError, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return an error in the one shape that all clients of OpenSearch understand."""
+    headers = {**retry_after(error.retry_after_s), **(headers or {})}
     return json_answer(request, error_body(error), status=error.status, headers=headers)
+
+
+def retry_after(wait_s: int | None) -> dict[str, str]:
+    """Return the header that tells when to try again, where that helps."""
+    return {} if wait_s is None else {"Retry-After": str(wait_s)}
 
 
 def encode_json(value: Any, option: int = 0) -> bytes:

@@ -30,6 +30,8 @@ class BulkWriter:
         self._wait_s = wait_s
         self.items: list[dict[str, Any]] = []
         self.has_errors = False
+        self.retry_after_s: int | None = None
+        """When to send again what was refused for now, where something was."""
         self.vectors: dict[str, Vector] = {}
 
     async def run(self, actions: list[Action]) -> None:
@@ -72,11 +74,18 @@ class BulkWriter:
             index = await index_for_write(self._node, name)
             results = await write(index, ops, refresh_s=self._wait_s)
         except TailraceError as error:
+            self._note_refusal(error)
             return [error_item(name, op.key, error) for op in ops]
         vector = self.vectors.setdefault(name, {})
         for partition, offset in vector_of(results).items():
             vector[partition] = max(offset, vector.get(partition, 0))
+        for result in results:
+            self._note_refusal(result.error)
         return [_item(name, op, result) for op, result in zip(ops, results, strict=True)]
+
+    def _note_refusal(self, error: TailraceError | None) -> None:
+        if error is not None and error.retry_after_s is not None:
+            self.retry_after_s = max(self.retry_after_s or 0, error.retry_after_s)
 
 
 def _item(index: str, op: WriteOp, result: WriteResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from index.errors import (
 )
 from pipeline.node import Index, Node
 from pipeline.write import WriteOp
-from server.answers import json_answer
+from server.answers import json_answer, retry_after
 from server.bodies import read_bytes, read_object
 from server.bulk import OPS, Action, parse_bulk, parse_update, read_version
 from server.bulk_writer import BulkWriter
@@ -163,7 +163,7 @@ class DocumentEndpoints:
             "items": bulk.items,
             "_token": join_tokens(bulk.vectors) if bulk.vectors else "-",
         }
-        return json_answer(request, answer)
+        return json_answer(request, answer, headers=retry_after(bulk.retry_after_s))
 
 
 def _read_actions(data: bytes, index: str | None, limits: Limits) -> list[Action]:

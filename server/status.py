@@ -1,4 +1,5 @@
-"""`GET /_status`: where each shard stands in its log, and what keeps one from going on."""
+"""`GET /_status`: how full the disk is, where each shard stands in its log, and what keeps one from
+going on."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from index.errors import TailraceError
+from pipeline.disk import STOPS, Disk
 from pipeline.feed import SourceError
 from pipeline.node import Index, Node
 from pipeline.shard import Shard, ShardState
@@ -28,9 +30,21 @@ class StatusEndpoints:
         indexes = self._node.indexes
         answer = {
             "ready": self._node.is_ready,
+            "disk": _describe_disk(self._node.disk),
             "indexes": {name: _describe(indexes[name]) for name in sorted(indexes)},
         }
         return json_answer(request, answer)
+
+
+def _describe_disk(disk: Disk) -> dict[str, Any]:
+    return {
+        "state": disk.state.name.lower(),
+        "stopped": STOPS[disk.state],
+        "used_share": round(disk.used_share, 4),
+        "free_in_bytes": disk.free_bytes,
+        "reserve_is_held": disk.has_reserve,
+        "times_full": disk.n_full,
+    }
 
 
 def _describe(index: Index) -> dict[str, Any]:

@@ -44,7 +44,13 @@ class Feeds:
         name = f"{request.index}{DEAD_LETTERS}"
         dead_letters = await asyncio.to_thread(EmbeddedLog, request.path / "dlq", 1, topic=name)
         source = EmbeddedSource(log, budget_bytes=self._max_backlog_bytes)
-        return Feed(log=log, dead_letters=dead_letters, source=source, topics=(request.index,))
+        return Feed(
+            log=log,
+            dead_letters=dead_letters,
+            source=source,
+            topics=(request.index,),
+            is_local=True,
+        )
 
     def _open_kafka(self, request: FeedRequest, source: SourceSection) -> Feed:
         from consumers.kafka import KafkaLog, KafkaSource
@@ -96,6 +102,9 @@ class DeadLetters:
     @property
     def n_partitions(self) -> int:
         return 1
+
+    def partition_of(self, key: bytes) -> None:
+        """Return None: the topic that a letter came from decides."""
 
     async def append(self, records: list[NewRecord]) -> list[tuple[int, int]]:
         """Return the places in the order of `records`, all durable."""

@@ -27,7 +27,7 @@ from pydantic import (
 
 from index.analysis.definitions import read_settings
 from index.errors import InvalidRequestError, MappingError
-from index.options import IndexOptions
+from index.options import CheckOnOpen, IndexOptions
 from index.schema import Schema
 from pipeline.options import PipelineOptions
 from server.limits import Limits
@@ -40,8 +40,17 @@ BOUNDS: Mapping[str, tuple[int, int | None]] = {
     "max_batch_bytes": (1 << 10, None),
     "query_threads": (1, 64),
     "merge_cpu_share": (0, 1),
+    "disk_merge_share": (0, 1),
+    "disk_pause_share": (0, 1),
+    "disk_read_only_share": (0, 1),
+    "disk_hysteresis_share": (0, 1),
+    "disk_headroom_bytes": (0, None),
+    "disk_reserve_bytes": (1, None),
 }
 """Least and most of a key, where they are not 1 and anything."""
+
+WORDS: Mapping[str, Any] = {"check_on_open": CheckOnOpen}
+"""What a key takes that is no number."""
 
 SET_ELSEWHERE = frozenset({"drain_s", "otlp_endpoint", "sample_ratio"})
 """Options of the pipeline whose keys stand in another section."""
@@ -182,6 +191,8 @@ def _section_of(
 
 
 def _type_of(name: str, default: Any) -> Any:
+    if name in WORDS:
+        return WORDS[name]
     least, most = BOUNDS.get(name, (None, None))
     if isinstance(default, int):
         return Annotated[Whole, Field(ge=least or 1, le=most)]

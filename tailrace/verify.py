@@ -11,6 +11,8 @@ from typing import NamedTuple
 import click
 import msgspec
 import orjson
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consumers.log_file import (
     FILE_HEADER,
@@ -22,12 +24,18 @@ from consumers.log_file import (
     is_known_durable,
     read_frames,
 )
+from consumers.log_file import SUFFIX as LOG_SUFFIX
 from index.check import Finding, verify
 from index.directory import FsDirectory
 from index.errors import CorruptionError, TailraceError
+from index.format import SUFFIX as SEGMENT_SUFFIX
+from index.schema import Schema
 from pipeline.index_store import FILE_NAME, IndexStore
 
 LOG_FOLDERS = ("log", "dlq")
+
+Pace = Callable[[int], None]
+"""Called with the bytes that were looked at since its last call."""
 
 
 @dataclass(slots=True)
@@ -39,6 +47,8 @@ class Checked:
     n_log_partitions: int = 0
     n_docs: int = 0
     n_records: int = 0
+    n_bytes: int = 0
+    """Of segments."""
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What is not wrong, but worth knowing."""
@@ -61,9 +71,30 @@ def run_verify(directory: Path, printer: Callable[[Checked], None]) -> int:
 
     Raises: NothingToCheckError.
     """
-    checked = check_directory(directory)
+    with _make_bar() as bar:
+        task = bar.add_task("verify", total=_n_bytes(directory))
+        checked = check_directory(directory, lambda n_bytes: bar.advance(task, n_bytes))
     printer(checked)
     return 1 if checked.findings else 0
+
+
+def _make_bar() -> Progress:
+    """Return a bar that shows on a terminal alone."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _n_bytes(directory: Path) -> int:
+    files = (path for path in directory.rglob("*") if path.suffix in (SEGMENT_SUFFIX, LOG_SUFFIX))
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def print_lines(checked: Checked) -> None:
@@ -84,12 +115,15 @@ def print_json(checked: Checked) -> None:
     click.echo(orjson.dumps(body, option=orjson.OPT_INDENT_2))
 
 
-def check_directory(directory: Path) -> Checked:
-    """Check a data directory, the folder of one index, or that of one shard."""
+def check_directory(directory: Path, pace: Pace = lambda n_bytes: None) -> Checked:
+    """Check a data directory, the folder of one index, or that of one shard.
+
+    Raises: NothingToCheckError.
+    """
     checked = Checked(str(directory))
     indexes = [path.parent for path in sorted(directory.rglob(FILE_NAME))]
     for index in indexes:
-        _check_index(index, checked)
+        _check_index(index, checked, pace)
     for index in _folders(directory / "indexes"):
         # An empty one may lack it after a crash; what is being deleted begins with a dot.
         is_live = not index.name.startswith(".") and any(index.glob("shards/*/manifest*"))
@@ -101,27 +135,33 @@ def check_directory(directory: Path) -> Checked:
             raise NothingToCheckError(
                 f"{directory}: neither a data directory nor an index or shard"
             )
-        _check_shard(directory, checked)
+        _check_shard(directory, checked, None, pace)
     return checked
 
 
-def _check_index(index: Path, checked: Checked) -> None:
+def _check_index(index: Path, checked: Checked, pace: Pace) -> None:
+    schema: Schema | None = None
     try:
-        IndexStore(index).load()
+        loaded = IndexStore(index).load()
+        schema = loaded[1] if loaded is not None else None
     except TailraceError as error:
         checked.findings.append(_to_finding(index / FILE_NAME, error))
-    checkpoints = {shard.name: _check_shard(shard, checked) for shard in _folders(index / "shards")}
+    checkpoints = {
+        shard.name: _check_shard(shard, checked, schema, pace)
+        for shard in _folders(index / "shards")
+    }
     for name in LOG_FOLDERS:
         for partition in _folders(index / name):
-            held = _check_log(partition, checked)
+            held = _check_log(partition, checked, pace)
             if name == "log" and held is not None:
                 _check_checkpoint(partition, held, checkpoints.get(partition.name, -1), checked)
 
 
-def _check_shard(path: Path, checked: Checked) -> int:
+def _check_shard(path: Path, checked: Checked, schema: Schema | None, pace: Pace) -> int:
     """Return the checkpoint, -1 where there is none."""
     checked.n_shards += 1
-    report = verify(FsDirectory(path))
+    report = verify(FsDirectory(path), schema.fields if schema is not None else None, pace)
+    checked.n_bytes += report.n_bytes
     checked.n_docs += report.n_live
     checked.findings += [
         msgspec.structs.replace(finding, file=str(path / finding.file))
@@ -148,7 +188,7 @@ def _folders(path: Path) -> list[Path]:
     return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
 
 
-def _check_log(partition: Path, checked: Checked) -> Held | None:
+def _check_log(partition: Path, checked: Checked, pace: Pace) -> Held | None:
     """Read every frame of every file; return what it holds, None where a file is damaged."""
     checked.n_log_partitions += 1
     bases = sorted(
@@ -164,6 +204,7 @@ def _check_log(partition: Path, checked: Checked) -> Held | None:
             checked.findings.append(Finding(str(path), 0, reason))
         try:
             end, torn = _check_log_file(path, base, is_last=base == bases[-1])
+            pace(path.stat().st_size)
         except CorruptionError as error:
             checked.findings.append(_to_finding(path, error))
             return None

@@ -16,6 +16,7 @@ from fractions import Fraction
 from functools import cmp_to_key, lru_cache
 from typing import Any, NamedTuple
 
+import orjson
 from msgspec.structs import replace
 
 from index.analysis.definitions import get_analyzer
@@ -82,8 +83,8 @@ def values_at(value: Any, path: str) -> Iterator[Any]:
 
 
 class Oracle:
-    """An index of one shard. Hand in only events that the mapping accepts; `schema` may be the
-    cell that dynamic mapping grows."""
+    """An index of one shard. Where events come that the mapping refuses, `fits` must say so;
+    `schema` may be the cell that dynamic mapping grows."""
 
     def __init__(self, schema: Schema | SchemaRef) -> None:
         self._ref = schema if isinstance(schema, SchemaRef) else SchemaRef(schema)
@@ -126,13 +127,20 @@ class Oracle:
                     return Outcome.NOT_FOUND
             else:
                 source = merged(old.source, event.fields or {})
-                if source == old.source:
+                # as JSON: to Python 1, 1.0 and true are equal
+                if source == old.source and orjson.dumps(source) == orjson.dumps(old.source):
                     return Outcome.NOOP
         assert source is not None
+        if not self.fits(source):
+            return Outcome.REJECTED
         self.live.pop(event.key, None)
         self.live[event.key] = Document(event.key, version, source, self._count)
         self._count += 1
         return Outcome.CREATED if old is None else Outcome.UPDATED
+
+    def fits(self, source: dict[str, Any]) -> bool:
+        """Return whether the mapping takes a document."""
+        return True
 
     # --- what a document holds -----------------------------------------------------------
     def _read(self, document: Document) -> None:

@@ -26,8 +26,9 @@ from index.reader import View
 from index.schema import Schema
 from index.searcher import Searcher
 from index.segment import Segment
+from tests.index.random_aggregations import RandomAggregations
 from tests.index.search_world import NOW_MS, World
-from tests.index.test_aggregate_oracle import Requests, no_hits
+from tests.index.test_aggregate_oracle import no_hits
 
 SEARCHES = 12
 N_DOCS = 400
@@ -69,7 +70,7 @@ def ask_everything(segment: Segment, schema: Schema, world: World, found: list[s
         part.append(Part(segment, name="1.seg", shard=0, alive=alive))
 
     attempt(open_part, found)
-    requests = Requests(world)
+    requests = RandomAggregations(world.ask)
     for _ in range(SEARCHES if part else 0):
         attempt(lambda: search(part[0].view, schema, world.body()), found)
         attempt(lambda: group(part[0].view, schema, requests.aggs(0)), found)

@@ -152,9 +152,7 @@ class World:
         """Say how the searcher's answer to a body differs from the oracle's, None: not at all."""
         request = parse_search(body)
         expected = self.oracle.search(request, NOW_MS)
-        return differences(
-            _comparable(expected, request), _comparable(self.answer(request), request)
-        )
+        return differences(comparable(expected, request), comparable(self.answer(request), request))
 
     def some_docs(self) -> tuple[int, np.ndarray]:
         view_no = self.random.randrange(len(self.views))
@@ -178,7 +176,7 @@ class World:
         return {name: value for name, value in whole.items() if r.random() < 0.75}
 
 
-def _comparable(result: OracleResult, request: SearchRequest) -> OracleResult:
+def comparable(result: OracleResult, request: SearchRequest) -> OracleResult:
     """Return the result without `_doc` values: an index may number places as it likes."""
     if all(key.field != "_doc" for key in request.sort):
         return result

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from index.directory import FsDirectory
 from index.draft import TermChunk
-from index.errors import CorruptionError
+from index.errors import CorruptionError, FencedError, StorageError
 from index.kernels.leaves import fill
 from index.kernels.rows import BLOCK, CURSOR_WIDTH, ROW_WIDTH
 from index.options import IndexOptions
@@ -182,12 +182,58 @@ class ListDraft:
         return self._tombstones
 
 
+class MemoryFile:
+    """An `AppendFile` of a `MemoryDirectory`. What it wrote is in `files` at once."""
+
+    def __init__(self, directory: MemoryDirectory, name: str) -> None:
+        self._directory = directory
+        self._name = name
+        self._last = b""
+
+    @property
+    def n_bytes(self) -> int:
+        return len(self._data())
+
+    def _data(self) -> bytes:
+        # Readable when its name is gone.
+        self._last = self._directory.files.get(self._name, self._last)
+        return self._last
+
+    def read(self, position: int, n_bytes: int) -> bytes:
+        return self._data()[position : position + n_bytes]
+
+    def write(self, position: int, data: Any) -> None:
+        self._directory.calls.append(("append", self._name))
+        new = bytes(memoryview(data))
+        old = self._data().ljust(position, b"\0")
+        self._replace(old[:position] + new + old[position + len(new) :])
+
+    def truncate(self, n_bytes: int) -> None:
+        self._directory.calls.append(("truncate", self._name))
+        self._replace(self._data()[:n_bytes].ljust(n_bytes, b"\0"))
+
+    def _replace(self, data: bytes) -> None:
+        self._last = data
+        if self._name in self._directory.files:
+            self._directory.files[self._name] = data
+
+    def sync(self) -> None:
+        self._directory.calls.append(("sync", self._name))
+
+    def close(self) -> None:
+        if self._directory.locks.get(self._name) is self:
+            del self._directory.locks[self._name]
+
+
 class MemoryDirectory:
     """A `Directory` in memory that can be damaged."""
 
     def __init__(self, files: dict[str, bytes] | None = None) -> None:
         self.files = dict(files or {})
         self.calls: list[tuple[str, ...]] = []
+        self.locks: dict[str, MemoryFile] = {}
+        """The files that are open for appending."""
+        self.capacity = 1 << 40
 
     def write_file(self, name: str, chunks: Any) -> int:
         assert name not in self.files
@@ -206,12 +252,34 @@ class MemoryDirectory:
     def size(self, name: str) -> int:
         return len(self.read(name))
 
+    def open_file(self, name: str) -> MemoryFile:
+        self.read(name)
+        return MemoryFile(self, name)
+
+    def append_file(self, name: str) -> MemoryFile:
+        if name in self.locks:
+            raise StorageError(f"{name} is in use by this process")
+        self.calls.append(("open", name))
+        self.files.setdefault(name, b"")
+        self.locks[name] = MemoryFile(self, name)
+        return self.locks[name]
+
+    def publish(self, temporary: str, name: str) -> None:
+        self.calls.append(("publish", temporary, name))
+        data = self.read(temporary)
+        if name in self.files:
+            raise FencedError(f"{name} is there already, made by another owner")
+        self.files[name] = data
+        del self.files[temporary]
+
     def rename(self, old: str, new: str) -> None:
         self.calls.append(("rename", old, new))
+        self.read(old)
         self.files[new] = self.files.pop(old)
 
     def delete(self, name: str) -> None:
         self.calls.append(("delete", name))
+        self.read(name)
         del self.files[name]
 
     def list(self) -> list[str]:
@@ -222,6 +290,12 @@ class MemoryDirectory:
 
     def scratch(self) -> BinaryIO:
         return io.BytesIO()
+
+    def free_bytes(self) -> int:
+        return self.capacity - sum(map(len, self.files.values()))
+
+    def total_bytes(self) -> int:
+        return self.capacity
 
     def flip(self, name: str, at: int, mask: int = 1) -> None:
         data = bytearray(self.files[name])

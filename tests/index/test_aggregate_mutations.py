@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from index.aggregate.run import aggregate
 from index.errors import TailraceError
 from index.query.parse_json import parse_search
+from tests.index.random_aggregations import RandomAggregations
 from tests.index.search_world import World
-from tests.index.test_aggregate_oracle import Requests, no_hits
+from tests.index.test_aggregate_oracle import no_hits
 from tests.server.test_mutated_requests import mutate
 
 
@@ -22,7 +23,7 @@ from tests.server.test_mutated_requests import mutate
 @given(seed=st.integers(0, 2**32))
 def test_no_mutated_aggregation_fails_by_accident(seed: int) -> None:
     world, chance = World(seed), random.Random(seed)
-    requests = Requests(world)
+    requests = RandomAggregations(world.ask)
     for _ in range(40):
         body = {"aggs": requests.aggs(0)}
         for _ in range(chance.randint(1, 3)):

@@ -18,7 +18,16 @@ from index.format import Kind, Sections, SegmentFile, section
 from index.manifest import Manifest, SegmentEntry, manifest_name, write_manifest
 from index.segment import Segment
 from tests.index import storage_world as world
-from tests.index.storage_world import BODY, SIZE, TAG, TITLE, Document, ListDraft, MemoryDirectory
+from tests.index.storage_world import (
+    BODY,
+    SIZE,
+    TAG,
+    TITLE,
+    Document,
+    ListDraft,
+    MemoryDirectory,
+    NamedField,
+)
 
 FIRST = [
     Document(b"a", 1, b'{"a":1}', {TITLE: [b"one", b"two", b"one"]}, {SIZE: [4, 5]}),
@@ -108,7 +117,7 @@ def test_orphans_and_damaged_manifests_are_noted() -> None:
     assert report.is_sound
     assert report.notes == [
         f"{manifest_name(4)}.bad: set aside as damaged",
-        "9.seg: not in the newest manifest",
+        "9.seg: in no manifest",
     ]
 
 
@@ -116,7 +125,7 @@ def test_a_checkpoint_behind_the_documents_is_found() -> None:
     directory, manifest = shard()
     with_manifest(directory, changed(manifest, next_offset=110))
     assert findings(directory) == [
-        "generation 3 at byte 0: offset 110 is not below the checkpoint 110"
+        f"{manifest_name(3)} at byte 0: offset 110 is not below the checkpoint 110"
     ]
 
 
@@ -124,8 +133,74 @@ def test_a_manifest_behind_the_one_before_is_found() -> None:
     directory, manifest = shard()
     with_manifest(directory, changed(manifest, generation=2, next_offset=112))
     assert findings(directory) == [
-        "generation 3 at byte 0: epoch or checkpoint is behind generation 2"
+        f"{manifest_name(3)} at byte 0: epoch or checkpoint is behind generation 2"
     ]
+
+
+def test_a_hole_in_the_generations_is_found() -> None:
+    directory, manifest = shard()
+    with_manifest(directory, changed(manifest, generation=1))
+    assert findings(directory) == [f"{manifest_name(3)} at byte 0: generation 1 is the one before"]
+
+
+def test_an_older_manifest_whose_removal_a_power_loss_undid_is_no_hole() -> None:
+    directory, manifest = shard()
+    gone = SegmentEntry(msgspec.structs.replace(manifest.segments[0].meta, name="0.seg"))
+    with_manifest(directory, changed(manifest, generation=2))
+    with_manifest(directory, changed(manifest, generation=1, segments=(gone,)))
+    report = verify(directory)
+    assert report.is_sound
+    assert report.notes == [f"{manifest_name(1)}: left by a crash"]
+
+
+def test_a_segment_that_only_the_manifest_before_names_is_looked_at() -> None:
+    directory, manifest = shard()
+    with_manifest(directory, changed(manifest, generation=4, segments=manifest.segments[1:]))
+    assert verify(directory).is_sound
+    directory.flip("1.seg", 100)
+    assert [finding.file for finding in verify(directory).findings] == ["1.seg"]
+    del directory.files["1.seg"]
+    assert findings(directory) == ["1.seg at byte 0: the file is not there"]
+
+
+def test_a_fence_behind_the_checkpoint_is_found() -> None:
+    directory, manifest = shard()
+    fence = {"offset": 111, "timestamp_ms": 0, "crc32c": 0}
+    with_manifest(directory, changed(manifest, fence=fence))
+    assert findings(directory) == [
+        f"{manifest_name(3)} at byte 0: the fence is not below the checkpoint 111"
+    ]
+
+
+def test_a_document_that_lives_on_below_its_tombstone_is_found() -> None:
+    directory = MemoryDirectory()
+    metas = [
+        world.write(directory, "1.seg", ListDraft([Document(b"gone", 4, b"{}")])),
+        world.write(directory, "2.seg", ListDraft(SECOND, 100, {b"gone": 5})),
+    ]
+    write_manifest(directory, Manifest(1, 1, 111, tuple(SegmentEntry(meta) for meta in metas)))
+    (finding,) = findings(directory)
+    assert finding.endswith("document 0 lives, deleted at version 5")
+
+
+@pytest.mark.parametrize("wrong", [{"name": "headline"}, {"type": "keyword"}])
+def test_a_field_that_the_index_does_not_know_so_is_found(wrong: dict[str, str]) -> None:
+    directory, _ = shard()
+    fields = [NamedField(no, f"f{no}", "text") for no in range(7)]
+    for field in world.FIELDS:
+        fields[field.no] = field
+    assert verify(directory, fields).is_sound
+    fields[TITLE] = fields[TITLE]._replace(**wrong)
+    assert {finding.file for finding in verify(directory, fields).findings} == {"1.seg", "2.seg"}
+    assert "in the index not there" in str(verify(directory, fields[:1]).findings)
+
+
+def test_progress_adds_up_to_the_bytes_of_the_segments() -> None:
+    directory, manifest = shard()
+    with_manifest(directory, changed(manifest, generation=4, segments=manifest.segments[1:]))
+    seen: list[int] = []
+    verify(directory, pace=seen.append)
+    assert sum(seen) == sum(entry.meta.n_bytes for entry in manifest.segments)
 
 
 def test_segments_out_of_log_order_are_found() -> None:
@@ -190,6 +265,30 @@ def put(dtype: Any, at: int, value: Any) -> Any:
     return change
 
 
+def weaker(data: np.ndarray) -> np.ndarray:
+    """Let the bound of the first block speak of a frequency of 0."""
+    data.view(np.uint64)[0] &= ~np.uint64(255 << 54)
+    return data
+
+
+def single_of(term: int, doc_id: int) -> Any:
+    """Give a term's single posting to another document."""
+
+    def change(data: np.ndarray) -> np.ndarray:
+        data.view(np.uint64)[term] &= ~np.uint64(0xFFFFFFFF)
+        data.view(np.uint64)[term] |= np.uint64(doc_id)
+        return data
+
+    return change
+
+
+def said(before: bytes, after: bytes) -> Any:
+    def change(data: np.ndarray) -> np.ndarray:
+        return np.frombuffer(data.tobytes().replace(before, after), np.uint8)
+
+    return change
+
+
 NONE = 0xFFFFFFFF
 
 
@@ -209,6 +308,11 @@ NONE = 0xFFFFFFFF
         (Kind.TERMS, NONE, put(np.uint8, 2, ord("u")), "term 0 of field 0 is out of order"),
         (Kind.RECORDS, NONE, put(np.uint64, 0, 9 << 32), "postings of term 0 are not sound"),
         (Kind.SOURCES, NONE, put(np.uint8, 0, 0), "a block of sources: "),
+        (Kind.POS_METAS, NONE, weaker, "a bound of the scores of term 0 does not hold"),
+        (Kind.RECORDS, NONE, single_of(2, 0), "document 0 has 1 tokens, not 0"),
+        (Kind.RECORDS, NONE, single_of(4, 0), "a document of term 1 of field 3 has not its value"),
+        (Kind.META, NONE, said(b'"first_offset":0', b'"first_offset":1'), "that the manifest"),
+        (Kind.META, NONE, said(b'"no":5', b'"no":6'), ""),
     ],
 )
 def test_a_structure_that_is_wrong_under_a_right_checksum_is_found(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 
 from index.directory import FsDirectory
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError, FencedError, StorageError
+from tests.index.storage_world import MemoryDirectory
 
 
 @pytest.fixture
@@ -132,3 +135,91 @@ def test_a_new_folder_is_durable_with_all_its_parents(
     assert synced == [str(tmp_path), str(tmp_path / "a")]
     FsDirectory(tmp_path / "a" / "b")
     assert len(synced) == 2
+
+
+def test_a_name_is_published_once(directory: FsDirectory) -> None:
+    directory.write_file("a.tmp", [b"first"])
+    directory.write_file("b.tmp", [b"second"])
+    directory.publish("a.tmp", "f")
+    with pytest.raises(FencedError, match="f is there already"):
+        directory.publish("b.tmp", "f")
+    assert directory.list() == ["b.tmp", "f"]
+    assert directory.read("f") == b"first"
+
+
+def test_a_publish_is_not_undone_by_a_leftover(
+    directory: FsDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    directory.write_file("a.tmp", [b"x"])
+    monkeypatch.setattr(Path, "unlink", fail)
+    directory.publish("a.tmp", "f")
+    assert directory.read("f") == b"x"
+
+
+@pytest.fixture(params=["disk", "memory"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> FsDirectory | MemoryDirectory:
+    return FsDirectory(tmp_path) if request.param == "disk" else MemoryDirectory()
+
+
+Either = FsDirectory | MemoryDirectory
+
+
+def test_a_file_grows_is_cut_and_goes_on(either: Either) -> None:
+    file = either.append_file("f")
+    file.write(0, b"0123")
+    file.write(4, b"4567")
+    file.truncate(6)
+    file.sync()
+    assert (file.n_bytes, file.read(0, 100), file.read(2, 3)) == (6, b"012345", b"234")
+    file.close()
+    again = either.append_file("f")
+    again.write(6, b"6")
+    assert either.read("f") == b"0123456"
+    again.close()
+
+
+def test_a_growing_file_is_open_once(either: Either) -> None:
+    file = either.append_file("f")
+    with pytest.raises(StorageError, match="f is in use by this process"):
+        either.append_file("f")
+    file.close()
+    either.append_file("f").close()
+
+
+def test_a_file_is_read_while_it_grows_and_after_it_is_gone(either: Either) -> None:
+    file = either.append_file("f")
+    reader = either.open_file("f")
+    file.write(0, b"abc")
+    assert (reader.n_bytes, reader.read(1, 9)) == (3, b"bc")
+    either.delete("f")
+    assert reader.read(0, 9) == b"abc"
+    reader.close()
+    file.close()
+    with pytest.raises(CorruptionError, match="the file is not there"):
+        either.open_file("f")
+
+
+def test_who_has_a_file_open_is_told(directory: FsDirectory) -> None:
+    script = (
+        "import fcntl, sys\n"
+        f"file = open({str(directory.path / 'f')!r}, 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print(flush=True)\n"
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(StorageError, match=f"f is in use by process {child.pid}"):
+            directory.append_file("f")
+        child.kill()
+    directory.append_file("f").close()
+
+
+def test_what_is_free_is_less_than_all(either: Either) -> None:
+    assert 0 < either.free_bytes() <= either.total_bytes()

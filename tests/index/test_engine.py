@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from index.check import verify
 from index.directory import FsDirectory
 from index.document import DocumentEvent, Op, Outcome
 from index.engine import Engine
@@ -22,14 +24,15 @@ OPTIONS = IndexOptions(merge_factor=2)
 class Log:
     """Every event of a test, at its offset."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: IndexOptions = OPTIONS) -> None:
         self.path = path
+        self.options = options
         self.schema = SchemaRef(Schema.from_mapping({}))
         self.events: list[DocumentEvent] = []
-        self.engine = self._open()
+        self.engine = self.open()
 
-    def _open(self) -> Engine:
-        return Engine.open(FsDirectory(self.path), self.schema, OPTIONS)
+    def open(self) -> Engine:
+        return Engine.open(FsDirectory(self.path), self.schema, self.options)
 
     def send(self, op: Op, key: str, fields: Any = None, **more: Any) -> Outcome:
         source = None if fields is None else orjson.dumps(fields)
@@ -50,7 +53,7 @@ class Log:
 
     def crash(self) -> None:
         """Open what is durable and read the log on."""
-        self.engine = self._open()
+        self.engine = self.open()
         start = max(self.engine.next_offset, 0)
         self.engine.apply(self.events[start:], len(self.events))
 
@@ -122,16 +125,61 @@ def test_an_update_to_an_equal_value_of_another_kind_is_no_noop(
     assert log.send(Op.UPDATE, "a", {"o": [after]}) is not Outcome.NOOP
 
 
-def test_after_an_abandoned_flush_the_checkpoint_stays(log: Log) -> None:
-    log.send(Op.UPSERT, "a", {"n": 1})
+def abandon_a_flush(log: Log) -> None:
     job = log.engine.plan_flush()
     assert job is not None
+    job.write()
     log.engine.abandon(job)
+
+
+def test_after_an_abandoned_flush_the_next_one_goes_to_the_same_checkpoint(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    abandon_a_flush(log)
     log.send(Op.UPSERT, "b", {"n": 1})
-    with pytest.raises(StorageError, match="a flush failed"):
-        log.engine.plan_flush()
+    assert log.engine.durable_offset == -1
+    log.flush()
+    assert log.engine.durable_offset == 1
     log.crash()
-    assert log.get("a") == {"n": 1}
+    assert log.get("a") == log.get("b") == {"n": 1}
+
+
+def test_an_abandoned_flush_leaves_no_file_and_its_name_is_not_used_again(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"n": 1})
+    abandon_a_flush(log)
+    assert not [name for name in FsDirectory(log.path).list() if name.endswith(".seg")]
+    job = log.engine.plan_flush()
+    assert job is not None
+    assert job.segment_name.endswith("02.seg")
+
+
+def test_what_changed_behind_an_abandoned_flush_is_not_in_its_segment(log: Log) -> None:
+    log.send(Op.UPSERT, "a", {"keep": 1, "n": 1})
+    abandon_a_flush(log)
+    log.send(Op.UPDATE, "a", {"n": 2})
+    log.flush()
+    log.crash()
+    assert log.get("a") == {"keep": 1, "n": 2}
+
+
+def test_a_merge_between_an_abandoned_flush_and_the_next_keeps_what_died_before_the_freeze(
+    log: Log,
+) -> None:
+    for key in "abc":
+        log.send(Op.UPSERT, key, {"n": 1})
+        log.flush()
+    log.send(Op.DELETE, "a")
+    log.send(Op.UPSERT, "d", {"n": 1})
+    abandon_a_flush(log)
+    log.send(Op.DELETE, "b")
+    log.merge()
+    log.flush()
+    assert [log.get(key) for key in "abcd"] == [None, None, {"n": 1}, {"n": 1}]
+    assert log.engine.durable_offset == 5
+    log.engine = log.open()
+    assert [log.get(key) for key in "abcd"] == [None, {"n": 1}, {"n": 1}, {"n": 1}]
+    log.crash()
+    assert [log.get(key) for key in "abcd"] == [None, None, {"n": 1}, {"n": 1}]
+    assert verify(FsDirectory(log.path)).is_sound
 
 
 def test_a_create_of_a_key_that_exists_is_a_conflict(log: Log) -> None:
@@ -292,16 +340,31 @@ def test_a_merge_of_everything_that_died_leaves_nothing(log: Log) -> None:
     assert log.get("a") == {"n": 2}
 
 
-def test_bytes_that_opening_does_not_read_are_checked_afterwards(log: Log, tmp_path: Path) -> None:
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[64] ^= 0xFF
+    file.write_bytes(data)
+
+
+def test_no_byte_is_served_before_it_was_checked(log: Log, tmp_path: Path) -> None:
+    for key in "ab":
+        log.send(Op.UPSERT, key, {"text": "some words"})
+        log.flush()
+    _, second = sorted(tmp_path.glob("*.seg"))
+    damage(second)
+    with pytest.raises(CorruptionError, match=second.name):
+        log.crash()
+
+
+def test_bytes_that_opening_does_not_read_are_checked_afterwards(tmp_path: Path) -> None:
+    log = Log(tmp_path, replace(OPTIONS, check_on_open="tables"))
     for key in "ab":
         log.send(Op.UPSERT, key, {"text": "some words"})
         log.flush()
     log.crash()
     log.engine.check()
     first, second = sorted(tmp_path.glob("*.seg"))
-    damaged = bytearray(second.read_bytes())
-    damaged[64] ^= 0xFF
-    second.write_bytes(damaged)
+    damage(second)
     log.crash()
     with pytest.raises(CorruptionError, match=second.name):
         log.engine.check()
@@ -310,3 +373,11 @@ def test_bytes_that_opening_does_not_read_are_checked_afterwards(log: Log, tmp_p
     with pytest.raises(CorruptionError, match=second.name):
         job.write()
     assert sorted(tmp_path.glob("*.seg")) == [first, second]
+
+
+def test_a_rejected_event_that_comes_again_is_not_rejected_twice(log: Log) -> None:
+    bad = DocumentEvent(0, Op.UPSERT, b"a", b"[1]", None)
+    assert log.engine.apply([bad], 1).outcomes == [Outcome.REJECTED]
+    again = log.engine.apply([bad], 1)
+    assert again.outcomes == [Outcome.NOOP]
+    assert again.rejected == []

@@ -10,4 +10,10 @@ from pipeline.feed import Feed, FeedRequest
 async def open_feed(request: FeedRequest) -> Feed:
     log = EmbeddedLog(request.path / "log", request.n_shards, topic=request.index)
     letters = EmbeddedLog(request.path / "dlq", 1, topic=f"{request.index}.dlq")
-    return Feed(log=log, dead_letters=letters, source=EmbeddedSource(log), topics=(request.index,))
+    return Feed(
+        log=log,
+        dead_letters=letters,
+        source=EmbeddedSource(log),
+        topics=(request.index,),
+        is_local=True,
+    )

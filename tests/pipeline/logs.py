@@ -27,6 +27,9 @@ class MemoryLog:
     def n_partitions(self) -> int:
         return len(self.partitions)
 
+    def partition_of(self, key: bytes) -> int:
+        return zlib.crc32(key) % self.n_partitions
+
     async def append(self, records: list[NewRecord]) -> list[tuple[int, int]]:
         if self.failures:
             raise self.failures.pop()
@@ -38,7 +41,7 @@ class MemoryLog:
     def add(self, record: NewRecord) -> tuple[int, int]:
         number = record.partition
         if number is None:
-            number = zlib.crc32(record.key or b"") % self.n_partitions
+            number = self.partition_of(record.key or b"")
         partition = self.partitions[number]
         offset = len(partition)
         now_ms = int(time.time() * 1000)

@@ -8,10 +8,11 @@ import pytest
 
 from index.directory import FsDirectory
 from index.document import Op
-from index.errors import StorageError
+from index.errors import ExhaustedError, StorageError, UnsettledError
 from index.jobs import FlushJob, MergeJob, Pace
 from index.manifest import load_manifest
 from index.options import IndexOptions
+from pipeline import maintenance
 from pipeline.node import Index, Node, PipelineOptions, WriteOp
 from pipeline.shard import ShardState
 from tests.pipeline.conftest import OpenNode
@@ -22,20 +23,112 @@ def upserts(first: int, count: int) -> list[WriteOp]:
     return [WriteOp(Op.UPSERT, f"k{n}", b'{"n":%d}' % n) for n in range(first, first + count)]
 
 
-def fail(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+def fail(
+    monkeypatch: pytest.MonkeyPatch, kind: type, error: type[StorageError] = StorageError
+) -> list[str]:
+    """Let what writes jobs of a kind fail; return the names of the files that they tried."""
+    names: list[str] = []
+
     def run(job: Any, pace: Any) -> None:
-        raise OSError(28, "no space left on device")
+        names.append(job.segment_name)
+        raise error("no luck")
 
     monkeypatch.setattr(kind, "write", run)
+    return names
 
 
-async def test_a_failed_flush_stops_the_shard_and_keeps_serving(
+async def test_a_flush_that_finds_no_room_is_tried_again_and_the_shard_goes_on(
+    docs: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "FLUSH_RETRY_S", 0.001)
+    await docs.write(upserts(0, 3))
+    shard = docs.shards[0]
+    with monkeypatch.context() as broken:
+        fail(broken, FlushJob, ExhaustedError)
+        with pytest.raises(ExhaustedError):
+            await docs.flush()
+    assert shard.state is ShardState.SERVING
+    await docs.write(upserts(3, 3))
+    async with asyncio.timeout(10):
+        while shard.engine.durable_offset < 3:
+            docs.tick()
+            await asyncio.sleep(0.001)
+    await docs.flush()
+    assert docs.stats().shards[0].durable_offset == 6
+    assert docs.stats().n_docs == 6
+
+
+async def test_one_dead_file_costs_one_more_and_nothing_else(
     docs: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await docs.write(upserts(0, 3))
-    fail(monkeypatch, FlushJob)
-    with pytest.raises(OSError, match="no space"):
+    write = FlushJob.write
+    names: list[str] = []
+
+    def die_once(job: FlushJob, pace: Pace) -> None:
+        names.append(job.segment_name)
+        if len(names) == 1:
+            raise StorageError("input/output error")
+        write(job, pace)
+
+    monkeypatch.setattr(FlushJob, "write", die_once)
+    await docs.flush()
+    assert docs.stats().shards[0].durable_offset == 3
+    assert len(set(names)) == 2
+
+
+async def test_an_edit_that_may_not_be_durable_is_promised_once_the_names_are_synced(
+    docs: Index, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "SETTLE_RETRY_S", 0.001)
+    await docs.write(upserts(0, 3))
+    sync = FsDirectory.sync
+    n_calls = 0
+
+    def run_out_of_files(directory: FsDirectory) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls in (2, 3):  # the segment's name is synced before
+            assert logs.sources["docs"].hints == {}
+            raise ExhaustedError("too many open files")
+        sync(directory)
+
+    monkeypatch.setattr(FsDirectory, "sync", run_out_of_files)
+    await docs.flush()
+    assert n_calls == 4
+    assert logs.sources["docs"].hints == {0: 3}
+
+
+async def test_an_edit_whose_sync_failed_is_not_promised(
+    docs: Index, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await docs.write(upserts(0, 3))
+    sync = FsDirectory.sync
+    n_calls = 0
+
+    def fail_at_the_manifest(directory: FsDirectory) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 2:
+            raise StorageError("input/output error")
+        sync(directory)
+
+    monkeypatch.setattr(FsDirectory, "sync", fail_at_the_manifest)
+    with pytest.raises(UnsettledError):
         await docs.flush()
+    assert docs.shards[0].state is ShardState.FAILED
+    assert logs.sources["docs"].hints == {}
+    assert docs.stats().n_docs == 3
+
+
+async def test_a_flush_that_fails_twice_stops_the_shard_and_keeps_serving(
+    docs: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await docs.write(upserts(0, 3))
+    names = fail(monkeypatch, FlushJob)
+    with pytest.raises(StorageError, match="no luck"):
+        await docs.flush()
+    assert len(set(names)) == len(names) == 2
     assert docs.shards[0].state is ShardState.FAILED
     assert not docs.is_ready
     assert await docs.get("k1") is not None
@@ -67,7 +160,7 @@ async def test_a_failed_merge_harms_nothing(docs: Index, monkeypatch: pytest.Mon
     await docs.flush()
     with monkeypatch.context() as broken:
         fail(broken, MergeJob)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(StorageError, match="no luck"):
             await docs.force_merge()
     assert docs.shards[0].state is ShardState.SERVING
     await docs.force_merge()
@@ -185,7 +278,7 @@ async def test_after_a_failed_flush_no_other_moves_the_checkpoint(
         fail(broken, FlushJob)
         answers = await asyncio.gather(docs.flush(), docs.flush(), return_exceptions=True)
     assert all(isinstance(answer, Exception) for answer in answers)
-    with pytest.raises(StorageError, match="no space"):
+    with pytest.raises(StorageError, match="no luck"):
         await docs.flush()
     assert docs.stats().shards[0].durable_offset < 3
     assert docs.stats().n_docs == 3

@@ -11,13 +11,14 @@ from index.errors import (
     InvalidRequestError,
     MappingError,
     OverloadError,
+    ShardFailedError,
     StorageError,
     VersionConflictError,
 )
 from pipeline.feed import Feed
 from pipeline.node import Index, Node, PipelineOptions, WriteOp, WriteResult
 from tests.pipeline.conftest import OpenNode, shards_open
-from tests.pipeline.logs import MemoryLog
+from tests.pipeline.logs import Logs, MemoryLog
 
 
 def upsert(key: str | None, source: bytes = b'{"n":1}', **options: int) -> WriteOp:
@@ -191,13 +192,33 @@ async def test_too_many_bytes_under_way_are_refused(open_node: OpenNode) -> None
     await node.stop()
 
 
-async def test_a_shard_that_has_failed_keeps_no_outcome_of_another_back(node: Node) -> None:
+async def test_a_shard_that_fails_keeps_no_outcome_of_another_back(node: Node, logs: Logs) -> None:
     index = await node.create_index("many", {"settings": {"number_of_shards": 2}})
     await shards_open(index, 2)
     ops = [upsert(f"k{n}") for n in range(20)]
     ops.sort(key=lambda op: zlib.crc32((op.key or "").encode()) % 2 == 0)
+    log = logs.logs["many"]
+    log.answer = asyncio.Event()
+    writing = asyncio.ensure_future(index.write(ops))
+    while not log.partitions[1]:  # noqa: ASYNC110
+        await asyncio.sleep(0)
     index.shards[1].fail(StorageError("disk full"))
-    results = await index.write(ops)
+    log.answer.set()
+    results = await writing
     assert results[0].partition == 1
     assert {result.outcome for result in results if result.partition == 1} == {None}
     assert {result.outcome for result in results if result.partition == 0} == {Outcome.CREATED}
+
+
+async def test_what_goes_to_a_shard_that_has_failed_is_refused_and_not_logged(
+    node: Node, logs: Logs
+) -> None:
+    index = await node.create_index("many", {"settings": {"number_of_shards": 2}})
+    await shards_open(index, 2)
+    index.shards[1].fail(StorageError("input/output error"))
+    results = await index.write([upsert(f"k{n}") for n in range(20)])
+    assert {result.status for result in results} == {201, 503}
+    assert {type(result.error) for result in results if result.status == 503} == {ShardFailedError}
+    assert "input/output error" in str(next(r.error for r in results if r.status == 503))
+    assert logs.logs["many"].partitions[1] == []
+    assert {result.partition for result in results if result.status == 201} == {0}
