@@ -17,7 +17,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
-from index.errors import FencedError, StorageError, UnsettledError
+from index.errors import CorruptionError, FencedError, StorageError, UnsettledError
 from index.gaps import Gap, with_log
 from index.manifest import FORMAT_VERSION, Manifest, SegmentEntry
 from index.memtable import Memtable
@@ -26,6 +26,7 @@ from index.options import IndexOptions
 from index.ownership import fencing, write_manifest
 from index.part import Part, carry_over, clear_docs, full_bitset, set_docs
 from index.reader import I64, U64, Reader
+from index.rebuild import after_checkpoint
 from index.schema import Schema
 from index.segment import Segment, write_segment
 
@@ -84,11 +85,19 @@ def encode_deletes(alive: U64 | None, n_docs: int) -> bytes | None:
     return bitmap.serialize() if bitmap else None
 
 
-def decode_deletes(deletes: bytes | None, n_docs: int) -> U64 | None:
-    """Return the live documents as a bitset; None where all live."""
+def decode_deletes(deletes: bytes | None, n_docs: int, segment: str) -> U64 | None:
+    """Return the live documents as a bitset; None where all live.
+
+    Raises: CorruptionError naming the segment."""
     if deletes is None:
         return None
-    dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    try:
+        dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    except ValueError as error:
+        raise CorruptionError(segment, 0, f"its deletes in the manifest: {error}") from None
+    if len(dead) and dead[-1] >= n_docs:
+        reason = f"its deletes in the manifest name document {dead[-1]} of {n_docs}"
+        raise CorruptionError(segment, 0, reason)
     return clear_docs(None, n_docs, dead)
 
 
@@ -178,7 +187,7 @@ class FlushJob:
             origin=self.origin,
             fence=self.fence,
         )
-        return with_log(after, self.topic_id, self.gaps)
+        return after_checkpoint(with_log(after, self.topic_id, self.gaps))
 
     def discard(self) -> None:
         _remove(self.directory, self.segment_name)
