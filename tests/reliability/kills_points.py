@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+MUTANT_VARIABLE = "KILLS_MUTANT"
 ORDER_VARIABLE = "KILLS_ORDER_FILE"
 
 SLOW_LEADER_VARIABLE = "KILLS_SLOW_LEADER"
@@ -79,6 +80,10 @@ def install() -> None:
     """Put the places in, where the environment names an order file."""
     if SLOW_LEADER_VARIABLE in os.environ:
         replace(*ASSIGNMENT, _delayed)
+    if MUTANT_VARIABLE in os.environ:
+        from tests.reliability import kills_mutants
+
+        kills_mutants.install(os.environ[MUTANT_VARIABLE])
     path = os.environ.get(ORDER_VARIABLE)
     if path is None:
         return
