@@ -132,7 +132,9 @@ class FetchLoop:
                 break
             if tp not in got:
                 break
-            records += got[tp]
+            fresh = [r for r in got[tp] if not records or r.offset > records[-1].offset]
+            self._counts.below_position += len(got[tp]) - len(fresh)
+            records += fresh
         await self._deliver(tp, records)
         if tp not in self._positions.next:
             return

@@ -23,6 +23,7 @@ from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 from pipeline.applied import Visible
 from pipeline.broadcast import Broadcaster
+from pipeline.budget import Budgets
 from pipeline.disk import Disk, DiskState
 from pipeline.documents import Document, get_documents
 from pipeline.events import Record
@@ -57,6 +58,7 @@ class Index:
         index_options: IndexOptions,
         telemetry: Telemetry,
         disk: Disk,
+        budgets: Budgets,
     ) -> None:
         self.name = meta.name
         self.uuid = meta.uuid
@@ -72,6 +74,7 @@ class Index:
         self._index_options = index_options
         self._telemetry = telemetry
         self._disk = disk
+        self._budgets = budgets
         self._feed: Feed | None = None
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
@@ -97,6 +100,7 @@ class Index:
             telemetry=telemetry,
             visible=self._visible,
             is_recovering=self._is_recovering,
+            budget=budgets.live,
         )
 
     @property
@@ -118,6 +122,7 @@ class Index:
                 options=self._options,
                 index_options=self._index_options,
                 require_room=self._require_room,
+                budget=self._budgets.writes,
             )
         if feed.source is not None:
             self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
@@ -215,9 +220,18 @@ class Index:
     async def open_partition(self, partition: int) -> int | None:
         """Recover the partition's shard; return the offset to go on at, None: nothing is stored.
 
-        Raises: CorruptionError, StorageError.
+        Raises: DamagedShardError, StorageError.
         """
         next_offset = await self._partitions.open(partition)
+        self._broadcaster.resync()
+        return next_offset
+
+    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+        """Let the damaged shard begin anew; return the offset to go on at.
+
+        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        """
+        next_offset = await self._partitions.rebuild(partition, log_start)
         self._broadcaster.resync()
         return next_offset
 
@@ -233,7 +247,7 @@ class Index:
         shard = self.shards.get(partition)
         if shard is None:
             self.failure = error
-        else:
+        elif shard.is_open:  # else it has failed, and says why
             shard.halt(error)
 
     async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
@@ -253,23 +267,28 @@ class Index:
     def topic_id(self, partition: int) -> str:
         """Return the id of the topic that the shard was read from; empty where none is known."""
         shard = self.shards.get(partition)
-        return shard.engine.topic_id if shard is not None else ""
+        return shard.engine.topic_id if shard is not None and shard.is_open else ""
 
     def note_topic_id(self, partition: int, topic_id: str) -> None:
         """Learn which topic the shard is read from; durable with the next checkpoint."""
         shard = self.shards.get(partition)
-        if shard is not None:
+        if shard is not None and shard.is_open:
             shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
+        """Return about how much was delivered and is not searchable yet; past the bound of one
+        shard where all shards of the node together are past theirs."""
         shard = self.shards.get(partition)
-        return shard.backlog_bytes if shard is not None else 0
+        n_bytes = shard.backlog_bytes if shard is not None else 0
+        if n_bytes and self._budgets.is_backlog_full():
+            return max(n_bytes, self._options.max_backlog_bytes + 1)
+        return n_bytes
 
     def fence(self, partition: int) -> dict[str, int] | None:
         """Return offset, timestamp_ms and crc32c of the last record below the checkpoint: what a
         source compares to know that the log is still the one we read."""
         shard = self.shards.get(partition)
-        return shard.engine.manifest.fence if shard is not None else None
+        return shard.engine.fence if shard is not None and shard.is_open else None
 
     def _make_shard(self, number: int) -> Shard:
         assert self._feed is not None, "an index that was not started"
@@ -353,14 +372,21 @@ class Index:
             await self._maintenance.expunge_deletes(shard)
 
     # --- searches ----------------------------------------------------------------------------
+    def failures(self) -> dict[int, ShardFailedError]:
+        """Return why searches do not see the shards that they should see. Any thread."""
+        shards = self.shards.copy().items()
+        found = {number: shard.unsearchable for number, shard in shards}
+        return {number: error for number, error in found.items() if error is not None}
+
     def _visible(self) -> dict[int, Visible]:
         # A copy: searches look from the query pool, while shards come and go.
         return {number: shard.visible for number, shard in self.shards.copy().items()}
 
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""
-        visible = self._visible()
-        views = [view for number in sorted(visible) for view in visible[number].views]
+        visible, failed = self._visible(), self.failures()
+        shown = [visible[number] for number in sorted(visible) if number not in failed]
+        views = [view for each in shown for view in each.views]
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
@@ -372,10 +398,10 @@ class Index:
 
         Raises: InvalidQueryError, MappingError.
         """
-        return await self._threads.query(lambda: _search(self.searcher(), request))
+        return await self._threads.read(lambda: _search(self.searcher(), request))
 
     async def count(self, query: Query) -> int:
-        return await self._threads.query(lambda: self.searcher().count(query))
+        return await self._threads.read(lambda: self.searcher().count(query))
 
     async def get(self, key: str) -> Document | None:
         """Return the newest document of this key."""
@@ -383,7 +409,7 @@ class Index:
 
     async def get_many(self, keys: list[str]) -> list[Document | None]:
         """Return the newest document of each key, all as of one moment."""
-        return await self._threads.query(lambda: get_documents(self.searcher(), keys))
+        return await self._threads.read(lambda: get_documents(self.searcher(), keys))
 
     # --- tokens and live ---------------------------------------------------------------------
     def token(self) -> str:

@@ -41,6 +41,13 @@ class CrashDirectory(MemoryDirectory):
         self._note()
         return n_bytes
 
+    def publish(self, temporary: str, name: str) -> None:
+        super().publish(temporary, name)
+        self._pending.append(("put", name, self.files[name]))
+        self._note()
+        self._pending.append(("delete", temporary, b""))
+        self._note()
+
     def rename(self, old: str, new: str) -> None:
         super().rename(old, new)
         self._pending.append(("rename", f"{old}\0{new}", self.files[new]))

@@ -7,14 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from index.errors import StorageError
-from index.manifest import (
-    Manifest,
-    SegmentEntry,
-    load_manifest,
-    remove_orphans,
-    write_manifest,
-)
+from index.manifest import Manifest, SegmentEntry, load_manifest
 from index.merge import MergeDraft
+from index.ownership import remove_orphans, write_manifest
 from index.segment import Segment, SegmentMeta
 from tests.index import storage_world as world
 from tests.index.crash_world import CrashDirectory
@@ -22,7 +17,7 @@ from tests.index.storage_world import Document, ListDraft, MemoryDirectory
 
 
 class WithoutSegmentSync(CrashDirectory):
-    """A mutant: names of segments are not made durable before the manifest is renamed."""
+    """A mutant: names of segments are not made durable before the manifest has its own."""
 
     is_segment_durable = False
 
@@ -34,8 +29,8 @@ class WithoutLastSync(CrashDirectory):
         self.promised += 1
         self._note()
 
-    def rename(self, old: str, new: str) -> None:
-        super().rename(old, new)
+    def publish(self, temporary: str, name: str) -> None:
+        super().publish(temporary, name)
         self._skips = True
 
     def sync(self) -> None:
@@ -46,12 +41,12 @@ class WithoutLastSync(CrashDirectory):
 
 
 class InPlace(CrashDirectory):
-    """A mutant: a rename copies, so that the new name may hold half of the bytes."""
+    """A mutant: a publish copies, so that the new name may hold half of the bytes."""
 
-    def rename(self, old: str, new: str) -> None:
-        data = self.files.pop(old)
-        self.write_file(new, [data[: len(data) // 2]])
-        self.files[new] = data
+    def publish(self, temporary: str, name: str) -> None:
+        data = self.files.pop(temporary)
+        self.write_file(name, [data[: len(data) // 2]])
+        self.files[name] = data
 
 
 def run(directory: CrashDirectory) -> None:

@@ -6,7 +6,15 @@ from importlib import import_module
 
 from tests.reliability.program import Program
 
-MODULES: dict[str, str] = {"kills": "kills", "model": "model"}
+MODULES: dict[str, str] = {
+    name: name
+    for name in (
+        "kills",
+        "crash",
+        "model",
+        "mutants",
+    )
+}
 """Name -> the module whose `PROGRAM` it is, the longest first."""
 
 
