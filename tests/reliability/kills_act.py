@@ -32,7 +32,7 @@ AT_POINT_S = 4.0
 STORM = 8
 """Times that one more member comes and goes."""
 SAMPLE_S = 0.5
-AT_START = frozenset({"open_engine", "on_assigned", "save_schema"})
+AT_START = frozenset({"open_engine", "take_over", "on_assigned", "save_schema"})
 """Places that a server passes as it starts, and seldom again."""
 
 
