@@ -67,8 +67,8 @@ def replay(case: str) -> None:
 PROGRAM = Program(
     name="mutants",
     counts="wrong versions of the product",
-    fast=20,
-    deep=20,
+    fast=23,
+    deep=23,
     run=run,
     replay=replay,
 )
