@@ -23,6 +23,7 @@ from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 from pipeline.applied import Visible
 from pipeline.broadcast import Broadcaster
+from pipeline.budget import Budgets
 from pipeline.disk import Disk, DiskState
 from pipeline.documents import Document, get_documents
 from pipeline.events import Record
@@ -57,6 +58,7 @@ class Index:
         index_options: IndexOptions,
         telemetry: Telemetry,
         disk: Disk,
+        budgets: Budgets,
     ) -> None:
         self.name = meta.name
         self.uuid = meta.uuid
@@ -72,6 +74,7 @@ class Index:
         self._index_options = index_options
         self._telemetry = telemetry
         self._disk = disk
+        self._budgets = budgets
         self._feed: Feed | None = None
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
@@ -97,6 +100,7 @@ class Index:
             telemetry=telemetry,
             visible=self._visible,
             is_recovering=self._is_recovering,
+            budget=budgets.live,
         )
 
     @property
@@ -118,6 +122,7 @@ class Index:
                 options=self._options,
                 index_options=self._index_options,
                 require_room=self._require_room,
+                budget=self._budgets.writes,
             )
         if feed.source is not None:
             self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
@@ -269,8 +274,13 @@ class Index:
             shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
+        """Return about how much was delivered and is not searchable yet; past the bound of one
+        shard where all shards of the node together are past theirs."""
         shard = self.shards.get(partition)
-        return shard.backlog_bytes if shard is not None else 0
+        n_bytes = shard.backlog_bytes if shard is not None else 0
+        if n_bytes and self._budgets.is_backlog_full():
+            return max(n_bytes, self._options.max_backlog_bytes + 1)
+        return n_bytes
 
     def fence(self, partition: int) -> dict[str, int] | None:
         """Return offset, timestamp_ms and crc32c of the last record below the checkpoint: what a
@@ -401,10 +411,10 @@ class Index:
 
         Raises: InvalidQueryError, MappingError.
         """
-        return await self._threads.query(lambda: _search(self.searcher(), request))
+        return await self._threads.read(lambda: _search(self.searcher(), request))
 
     async def count(self, query: Query) -> int:
-        return await self._threads.query(lambda: self.searcher().count(query))
+        return await self._threads.read(lambda: self.searcher().count(query))
 
     async def get(self, key: str) -> Document | None:
         """Return the newest document of this key."""
@@ -416,7 +426,7 @@ class Index:
         Raises: ShardFailedError where the shard of a key cannot say.
         """
         failed = self.failures()
-        found = await self._threads.query(lambda: get_documents(self.searcher(), keys))
+        found = await self._threads.read(lambda: get_documents(self.searcher(), keys))
         if failed:
             for key, document in zip(keys, found, strict=True):
                 if document is None and (error := self._failure_of(key, failed)) is not None:

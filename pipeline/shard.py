@@ -30,7 +30,7 @@ from pipeline.applied import AppliedBatch, Visible
 from pipeline.applier import Applier
 from pipeline.batcher import Batch, Batcher
 from pipeline.dead_letters import bury
-from pipeline.events import Record, Rejected
+from pipeline.events import Record, Rejected, dead_letter
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import Outcomes
@@ -459,10 +459,11 @@ class Shard:
     async def _bury(self, rejected: list[Rejected]) -> None:
         """Return once the dead letters have all of `rejected`; until then no flush begins."""
         loop = asyncio.get_running_loop()
+        letters = [dead_letter(entry) for entry in rejected]
         give_up_at: float | None = None
         while True:
             try:
-                await bury(self._dead_letters, rejected)
+                await bury(self._dead_letters, letters)
                 break
             except Exception as error:
                 log.warning(

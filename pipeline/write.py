@@ -18,7 +18,6 @@ from index.errors import (
     DocumentNotFoundError,
     InvalidRequestError,
     MappingError,
-    OverloadError,
     TailraceError,
     VersionConflictError,
 )
@@ -26,6 +25,7 @@ from index.extract import Extractor
 from index.options import IndexOptions
 from index.reading import DocumentReader
 from index.schema import SchemaRef
+from pipeline.budget import Budget
 from pipeline.events import (
     SAME_DOCUMENT,
     NewRecord,
@@ -106,7 +106,9 @@ class Writer:
         options: PipelineOptions,
         index_options: IndexOptions,
         require_room: Callable[[], None],
+        budget: Budget,
     ) -> None:
+        """`budget`: of the writes under way, shared by all indexes."""
         self._index = index
         self._log = log
         self._shards = shards
@@ -118,7 +120,7 @@ class Writer:
         self._options = options
         self._index_options = index_options
         self._require_room = require_room
-        self._bytes_under_way = 0
+        self._budget = budget
 
     async def write(self, ops: list[WriteOp]) -> list[WriteResult]:
         """Return the result of each op, once all that are valid are durable and, where this node
@@ -130,15 +132,8 @@ class Writer:
         """
         self._require_room()
         n_bytes = sum(RECORD_BYTES + len(op.source or b"") for op in ops)
-        if self._bytes_under_way and self._bytes_under_way + n_bytes > (
-            self._options.max_write_bytes
-        ):
-            raise OverloadError(f"{self._bytes_under_way} bytes of writes are under way")
-        self._bytes_under_way += n_bytes
-        try:
+        with self._budget.held(n_bytes):
             return await self._write(ops, n_bytes)
-        finally:
-            self._bytes_under_way -= n_bytes
 
     async def _write(self, ops: list[WriteOp], n_bytes: int) -> list[WriteResult]:
         if n_bytes <= INLINE_BYTES:

@@ -17,7 +17,7 @@ from index.query.request import SearchRequest
 from index.query.stop import Stop
 from pipeline.node import Index, Node
 from server.answers import json_answer, shards_body
-from server.bodies import parse_object, read_bytes, read_object
+from server.bodies import parse_object, read_bytes, read_object, read_with
 from server.explanations import profile_body
 from server.faults import MalformedBodyError, UnsupportedError, error_body
 from server.gather import (
@@ -53,6 +53,9 @@ MSEARCH_HEADER |= {"allow_partial_search_results", "ignore_throttled", "ccs_mini
 SCROLL = frozenset({"scroll", "scroll_id", "rest_total_hits_as_int"})
 
 
+MSEARCH_AT_ONCE = 4
+"""Searches of one `_msearch` that wait for a thread at once: others want their turn too."""
+
 FLAGS = ("track_scores", "version", "seq_no_primary_term", "explain")
 
 
@@ -81,8 +84,8 @@ class SearchEndpoints:
     # --- _search -----------------------------------------------------------------------
     async def _search(self, request: web.Request, parameters: Parameters) -> web.Response:
         began = time.perf_counter()
-        body = await read_object(request, self._limits)
-        search = parse_search(with_parameters(body, parameters))
+        understand = partial(understand_search, parameters=parameters)
+        search = await read_with(request, self._limits, understand)
         search = replace(search, typed_keys=parameters.flag("typed_keys"))
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
@@ -189,7 +192,13 @@ class SearchEndpoints:
         searches = parse_msearch(data, request.match_info.get("index"), self._limits)
         flat = parameters.flag("rest_total_hits_as_int")
         typed = parameters.flag("typed_keys")
-        answers = await asyncio.gather(*(self._one_of_many(*search, typed) for search in searches))
+        slots = asyncio.Semaphore(MSEARCH_AT_ONCE)
+
+        async def answer_one(expression: str, body: dict[str, Any]) -> dict[str, Any]:
+            async with slots:
+                return await self._one_of_many(expression, body, typed)
+
+        answers = await asyncio.gather(*(answer_one(*search) for search in searches))
         for answer in answers:
             if flat and "hits" in answer:
                 flatten_total(answer)
@@ -298,6 +307,14 @@ def with_parameters(body: dict[str, Any], parameters: Parameters) -> dict[str, A
         body["min_score"] = _number(parameters, "min_score")
     put_source(body, parameters)
     return body
+
+
+def understand_search(body: dict[str, Any], parameters: Parameters) -> SearchRequest:
+    """Return the search that a body and the URL's parameters ask for.
+
+    Raises: InvalidQueryError, InvalidRequestError.
+    """
+    return parse_search(with_parameters(body, parameters))
 
 
 def _number(parameters: Parameters, name: str) -> float:
