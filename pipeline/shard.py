@@ -241,11 +241,11 @@ class Shard:
             lambda: self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
         )
 
-    async def rebuild(self, damage: CorruptionError) -> int | None:
-        """Begin anew, the damaged files set aside; then as `open`."""
+    async def rebuild(self, damage: CorruptionError, log_end: int) -> int | None:
+        """Begin anew, the damaged files set aside; then as `open`. `log_end`: see `begin_anew`."""
 
         def open_anew() -> Engine:
-            begin_anew(self._open_directory(self.path), str(damage))
+            begin_anew(self._open_directory(self.path), str(damage), log_end)
             return self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
 
         log.error(
