@@ -305,6 +305,7 @@ class Index:
                 wants_merge=self._maintenance.consider_merge,
                 wants_changes=self._broadcaster.wants_changes,
                 must_wait=lambda: self._disk.state >= DiskState.PAUSED,
+                note_full=self._disk.note_full,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
         )

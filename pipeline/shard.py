@@ -21,7 +21,13 @@ from pathlib import Path
 
 from index.directory import FsDirectory
 from index.engine import Engine
-from index.errors import CorruptionError, ShardFailedError, StorageError, TailraceError
+from index.errors import (
+    CorruptionError,
+    ExhaustedError,
+    ShardFailedError,
+    StorageError,
+    TailraceError,
+)
 from index.gaps import Gap
 from index.options import IndexOptions
 from index.rebuild import begin_anew
@@ -45,6 +51,8 @@ DEAD_LETTER_RETRY_S = 1.0
 DRAIN_LETTERS_S = 3.0
 """How long a drain goes on trying to write dead letters."""
 PAUSE_STEP_S = 0.1
+OPEN_RETRIES_S = (0.25, 0.5, 1.0, 2.0)
+"""What a shard waits before it tries again to be opened where there is no room."""
 NOTHING_VISIBLE = Visible((), 0)
 
 
@@ -85,6 +93,8 @@ class ShardHooks:
     event loop has the work."""
     must_wait: Callable[[], bool] = lambda: False
     """Any thread: nothing may be applied now, but for a drain."""
+    note_full: Callable[[], None] = lambda: None
+    """There was no room."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
@@ -236,6 +246,7 @@ class Shard:
     async def open(self) -> int | None:
         """Recover, begin to serve, and return the next offset to deliver (None: any).
 
+        Where there is no room, or no more files can be open, it is tried again for a moment.
         Raises: CorruptionError, StorageError; the shard is FAILED then.
         """
         return await self._open(
@@ -257,7 +268,7 @@ class Shard:
 
     async def _open(self, open_engine: Callable[[], Engine]) -> int | None:
         try:
-            engine = await self._threads.query(open_engine)
+            engine = await self._recover(open_engine)
         except Exception as error:
             self._fail(error)
             raise
@@ -275,6 +286,19 @@ class Shard:
         self._move("recovered")
         self._task = asyncio.create_task(self._run(), name=f"shard {self.index}/{self.number}")
         return engine.next_offset if engine.next_offset >= 0 else None
+
+    async def _recover(self, open_engine: Callable[[], Engine]) -> Engine:
+        for wait_s in OPEN_RETRIES_S:
+            try:
+                return await self._threads.query(open_engine)
+            except ExhaustedError as error:
+                self._hooks.note_full()
+                log.warning(
+                    "shard not opened, will try again",
+                    extra={"index": self.index, "shard": self.number, "reason": str(error)},
+                )
+                await asyncio.sleep(wait_s)
+        return await self._threads.query(open_engine)
 
     async def drain(self) -> None:
         """Take no more records, and return when all that were delivered are applied."""

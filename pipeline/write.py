@@ -18,7 +18,6 @@ from index.errors import (
     DocumentNotFoundError,
     InvalidRequestError,
     MappingError,
-    ShardFailedError,
     TailraceError,
     VersionConflictError,
 )

@@ -87,6 +87,8 @@ class FaultyDisk:
         self.capacity = capacity
         self.verbs: list[str] = []
         """Of each operation so far."""
+        self.n_taken = 0
+        """Bytes of others."""
         self.n_no_room = 0
         self._dirty: set[str] = set()
 
@@ -116,7 +118,7 @@ class FaultyDisk:
             raise self._error(name)
 
     def _require_room(self, n_bytes: int, name: str) -> None:
-        if sum(map(len, self.files.values())) + n_bytes > self.capacity:
+        if n_bytes > self.free_bytes():
             self.n_no_room += 1
             raise storage_error(name, OSError(ENOSPC, "no space left on device"))
 
@@ -189,7 +191,7 @@ class FaultyDisk:
         return _Scratch(self)
 
     def free_bytes(self) -> int:
-        return max(self.capacity - sum(map(len, self.files.values())), 0)
+        return max(self.capacity - self.n_taken - sum(map(len, self.files.values())), 0)
 
     def total_bytes(self) -> int:
         return self.capacity

@@ -12,6 +12,7 @@ MODULES: dict[str, str] = {
         "kills",
         "crash",
         "model",
+        "errors",
         "mutants",
     )
 }
