@@ -11,9 +11,12 @@ MODULES: dict[str, str] = {
     for name in (
         "kills",
         "crash",
+        "simulation",
         "model",
         "errors",
         "mutants",
+        "corruption",
+        "feed",
     )
 }
 """Name -> the module whose `PROGRAM` it is, the longest first."""
