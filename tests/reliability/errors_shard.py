@@ -3,7 +3,8 @@ clock is virtual, with flushes and merges as they come by themselves.
 
 A case is `shard.LETTERS.OPERATION.ERROR.HOW`; or `tight.LETTERS.BYTES`, a disk that holds no more
 than so many bytes until others give some back; or `tide.LETTERS.SEED`, one that others fill and
-empty every second.
+empty every second; or `reserve.LETTERS.EVENTS`, one that others fill to the last byte after so
+many events, and leave full.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from tests.reliability.short_workloads import SCHEMA, log_of
 from tests.reliability.sim_loop import SimLoop
 
 INDEX_OPTIONS = IndexOptions(merge_factor=2, memtable_docs=2)
-RESERVE_BYTES = 2_048
+RESERVE_BYTES = 4_096
 OPTIONS = PipelineOptions(
     flush_age_s=2.0,
     max_batch_age_s=0.01,
