@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from index.directory import FsDirectory, OpenDirectory
 from index.errors import TailraceError
 from pipeline.events import NewRecord, Record
 
@@ -118,6 +119,8 @@ class FeedRequest:
     """The folder of the index, for a log of its own: `path / "log"`."""
     n_shards: int
     """`number_of_shards`: partitions of an embedded log."""
+    open_directory: OpenDirectory = FsDirectory
+    """How the directories of such a log are opened."""
 
 
 OpenFeed = Callable[[FeedRequest], Awaitable[Feed]]

@@ -6,7 +6,6 @@ The remedies are those of pipeline/maintenance.py, done letter by letter instead
 from __future__ import annotations
 
 from index.check import verify
-from index.document import Outcome
 from index.engine import Engine
 from index.errors import ExhaustedError, StorageError, UnsettledError
 from index.jobs import Job
@@ -189,5 +188,3 @@ class ErrorLife:
         kept = len([name for name in self.disk.files if name.startswith("manifest")])
         demand(kept <= 3, "manifests are left:", sorted(self.disk.files))
         demand(not [n for n in self.disk.files if n.endswith(".tmp")], "left:", self.disk.files)
-
-
