@@ -25,6 +25,7 @@ from index.query.ast import Query
 from index.reader import View
 from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch, Visible
+from pipeline.budget import Budget
 from pipeline.history import History
 from pipeline.matching import LiveBatch, Matcher, SizedFrame, take_snapshot
 from pipeline.subscription import Subscription, SubscriptionState
@@ -72,7 +73,10 @@ class Broadcaster:
         telemetry: Telemetry,
         visible: Callable[[], Mapping[int, Visible]],
         is_recovering: Callable[[], bool] = lambda: False,
+        budget: Budget,
     ) -> None:
+        """`budget`: of the frames that wait, shared by all subscribers of a node."""
+        self._budget = budget
         self._index = index
         self._schema_ref = schema_ref
         self._threads = threads
@@ -114,7 +118,11 @@ class Broadcaster:
         if len(self._subscriptions) >= MAX_SUBSCRIBERS:
             raise OverloadError(f"{MAX_SUBSCRIBERS} subscribers are there already")
         subscription = Subscription(
-            query, snapshot, on_gap_taken=self._catch_up, on_closed=self._forget
+            query,
+            snapshot,
+            on_gap_taken=self._catch_up,
+            on_closed=self._forget,
+            budget=self._budget,
         )
         self._begin_history()
         self._subscriptions.add(subscription)
@@ -304,8 +312,7 @@ class Broadcaster:
             return
         if epoch != self._epoch:
             return
-        # It may be larger than the queue: one frame, and the reader asked for its size.
-        subscription.offer(frame.frame, 0)
+        subscription.offer_snapshot(frame.frame, frame.n_bytes)
         subscription.begin(work.vector)
 
     async def _send_replay(self, work: _Replay) -> None:

@@ -13,7 +13,7 @@ import threading
 from functools import partial
 from typing import Any
 
-from index.errors import InvalidRequestError, TailraceError, TimedOutError
+from index.errors import InvalidRequestError, ShardFailedError, TailraceError, TimedOutError
 from index.options import IndexOptions
 from index.query.ast import Query
 from index.query.filter_cache import FilterCache
@@ -23,6 +23,7 @@ from index.schema import Schema, SchemaRef
 from index.searcher import Searcher, SearchResult
 from pipeline.applied import Visible
 from pipeline.broadcast import Broadcaster
+from pipeline.budget import Budgets
 from pipeline.disk import Disk, DiskState
 from pipeline.documents import Document, get_documents
 from pipeline.events import Record
@@ -57,6 +58,7 @@ class Index:
         index_options: IndexOptions,
         telemetry: Telemetry,
         disk: Disk,
+        budgets: Budgets,
     ) -> None:
         self.name = meta.name
         self.uuid = meta.uuid
@@ -72,6 +74,7 @@ class Index:
         self._index_options = index_options
         self._telemetry = telemetry
         self._disk = disk
+        self._budgets = budgets
         self._feed: Feed | None = None
         self._writer: Writer | None = None
         self._source_task: asyncio.Task[None] | None = None
@@ -97,6 +100,7 @@ class Index:
             telemetry=telemetry,
             visible=self._visible,
             is_recovering=self._is_recovering,
+            budget=budgets.live,
         )
 
     @property
@@ -118,6 +122,7 @@ class Index:
                 options=self._options,
                 index_options=self._index_options,
                 require_room=self._require_room,
+                budget=self._budgets.writes,
             )
         if feed.source is not None:
             self._source_task = asyncio.create_task(self._read(feed), name=f"source {self.name}")
@@ -125,12 +130,9 @@ class Index:
     async def wait_open(self) -> None:
         """Return when the shards of every partition are open, so that the first write learns its
         outcome; at once where other nodes may own some, after `OPEN_S` in any case."""
-        feed = self._feed
-        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_S):
-                for number in range(feed.log.n_partitions):
+                for number in self._own_partitions():
                     await self._partitions.wait_open(number)
 
     async def _read(self, feed: Feed) -> None:
@@ -181,7 +183,7 @@ class Index:
     def is_ready(self) -> bool:
         """Return whether what the log held at the start has become searchable; stays so unless
         something fails."""
-        if self._has_failed:
+        if self._has_failed or self.failures():
             return False
         source = self._feed.source if self._feed is not None else None
         if not self._was_ready and (source is None or source.is_caught_up()):
@@ -198,7 +200,7 @@ class Index:
         """Return a line for each thing that keeps the index from going on."""
         found = [f"{self.name}: {self.failure}"] if self.failure is not None else []
         for number, shard in sorted(self.shards.items()):
-            trouble = _trouble_of(shard)
+            trouble = _trouble_of(shard) or shard.unsearchable
             if trouble is not None:
                 found.append(f"{self.name}/{number}: {trouble}")
         return found
@@ -215,9 +217,18 @@ class Index:
     async def open_partition(self, partition: int) -> int | None:
         """Recover the partition's shard; return the offset to go on at, None: nothing is stored.
 
-        Raises: CorruptionError, StorageError.
+        Raises: DamagedShardError, StorageError.
         """
         next_offset = await self._partitions.open(partition)
+        self._broadcaster.resync()
+        return next_offset
+
+    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+        """Let the damaged shard begin anew; return the offset to go on at.
+
+        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        """
+        next_offset = await self._partitions.rebuild(partition, log_start)
         self._broadcaster.resync()
         return next_offset
 
@@ -233,7 +244,7 @@ class Index:
         shard = self.shards.get(partition)
         if shard is None:
             self.failure = error
-        else:
+        elif shard.is_open:  # else it has failed, and says why
             shard.halt(error)
 
     async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
@@ -253,23 +264,28 @@ class Index:
     def topic_id(self, partition: int) -> str:
         """Return the id of the topic that the shard was read from; empty where none is known."""
         shard = self.shards.get(partition)
-        return shard.engine.topic_id if shard is not None else ""
+        return shard.engine.topic_id if shard is not None and shard.is_open else ""
 
     def note_topic_id(self, partition: int, topic_id: str) -> None:
         """Learn which topic the shard is read from; durable with the next checkpoint."""
         shard = self.shards.get(partition)
-        if shard is not None:
+        if shard is not None and shard.is_open:
             shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
+        """Return about how much was delivered and is not searchable yet; past the bound of one
+        shard where all shards of the node together are past theirs."""
         shard = self.shards.get(partition)
-        return shard.backlog_bytes if shard is not None else 0
+        n_bytes = shard.backlog_bytes if shard is not None else 0
+        if n_bytes and self._budgets.is_backlog_full():
+            return max(n_bytes, self._options.max_backlog_bytes + 1)
+        return n_bytes
 
     def fence(self, partition: int) -> dict[str, int] | None:
         """Return offset, timestamp_ms and crc32c of the last record below the checkpoint: what a
         source compares to know that the log is still the one we read."""
         shard = self.shards.get(partition)
-        return shard.engine.manifest.fence if shard is not None else None
+        return shard.engine.fence if shard is not None and shard.is_open else None
 
     def _make_shard(self, number: int) -> Shard:
         assert self._feed is not None, "an index that was not started"
@@ -353,14 +369,32 @@ class Index:
             await self._maintenance.expunge_deletes(shard)
 
     # --- searches ----------------------------------------------------------------------------
+    def failures(self) -> dict[int, ShardFailedError]:
+        """Return why searches do not see the shards that they should see. Any thread."""
+        shards = self.shards.copy()
+        found = {number: shard.unsearchable for number, shard in shards.items()}
+        failed = {number: error for number, error in found.items() if error is not None}
+        for number in self._own_partitions():
+            if number not in shards:
+                failed[number] = ShardFailedError(f"[{self.name}][{number}] is not open yet")
+        return failed
+
+    def _own_partitions(self) -> range:
+        """Return the partitions that no other node can have."""
+        feed = self._feed
+        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
+            return range(0)
+        return range(feed.log.n_partitions)
+
     def _visible(self) -> dict[int, Visible]:
         # A copy: searches look from the query pool, while shards come and go.
         return {number: shard.visible for number, shard in self.shards.copy().items()}
 
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""
-        visible = self._visible()
-        views = [view for number in sorted(visible) for view in visible[number].views]
+        visible, failed = self._visible(), self.failures()
+        shown = [visible[number] for number in sorted(visible) if number not in failed]
+        views = [view for each in shown for view in each.views]
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
@@ -372,18 +406,33 @@ class Index:
 
         Raises: InvalidQueryError, MappingError.
         """
-        return await self._threads.query(lambda: _search(self.searcher(), request))
+        return await self._threads.read(lambda: _search(self.searcher(), request))
 
     async def count(self, query: Query) -> int:
-        return await self._threads.query(lambda: self.searcher().count(query))
+        return await self._threads.read(lambda: self.searcher().count(query))
 
     async def get(self, key: str) -> Document | None:
         """Return the newest document of this key."""
         return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: list[str]) -> list[Document | None]:
-        """Return the newest document of each key, all as of one moment."""
-        return await self._threads.query(lambda: get_documents(self.searcher(), keys))
+        """Return the newest document of each key, all as of one moment.
+
+        Raises: ShardFailedError where the shard of a key cannot say.
+        """
+        failed = self.failures()
+        found = await self._threads.read(lambda: get_documents(self.searcher(), keys))
+        if failed:
+            for key, document in zip(keys, found, strict=True):
+                if document is None and (error := self._failure_of(key, failed)) is not None:
+                    raise error
+        return found
+
+    def _failure_of(self, key: str, failed: dict[int, ShardFailedError]) -> ShardFailedError | None:
+        """Return why it cannot be said whether a document is there."""
+        log = self.log
+        number = log.partition_of(key.encode(errors="surrogatepass")) if log is not None else None
+        return next(iter(failed.values())) if number is None else failed.get(number)
 
     # --- tokens and live ---------------------------------------------------------------------
     def token(self) -> str:

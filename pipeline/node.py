@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -31,12 +32,14 @@ from index.errors import (
 from index.options import IndexOptions
 from index.query.stop import Stop
 from index.schema import Schema
+from pipeline.budget import Budget, Budgets
 from pipeline.disk import Disk
 from pipeline.documents import Document
 from pipeline.feed import Feed, FeedRequest, OpenFeed
 from pipeline.index import Index
 from pipeline.index_stats import IndexStats
 from pipeline.index_store import (
+    IndexBody,
     IndexMeta,
     IndexStore,
     check_index_name,
@@ -86,7 +89,16 @@ class Node:
         self.telemetry = Telemetry(self.options)
         self.disk = Disk(self.data_dir, self.options)
         self._open_feed = open_feed
-        self._threads = Threads(self.options.query_threads)
+        self.budgets = Budgets(
+            writes=Budget("writes", self.options.max_write_bytes),
+            live=Budget("live frames", self.options.max_live_bytes),
+            is_backlog_full=self._is_backlog_full,
+        )
+        self.telemetry.watch(self.budgets.writes)
+        self.telemetry.watch(self.budgets.live)
+        self._threads = Threads(
+            self.options.query_threads, max_waiting=self.options.max_waiting_searches
+        )
         self._changing = asyncio.Lock()
         """Held while an index is made or deleted."""
         self._lock_file: IO[str] | None = None
@@ -146,11 +158,18 @@ class Node:
             log.error("index not stopped cleanly", extra={"index": index.name}, exc_info=error)
 
     async def query(self, work: Callable[[], T]) -> T:
-        """Run something short that only reads in the query pool."""
+        """Run a part of a request in the query pool that has begun, and must go on."""
         return await self._threads.query(work)
 
+    async def read(self, work: Callable[[], T]) -> T:
+        """Run something short that only reads in the query pool. Raises: OverloadError."""
+        return await self._threads.read(work)
+
     async def query_for(self, work: Callable[[Stop], T], timeout_s: float) -> T:
-        """Run a search in the query pool that is told to stop after `timeout_s`."""
+        """Run a search in the query pool that is told to stop after `timeout_s`.
+
+        Raises: OverloadError.
+        """
         return await self._threads.query_for(work, timeout_s)
 
     async def _tick(self) -> None:
@@ -159,6 +178,15 @@ class Node:
             await asyncio.to_thread(self.disk.poll)
             for index in self.indexes.values():
                 index.tick()
+
+    def searches(self) -> tuple[int, int]:
+        """Return how many reads wait or run, and how many were refused so far."""
+        return self._threads.n_waiting, self._threads.n_refused
+
+    def _is_backlog_full(self) -> bool:
+        shards = [shard for index in self.indexes.values() for shard in index.shards.values()]
+        most = self.options.max_node_backlog_bytes
+        return sum(shard.backlog_bytes for shard in shards) > most
 
     @property
     def is_ready(self) -> bool:
@@ -221,10 +249,8 @@ class Node:
 
     async def _create(self, name: str, body: dict[str, Any] | None, feed: Feed | None) -> Index:
         self.disk.require_writes()
-        parsed = parse_index_body(body)
-        schema = Schema.from_mapping(
-            parsed.mappings, self.index_options.max_fields, parsed.analysis
-        )
+        # Long lists of synonyms take seconds to look through: not in the event loop.
+        parsed, schema = await self._threads.query(partial(self._read_body, body))
         meta = IndexMeta(
             name=name,
             uuid=secrets.token_urlsafe(16),
@@ -241,6 +267,11 @@ class Node:
                 await asyncio.to_thread(_remove, store.path)
             raise
 
+    def _read_body(self, body: dict[str, Any] | None) -> tuple[IndexBody, Schema]:
+        parsed = parse_index_body(body)
+        most = self.index_options.max_fields
+        return parsed, Schema.from_mapping(parsed.mappings, most, parsed.analysis)
+
     async def _open(
         self, store: IndexStore, meta: IndexMeta, schema: Schema, feed: Feed | None
     ) -> Index:
@@ -253,6 +284,7 @@ class Node:
             index_options=self.index_options,
             telemetry=self.telemetry,
             disk=self.disk,
+            budgets=self.budgets,
         )
         if feed is None:
             n_shards = int(meta.settings.get("number_of_shards", 1))

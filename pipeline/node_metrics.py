@@ -44,28 +44,32 @@ def collect_gauges(node: Node) -> Iterable[Metric]:
         for index, values in stats.items():
             family.add_metric((index,), getattr(values, attribute))
         yield family
-    ready = GaugeMetricFamily("tailrace_ready", "1: caught up with what the logs held at start")
-    ready.add_metric((), float(node.is_ready))
-    yield ready
+    caught_up = "1: caught up with what the logs held at start"
+    yield _gauge("tailrace_ready", caught_up, float(node.is_ready))
+    waiting, refused = node.searches()
+    yield _gauge("tailrace_waiting_searches", "reads that wait for a thread or have it", waiting)
+    told = CounterMetricFamily("tailrace_refused_searches", "reads refused with 429")
+    told.add_metric((), refused)
+    yield told
     yield from _collect_disk(node)
     yield from _collect_shards(indexes)
 
 
+def _gauge(name: str, text: str, value: float) -> Metric:
+    gauge = GaugeMetricFamily(name, text)
+    gauge.add_metric((), value)
+    return gauge
+
+
 def _collect_disk(node: Node) -> Iterable[Metric]:
-    gauges = {
-        "tailrace_disk_state": (
-            "0: open, 1: no merges, 2: partitions paused, 3: read-only",
-            node.disk.state,
-        ),
-        "tailrace_disk_used_share": ("share of the disk that is used", node.disk.used_share),
-        "tailrace_disk_free_bytes": ("bytes that may still be written", node.disk.free_bytes),
-    }
-    for name, (text, value) in gauges.items():
-        family = GaugeMetricFamily(name, text)
-        family.add_metric((), float(value))
-        yield family
+    disk = node.disk
+    states = "0: open, 1: no merges, 2: partitions paused, 3: read-only"
+    yield _gauge("tailrace_disk_state", states, float(disk.state))
+    yield _gauge("tailrace_disk_used_share", "share of the disk that is used", disk.used_share)
+    text = "bytes that may still be written"
+    yield _gauge("tailrace_disk_free_bytes", text, float(disk.free_bytes))
     full = CounterMetricFamily("tailrace_disk_full", "how often something found no room")
-    full.add_metric((), node.disk.n_full)
+    full.add_metric((), disk.n_full)
     yield full
 
 
@@ -98,6 +102,8 @@ def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:
         for shard in shards:
             names = (index.name, str(shard.number))
             searchable.add_metric(names, shard.watermark.next_offset)
+            if not shard.is_open:
+                continue
             durable.add_metric(names, max(shard.engine.durable_offset, 0))
             again.add_metric(names, shard.n_duplicates)
             gaps.add_metric(names, shard.n_gaps)

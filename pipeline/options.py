@@ -34,6 +34,9 @@ class PipelineOptions:
     max_backlog_bytes: int = 64 << 20
     """Records of one shard that wait to be applied; past it, a source has to wait."""
 
+    max_node_backlog_bytes: int = 256 << 20
+    """The same of all shards together."""
+
     max_stall_memtables: int = 4
     """Stop applying when a shard holds this many full memtables that no flush has taken yet."""
 
@@ -73,7 +76,15 @@ class PipelineOptions:
     else is left."""
 
     max_write_bytes: int = 128 << 20
-    """Writes under way at once; past it, a write is refused with 429."""
+    """Writes under way at once, of all indexes; past it, a write is refused with 429."""
+
+    max_waiting_searches: int = 500
+    """Searches, gets and counts that wait for a thread or are answered by one; past it, one is
+    refused with 429. Larger: they wait longer before anybody is told."""
+
+    max_live_bytes: int = 64 << 20
+    """Frames that wait for all live subscribers together; past it, who has some waiting gets a
+    gap for them."""
 
     write_timeout_s: float = 30.0
     """How long a write waits for its outcome once it is durable in the log."""
@@ -82,7 +93,8 @@ class PipelineOptions:
     """How long a stop may take to apply and flush what is queued."""
 
     loop_late_s: float = 0.1
-    """Log where the event loop is when it comes so late to what is due; 0: do not look."""
+    """Log where the event loop is when it comes so late to what is due (in code, 0:
+    never)."""
 
     otlp_endpoint: str = ""
     """URL of an OpenTelemetry collector; empty: no traces, and nothing of them imported."""

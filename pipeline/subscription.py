@@ -11,10 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from index.errors import OverloadError, TailraceError
 from index.query.ast import Query
+from pipeline.budget import Budget
 from pipeline.tokens import Vector, encode_token
 
 Frame = dict[str, Any]
@@ -33,6 +34,14 @@ class SubscriptionState(Enum):
     CLOSED = auto()
 
 
+class _Queued(NamedTuple):
+    frame: Frame
+    n_bytes: int
+    """As they count for the bound of the queue."""
+    held: int
+    """As they count for the budget."""
+
+
 class Subscription(AsyncIterator[Frame]):
     """An async iterator of frames as INTERFACE section 6 has them, but for the client's `id`.
 
@@ -47,7 +56,9 @@ class Subscription(AsyncIterator[Frame]):
         *,
         on_gap_taken: Callable[[Subscription], None],
         on_closed: Callable[[Subscription], None],
+        budget: Budget,
     ) -> None:
+        """`budget`: of the frames that wait, shared with other subscribers."""
         self.query = query
         self.snapshot_size = snapshot_size
         self.state = SubscriptionState.CATCHING_UP
@@ -56,8 +67,11 @@ class Subscription(AsyncIterator[Frame]):
         self.n_gaps = 0
         self._on_gap_taken = on_gap_taken
         self._on_closed = on_closed
-        self._frames: deque[tuple[Frame, int]] = deque()
+        self._frames: deque[_Queued] = deque()
         self._n_bytes = 0
+        self._budget = budget
+        self._held = 0
+        """What the budget holds for it."""
         self._last_token = encode_token({})
         self._error: TailraceError | None = None
         self._ready = asyncio.Event()
@@ -76,8 +90,9 @@ class Subscription(AsyncIterator[Frame]):
                 raise StopAsyncIteration
             self._ready.clear()
             await self._ready.wait()
-        frame, n_bytes = self._frames.popleft()
+        frame, n_bytes, held = self._frames.popleft()
         self._n_bytes -= n_bytes
+        self._put_back(held)
         self._last_token = frame["token"]
         if frame["type"] == "gap" and self.state is SubscriptionState.GAPPED:
             self._cancel_timer()
@@ -111,10 +126,17 @@ class Subscription(AsyncIterator[Frame]):
         if self.state in (SubscriptionState.GAPPED, SubscriptionState.CLOSED):
             return
         is_full = len(self._frames) >= MAX_FRAMES or self._n_bytes + n_bytes > MAX_FRAME_BYTES
-        if is_full and self._frames:
+        if self._frames and (is_full or not self._budget.fits(n_bytes)):
+            self._budget.n_refused += not is_full
             self.gap()
             return
-        self._put(frame, n_bytes)
+        self._put(_Queued(frame, n_bytes, n_bytes))
+
+    def offer_snapshot(self, frame: Frame, n_bytes: int) -> None:
+        """Queue a snapshot, which may be larger than the queue: one frame, and the reader asked for
+        its size."""
+        if self.state not in (SubscriptionState.GAPPED, SubscriptionState.CLOSED):
+            self._put(_Queued(frame, 0, n_bytes))
 
     def gap(self) -> None:
         """Announce that changes are missing from here on; a snapshot follows once it is read."""
@@ -122,9 +144,8 @@ class Subscription(AsyncIterator[Frame]):
             return
         self.n_gaps += 1
         self.state = SubscriptionState.GAPPED
-        self._frames.clear()
-        self._n_bytes = 0
-        self._put({"type": "gap", "token": self._last_token}, 0)
+        self._drop()
+        self._put(_Queued({"type": "gap", "token": self._last_token}, 0, 0))
         self._stuck_timer = asyncio.get_running_loop().call_later(STUCK_S, self._close_stuck)
 
     def fail(self, error: TailraceError | None) -> None:
@@ -133,18 +154,31 @@ class Subscription(AsyncIterator[Frame]):
             return
         self._cancel_timer()
         self.state = SubscriptionState.CLOSED
+        self._put_back(self._held)  # what is queued may never be read
         self._error = error
         self._ready.set()
         self._closed.set()
         self._on_closed(self)
 
-    def _put(self, frame: Frame, n_bytes: int) -> None:
-        self._frames.append((frame, n_bytes))
-        self._n_bytes += n_bytes
+    def _put(self, queued: _Queued) -> None:
+        self._frames.append(queued)
+        self._n_bytes += queued.n_bytes
+        self._held += queued.held
+        self._budget.hold(queued.held)
         self._ready.set()
 
-    def _close_stuck(self) -> None:
+    def _put_back(self, n_bytes: int) -> None:
+        held = min(n_bytes, self._held)
+        self._held -= held
+        self._budget.put_back(held)
+
+    def _drop(self) -> None:
         self._frames.clear()
+        self._n_bytes = 0
+        self._put_back(self._held)
+
+    def _close_stuck(self) -> None:
+        self._drop()
         self.fail(OverloadError(f"subscriber took no frame for {STUCK_S:g} s"))
 
     def _cancel_timer(self) -> None:

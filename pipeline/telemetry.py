@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from index.document import Outcome
+from pipeline.budget import Budget
 from pipeline.freshness import FreshnessHistogram
 from pipeline.options import PipelineOptions
 
@@ -76,6 +78,8 @@ class Telemetry:
         self._freshness = FreshnessHistogram()
         self.registry.register(self._freshness)
         self._subscribers: dict[str, int] = {}
+        self._budgets: dict[str, Budget] = {}
+        self.register(self._collect_budgets)
         self.tracing: Tracing | None = None
         """None: off, nothing of OpenTelemetry is imported."""
         if options.otlp_endpoint:
@@ -87,6 +91,22 @@ class Telemetry:
         """Return all metrics as OpenMetrics text, of type `CONTENT_TYPE`."""
         text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
         return text
+
+    def watch(self, budget: Budget) -> None:
+        """Show what a budget holds and what it refused; it replaces one of the same name."""
+        self._budgets[budget.what] = budget
+
+    def _collect_budgets(self) -> Iterable[Metric]:
+        held = GaugeMetricFamily(
+            "tailrace_in_flight_bytes", "bytes in memory for work under way", labels=("what",)
+        )
+        refused = CounterMetricFamily(
+            "tailrace_refused", "what was refused with 429 for want of room", labels=("what",)
+        )
+        for what, budget in self._budgets.items():
+            held.add_metric((what,), budget.n_bytes)
+            refused.add_metric((what,), budget.n_refused)
+        return (held, refused)
 
     def register(self, collect: Callable[[], Iterable[Metric]]) -> None:
         """Add gauges that are read whenever the metrics are asked for."""

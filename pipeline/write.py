@@ -18,8 +18,6 @@ from index.errors import (
     DocumentNotFoundError,
     InvalidRequestError,
     MappingError,
-    OverloadError,
-    ShardFailedError,
     TailraceError,
     VersionConflictError,
 )
@@ -27,6 +25,7 @@ from index.extract import Extractor
 from index.options import IndexOptions
 from index.reading import DocumentReader
 from index.schema import SchemaRef
+from pipeline.budget import Budget
 from pipeline.events import (
     SAME_DOCUMENT,
     NewRecord,
@@ -38,7 +37,7 @@ from pipeline.events import (
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import EventOutcome
-from pipeline.shard import Shard, ShardState
+from pipeline.shard import Shard
 from pipeline.threads import Threads
 
 INLINE_BYTES = 4 << 10
@@ -107,7 +106,9 @@ class Writer:
         options: PipelineOptions,
         index_options: IndexOptions,
         require_room: Callable[[], None],
+        budget: Budget,
     ) -> None:
+        """`budget`: of the writes under way, shared by all indexes."""
         self._index = index
         self._log = log
         self._shards = shards
@@ -119,7 +120,7 @@ class Writer:
         self._options = options
         self._index_options = index_options
         self._require_room = require_room
-        self._bytes_under_way = 0
+        self._budget = budget
 
     async def write(self, ops: list[WriteOp]) -> list[WriteResult]:
         """Return the result of each op, once all that are valid are durable and, where this node
@@ -131,15 +132,8 @@ class Writer:
         """
         self._require_room()
         n_bytes = sum(RECORD_BYTES + len(op.source or b"") for op in ops)
-        if self._bytes_under_way and self._bytes_under_way + n_bytes > (
-            self._options.max_write_bytes
-        ):
-            raise OverloadError(f"{self._bytes_under_way} bytes of writes are under way")
-        self._bytes_under_way += n_bytes
-        try:
+        with self._budget.held(n_bytes):
             return await self._write(ops, n_bytes)
-        finally:
-            self._bytes_under_way -= n_bytes
 
     async def _write(self, ops: list[WriteOp], n_bytes: int) -> list[WriteResult]:
         if n_bytes <= INLINE_BYTES:
@@ -156,9 +150,9 @@ class Writer:
     def _without_failed(
         self, checked: list[NewRecord | WriteResult]
     ) -> list[NewRecord | WriteResult]:
-        """Refuse what goes to a shard that has failed."""
+        """Refuse what goes to a shard that has failed, or cannot tell the outcome yet."""
         shards = self._shards.items()
-        failed = {number: shard for number, shard in shards if shard.state is ShardState.FAILED}
+        failed = {number: shard for number, shard in shards if shard.refusal is not None}
         if not failed:
             return checked
         kept: list[NewRecord | WriteResult] = []
@@ -264,8 +258,8 @@ def _headers(op: WriteOp) -> tuple[tuple[str, bytes | None], ...]:
 
 def _unavailable(entry: NewRecord | WriteResult, shard: Shard) -> WriteResult:
     assert isinstance(entry, NewRecord), "refused already"
-    reason = f"[{shard.index}][{shard.number}] has failed: {shard.failure}"
-    return _refused((entry.key or b"").decode(errors="replace"), ShardFailedError(reason))
+    assert shard.refusal is not None, "it takes writes"
+    return _refused((entry.key or b"").decode(errors="replace"), shard.refusal)
 
 
 def _refused(key: str, error: TailraceError) -> WriteResult:

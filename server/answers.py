@@ -16,6 +16,9 @@ JSON: Final = "application/json"
 COMPRESS_FROM_BYTES: Final = 1_400
 """Below one network packet gzip only costs time."""
 
+COMPRESS_INLINE_BYTES: Final = 64 << 10
+"""What is larger is compressed in a thread."""
+
 SAFE_HEADERS: Final = {"X-Content-Type-Options": "nosniff"}
 
 
@@ -48,7 +51,12 @@ def body_answer(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Return bytes as an answer, compressed where it pays and the client takes it."""
-    response = web.Response(body=body, status=status, headers={**SAFE_HEADERS, **(headers or {})})
+    response = web.Response(
+        body=body,
+        status=status,
+        headers={**SAFE_HEADERS, **(headers or {})},
+        zlib_executor_size=COMPRESS_INLINE_BYTES,
+    )
     response.headers[hdrs.CONTENT_TYPE] = f"{content_type}; charset=UTF-8"
     if len(body) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
         response.enable_compression(web.ContentCoding.gzip)

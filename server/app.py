@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from pipeline.node import Node
+from server.admission import Admission
 from server.cat import CatEndpoints
 from server.delete_by_query import DeleteByQueryEndpoints
 from server.documents import DocumentEndpoints
@@ -33,8 +35,15 @@ def create_app(node: Node, limits: Limits | None = None) -> web.Application:
     limits = limits or Limits()
     scrolls = ScrollTable(limits, time.monotonic)
     live = LiveEndpoints(node, limits)
+    admission = Admission(limits)
+    node.telemetry.watch(admission.budget)
+
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await admission.serve(request, handler)
+
     app = web.Application(
-        middlewares=[answer_errors],
+        middlewares=[admit, answer_errors],
         client_max_size=limits.bulk_bytes,
         # aiohttp takes gzip that is cut off for a whole body: `bodies.Inflater` does not
         handler_args={"auto_decompress": False},

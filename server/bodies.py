@@ -6,8 +6,10 @@ the nesting of the JSON. Bytes that are not UTF-8 are no JSON.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
@@ -15,12 +17,17 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from index.errors import InvalidRequestError
 from index.source import is_nested_deeper
-from server.faults import MalformedBodyError, TooLargeError, UnsupportedBodyError
+from server.admission import claim_of
+from server.faults import BodyTimeoutError, MalformedBodyError, TooLargeError, UnsupportedBodyError
 from server.limits import Limits
+
+T = TypeVar("T")
 
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 ENCODINGS = frozenset({"", "identity", *WINDOW_BITS})
 INFLATE_STEP = 1 << 20
+INLINE_BYTES = 128 << 10
+"""JSON up to this size is understood in the event loop: a thread hop would cost more."""
 RATIO_FREE_BYTES = 1 << 20
 """Below this a body may grow by any ratio: zeros compress well and harm nobody."""
 
@@ -29,7 +36,8 @@ async def read_bytes(request: web.Request, limits: Limits, *, wire_bytes: int) -
     """Return the body, inflated.
 
     Requires: the application leaves bodies as they came (`auto_decompress` is off).
-    Raises: TooLargeError, UnsupportedBodyError, MalformedBodyError.
+    Raises: TooLargeError, UnsupportedBodyError, MalformedBodyError, BodyTimeoutError;
+    OverloadError where other requests hold too much.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ENCODINGS:
@@ -39,19 +47,33 @@ async def read_bytes(request: web.Request, limits: Limits, *, wire_bytes: int) -
         raise TooLargeError(f"body of {n_wire} bytes is above the limit of {wire_bytes}")
     if not request.body_exists:
         return b""
+    claim = claim_of(request)
+    if claim is not None and n_wire is not None:
+        claim.require(n_wire)
     inflater = Inflater(encoding, max(limits.inflated_bytes, wire_bytes), limits.inflate_ratio)
     n_wire = 0
     parts: list[bytes] = []
     try:
-        while part := await request.content.readany():
+        while part := await _next_part(request, limits):
             n_wire += len(part)
             if n_wire > wire_bytes:
                 raise TooLargeError(f"body is above the limit of {wire_bytes} bytes")
             parts.append(inflater.feed(part))
+            if claim is not None:
+                claim.grow(len(parts[-1]))
     except (web.RequestPayloadError, HttpProcessingError) as error:
         raise MalformedBodyError("body is cut off") from error
     inflater.finish()
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _next_part(request: web.Request, limits: Limits) -> bytes:
+    try:
+        async with asyncio.timeout(limits.stuck_s):
+            return await request.content.readany()
+    except TimeoutError:
+        reason = f"nothing of the body has come for {limits.stuck_s:g} s"
+        raise BodyTimeoutError(reason) from None
 
 
 class Inflater:
@@ -121,10 +143,20 @@ def parse_object(data: bytes, limits: Limits, *, where: str = "body") -> dict[st
 
 async def read_object(request: web.Request, limits: Limits) -> dict[str, Any]:
     """Return the JSON object that a request carries, in its body or as `?source=`."""
+    return await read_with(request, limits, lambda body: body)
+
+
+async def read_with(
+    request: web.Request, limits: Limits, understand: Callable[[dict[str, Any]], T]
+) -> T:
+    """Return what `understand` makes of the JSON object that a request carries; of a large one in
+    a thread, because it takes long."""
     data = await read_bytes(request, limits, wire_bytes=limits.body_bytes)
     if not data and "source" in request.query:
         data = request.query["source"].encode()
-    return parse_object(data, limits)
+    if len(data) <= INLINE_BYTES:
+        return understand(parse_object(data, limits))
+    return await asyncio.to_thread(lambda: understand(parse_object(data, limits)))
 
 
 def check_depth(data: bytes, depth: int, *, where: str) -> None:

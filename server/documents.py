@@ -18,7 +18,7 @@ from server.answers import json_answer, retry_after
 from server.bodies import read_bytes, read_object
 from server.bulk import OPS, Action, parse_bulk, parse_update, read_version
 from server.bulk_writer import BulkWriter
-from server.faults import MalformedBodyError
+from server.faults import MalformedBodyError, TooLargeError
 from server.gets import answer_mget, get_bodies, one_index, parse_mget, source_filter
 from server.limits import Limits
 from server.parameters import Parameters
@@ -153,6 +153,7 @@ class DocumentEndpoints:
         read = partial(_read_actions, data, request.match_info.get("index"), self._limits)
         is_small = len(data) <= INLINE_BYTES
         actions = read() if is_small else await self._node.query(read)
+        del data, read  # the actions have all of it
         if not actions:
             raise MalformedBodyError("request body is required: no action in it")
         bulk = BulkWriter(self._node, self._limits, wait_s)
@@ -160,14 +161,19 @@ class DocumentEndpoints:
         answer = {
             "took": round((time.perf_counter() - began) * 1000),
             "errors": bulk.has_errors,
-            "items": bulk.items,
+            "items": bulk.items(),
             "_token": join_tokens(bulk.vectors) if bulk.vectors else "-",
         }
         return json_answer(request, answer, headers=retry_after(bulk.retry_after_s))
 
 
 def _read_actions(data: bytes, index: str | None, limits: Limits) -> list[Action]:
-    return list(parse_bulk(data, index, limits))
+    actions = []
+    for action in parse_bulk(data, index, limits):
+        actions.append(action)
+        if len(actions) > limits.bulk_actions:
+            raise TooLargeError(f"more than {limits.bulk_actions} actions in one _bulk")
+    return actions
 
 
 def _version(parameters: Parameters) -> int | None:

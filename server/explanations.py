@@ -60,7 +60,7 @@ class ExplainEndpoints:
         put_source(shown, parameters)
         keep = parse_source_filter(shown["_source"], "_source") if shown else None
         work = partial(explain_body, index, request.match_info["id"], query, keep)
-        answer = await self._node.query(work)
+        answer = await self._node.read(work)
         return json_answer(request, answer, status=200 if "explanation" in answer else 404)
 
     async def _validate(self, request: web.Request, parameters: Parameters) -> web.Response:
@@ -77,7 +77,7 @@ class ExplainEndpoints:
             is_valid = False
         else:
             work = partial(validation_body, rewrites=rewrites, query=query)
-            entries = [await self._node.query(partial(work, index)) for index in indexes]
+            entries = [await self._node.read(partial(work, index)) for index in indexes]
             is_valid = all(entry["valid"] for entry in entries)
         n_shards = sum(len(index.shards) for index in indexes)
         answer: dict[str, Any] = {"_shards": shards_body(n_shards), "valid": is_valid}

@@ -27,6 +27,11 @@ class TooLargeError(TailraceError):
     status = 413
 
 
+class BodyTimeoutError(TailraceError):
+    type = "timeout_exception"
+    status = 408
+
+
 class UnsupportedBodyError(TailraceError):
     type = "media_type_header_exception"
     status = 415

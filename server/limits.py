@@ -30,6 +30,20 @@ class Limits:
     bulk_chunk_bytes: int = 8 << 20
     """... or of this many bytes, whichever comes first."""
 
+    bulk_actions: int = 250_000
+    """Most actions in one `_bulk`: each is answered, and kept until all are."""
+
+    requests: int = 1_000
+    """Most requests under way at once, live connections apart; past it, one is refused with
+    429."""
+
+    in_flight_bytes: int = 256 << 20
+    """Bodies and large answers of all requests under way; past it, a request is refused with 429.
+    While it is worked on, a request takes up to four times its body."""
+
+    connections: int = 10_000
+    """Most connections open at once; another one is closed with 503."""
+
     msearch_requests: int = 1_000
     """Most searches in one `_msearch`."""
 
@@ -67,4 +81,5 @@ class Limits:
     """Time between pings of a live socket; one that does not answer is closed."""
 
     stuck_s: float = 30.0
-    """An event stream that takes nothing for this long is ended; a socket by its subscription."""
+    """An event stream, or a large answer, of which nothing is taken for this long is ended; so is
+    a request whose body does not come. A socket is ended by its subscription."""

@@ -17,7 +17,7 @@ from index.query.request import SearchRequest
 from index.query.stop import Stop
 from pipeline.node import Index, Node
 from server.answers import json_answer, shards_body
-from server.bodies import parse_object, read_bytes, read_object
+from server.bodies import parse_object, read_bytes, read_object, read_with
 from server.explanations import profile_body
 from server.faults import MalformedBodyError, UnsupportedError, error_body
 from server.gather import (
@@ -34,6 +34,7 @@ from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
 from server.query_parameters import CHOICE, QUERY, put_source, query_of
 from server.routes import INDEX, Route
 from server.scrolls import Scroll, ScrollTable
+from server.shards import shards_seen
 from server.writes import wait_after
 
 SEARCH = QUERY | CHOICE
@@ -51,6 +52,9 @@ MSEARCH_HEADER = INDEX_CHOICE | {"index", "preference", "routing", "search_type"
 MSEARCH_HEADER |= {"allow_partial_search_results", "ignore_throttled", "ccs_minimize_roundtrips"}
 SCROLL = frozenset({"scroll", "scroll_id", "rest_total_hits_as_int"})
 
+
+MSEARCH_AT_ONCE = 4
+"""Searches of one `_msearch` that wait for a thread at once: others want their turn too."""
 
 FLAGS = ("track_scores", "version", "seq_no_primary_term", "explain")
 
@@ -80,11 +84,13 @@ class SearchEndpoints:
     # --- _search -----------------------------------------------------------------------
     async def _search(self, request: web.Request, parameters: Parameters) -> web.Response:
         began = time.perf_counter()
-        body = await read_object(request, self._limits)
-        search = parse_search(with_parameters(body, parameters))
+        understand = partial(understand_search, parameters=parameters)
+        search = await read_with(request, self._limits, understand)
         search = replace(search, typed_keys=parameters.flag("typed_keys"))
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
+        if not parameters.flag("allow_partial_search_results", default=True):
+            shards_seen(indexes).require_all()
         keep = parameters.text("scroll")
         if keep is None:
             answer = await self._answer(indexes, search, began)
@@ -98,9 +104,10 @@ class SearchEndpoints:
         self, indexes: list[Index], search: SearchRequest, began: float
     ) -> dict[str, Any]:
         work = partial(run_search, targets_of(indexes), search)
+        shards = shards_seen(indexes).body()
         found = await self._node.query_for(work, search_timeout_s(search, self._limits))
         timed_out = found.pop("timed_out")
-        about = {"took": _took(began), "timed_out": timed_out, "_shards": _shards(indexes)}
+        about = {"took": _took(began), "timed_out": timed_out, "_shards": shards}
         return about | found
 
     # --- scrolling ---------------------------------------------------------------------
@@ -111,13 +118,15 @@ class SearchEndpoints:
             raise InvalidRequestError("using [from] is not allowed in a scroll context")
         if search.size == 0:
             raise InvalidRequestError("[size] cannot be [0] in a scroll context")
-        name, scroll = self._scrolls.open(targets_of(indexes), search, keep_s)
+        targets = targets_of(indexes)
+        shards = shards_seen(indexes).body()
+        name, scroll = self._scrolls.open(targets, search, keep_s)
         try:
             page = await self._next_page(scroll)
         except TailraceError:
             self._scrolls.close(name)
             raise
-        return {"_scroll_id": name, "took": _took(began), "_shards": _shards(indexes), **page}
+        return {"_scroll_id": name, "took": _took(began), "_shards": shards, **page}
 
     async def _scroll(self, request: web.Request, parameters: Parameters) -> web.Response:
         began = time.perf_counter()
@@ -166,10 +175,11 @@ class SearchEndpoints:
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
         work = partial(search_targets, targets_of(indexes), search)
+        shards = shards_seen(indexes).body()
         page = await self._node.query_for(work, search_timeout_s(search, self._limits))
         if page.timed_out:
             raise TimedOutError(f"counting took longer than {self._limits.max_search_s:g} s")
-        answer: dict[str, Any] = {"count": page.total, "_shards": _shards(indexes)}
+        answer: dict[str, Any] = {"count": page.total, "_shards": shards}
         if page.terminated_early:
             answer["terminated_early"] = True
         return json_answer(request, answer)
@@ -180,7 +190,13 @@ class SearchEndpoints:
         searches = parse_msearch(data, request.match_info.get("index"), self._limits)
         flat = parameters.flag("rest_total_hits_as_int")
         typed = parameters.flag("typed_keys")
-        answers = await asyncio.gather(*(self._one_of_many(*search, typed) for search in searches))
+        slots = asyncio.Semaphore(MSEARCH_AT_ONCE)
+
+        async def answer_one(expression: str, body: dict[str, Any]) -> dict[str, Any]:
+            async with slots:
+                return await self._one_of_many(expression, body, typed)
+
+        answers = await asyncio.gather(*(answer_one(*search) for search in searches))
         for answer in answers:
             if flat and "hits" in answer:
                 flatten_total(answer)
@@ -296,6 +312,14 @@ def with_parameters(body: dict[str, Any], parameters: Parameters) -> dict[str, A
     return body
 
 
+def understand_search(body: dict[str, Any], parameters: Parameters) -> SearchRequest:
+    """Return the search that a body and the URL's parameters ask for.
+
+    Raises: InvalidQueryError, InvalidRequestError.
+    """
+    return parse_search(with_parameters(body, parameters))
+
+
 def _number(parameters: Parameters, name: str) -> float:
     text = parameters.text(name) or ""
     try:
@@ -352,7 +376,3 @@ def flatten_total(answer: dict[str, Any]) -> None:
 
 def _took(began: float) -> int:
     return round((time.perf_counter() - began) * 1000)
-
-
-def _shards(indexes: list[Index]) -> dict[str, int]:
-    return shards_body(sum(len(index.shards) for index in indexes))

@@ -21,6 +21,7 @@ from index.options import IndexOptions
 from pipeline.node import Node
 from pipeline.options import PipelineOptions
 from server.app import create_app
+from server.connections import start_listening
 from server.limits import Limits
 from tailrace.feeds import Feeds
 from tailrace.listener import BACKLOG, address_of
@@ -62,13 +63,15 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Ready) -
     node = make_node(settings, drain_s=settings.server.drain_s - requests_s)
     starting = asyncio.create_task(_start(node, settings))
     runner: web.AppRunner | None = None
+    server: asyncio.Server | None = None
     try:
         if not await _ended_before(starting, stop):
             return
-        app = create_app(node, take_options(Limits, settings.limits))
+        limits = take_options(Limits, settings.limits)
+        app = create_app(node, limits)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=requests_s)
         await runner.setup()
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        server = await start_listening(runner, listener, most=limits.connections, backlog=BACKLOG)
         # Modules and kernels stay for good: a collection need not look at them (41 ms a time).
         gc.collect()
         gc.freeze()
@@ -76,6 +79,8 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Ready) -
         await stop.wait()
         log.info("draining")
     finally:
+        if server is not None:
+            server.close()
         if runner is not None:
             await runner.cleanup()
         listener.close()
@@ -91,7 +96,7 @@ def make_node(settings: Settings, *, drain_s: float) -> Node:
         otlp_endpoint=settings.telemetry.otlp_endpoint,
         sample_ratio=settings.telemetry.sample_ratio,
     )
-    feeds = Feeds(settings.indexes, max_backlog_bytes=options.max_backlog_bytes)
+    feeds = Feeds(settings.indexes, settings.data_dir, max_backlog_bytes=options.max_backlog_bytes)
     index_options = take_options(IndexOptions, settings.storage)
     return Node(settings.data_dir, options, index_options, open_feed=feeds.open)
 

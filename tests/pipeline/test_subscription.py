@@ -7,6 +7,7 @@ import pytest
 from index.errors import InvalidQueryError, OverloadError
 from index.query.ast import MatchAll
 from pipeline import subscription as subscription_module
+from pipeline.budget import Budget
 from pipeline.subscription import Frame, Subscription, SubscriptionState
 
 
@@ -16,8 +17,13 @@ class Owner:
     def __init__(self) -> None:
         self.taken: list[Subscription] = []
         self.closed: list[Subscription] = []
+        self.budget = Budget("live frames", 1 << 20)
         self.subscription = Subscription(
-            MatchAll(), 10, on_gap_taken=self.taken.append, on_closed=self.closed.append
+            MatchAll(),
+            10,
+            on_gap_taken=self.taken.append,
+            on_closed=self.closed.append,
+            budget=self.budget,
         )
 
 
@@ -106,3 +112,31 @@ async def test_closing_twice_tells_the_broadcaster_once(owner: Owner) -> None:
     owner.subscription.close()
     owner.subscription.close()
     assert len(owner.closed) == 1
+
+
+async def test_frames_of_all_subscribers_share_one_bound(owner: Owner) -> None:
+    others = Owner()
+    reader = Subscription(
+        MatchAll(),
+        10,
+        on_gap_taken=others.taken.append,
+        on_closed=others.closed.append,
+        budget=owner.budget,
+    )
+    owner.budget.hold(owner.budget.max_bytes - 150)
+    reader.begin({})
+    reader.offer(hit(0), 100)
+    reader.offer(hit(1), 100)
+    assert (await anext(reader))["type"] == "gap"
+    assert owner.budget.n_bytes == owner.budget.max_bytes - 150
+
+
+async def test_what_a_closed_subscriber_has_not_read_holds_nothing(owner: Owner) -> None:
+    owner.subscription.offer_snapshot(hit(0), 500_000)
+    owner.subscription.begin({})
+    owner.subscription.offer(hit(1), 100)
+    assert owner.budget.n_bytes == 500_100
+    owner.subscription.close()
+    assert owner.budget.n_bytes == 0
+    assert [frame["_id"] async for frame in owner.subscription] == ["0", "1"]
+    assert owner.budget.n_bytes == 0

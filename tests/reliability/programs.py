@@ -6,7 +6,18 @@ from importlib import import_module
 
 from tests.reliability.program import Program
 
-MODULES: dict[str, str] = {"model": "model", "feed": "feed"}
+MODULES: dict[str, str] = {
+    name: name
+    for name in (
+        "kills",
+        "crash",
+        "simulation",
+        "model",
+        "mutants",
+        "corruption",
+        "feed",
+    )
+}
 """Name -> the module whose `PROGRAM` it is, the longest first."""
 
 
