@@ -64,6 +64,14 @@ async def test_bits_flipped_on_the_brokers_disk_halt_the_partition_and_no_other(
     assert error.offset == 20
     assert "CorruptRecord" in str(error)
     assert [r.value for r in sink.records[0]] == values(20)
+    # What an operator may do: move the log's start behind it, and accept the loss.
+    await apache_kafka.delete_records(topic, 0, 21)
+    again = RecordingSink({0: 20, 1: 25})
+    skipping = replace(apache_kafka.options, on_data_gap="skip")
+    async with running(apache_kafka, topic, again, skipping):
+        await again.wait_count(20)
+    assert again.skipped == [(0, 20, 21)]
+    assert again.values == values(20)
 
 
 async def test_what_compaction_took_is_a_hole_and_no_gap(apache_kafka: ApacheKafka) -> None:
