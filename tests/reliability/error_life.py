@@ -189,5 +189,3 @@ class ErrorLife:
         kept = len([name for name in self.disk.files if name.startswith("manifest")])
         demand(kept <= 3, "manifests are left:", sorted(self.disk.files))
         demand(not [n for n in self.disk.files if n.endswith(".tmp")], "left:", self.disk.files)
-
-
