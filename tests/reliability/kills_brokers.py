@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from tests.e2e.brokers import run_mock_broker
 from tests.kafka.node import KafkaNode
-from tests.reliability.kills_servers import EVENTS
+from tests.reliability.kills_topic import EVENTS
 
 READY_S = 60.0
 

@@ -16,7 +16,8 @@ import orjson
 
 from tests.e2e.streams import ROOT
 from tests.reliability.kills_journal import Journal, Write, document
-from tests.reliability.kills_servers import EVENTS, LOCAL, Member
+from tests.reliability.kills_servers import LOCAL, Member
+from tests.reliability.kills_topic import EVENTS
 
 PAUSE_S = 45.0
 ANSWER_S = 2.5

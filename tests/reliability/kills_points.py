@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+MUTANT_VARIABLE = "KILLS_MUTANT"
 ORDER_VARIABLE = "KILLS_ORDER_FILE"
 
 SLOW_LEADER_VARIABLE = "KILLS_SLOW_LEADER"
@@ -31,11 +32,13 @@ POINTS: dict[str, tuple[str, str]] = {
     "apply": ("index.engine", "Engine.apply"),
     "write_file": ("index.directory", "FsDirectory.write_file"),
     "sync_names": ("index.directory", "FsDirectory.sync"),
-    "write_manifest": ("index.manifest", "write_manifest"),
+    "write_manifest": ("index.ownership", "write_manifest"),
     "install": ("index.engine", "Engine.install"),
     "merge": ("index.jobs", "MergeJob.write"),
-    "remove_orphans": ("index.manifest", "remove_orphans"),
+    "remove_orphans": ("index.ownership", "remove_orphans"),
+    "publish": ("index.directory", "FsDirectory.publish"),
     "delete": ("index.directory", "FsDirectory.delete"),
+    "take_over": ("index.ownership", "take_over"),
     "open_engine": ("index.engine", "Engine.open"),
     "save_schema": ("pipeline.index_store", "IndexStore.save_schema"),
     "append": ("consumers.log_partition", "PartitionFiles.append"),
@@ -79,6 +82,10 @@ def install() -> None:
     """Put the places in, where the environment names an order file."""
     if SLOW_LEADER_VARIABLE in os.environ:
         replace(*ASSIGNMENT, _delayed)
+    if MUTANT_VARIABLE in os.environ:
+        from tests.reliability import kills_mutants
+
+        kills_mutants.install(os.environ[MUTANT_VARIABLE])
     path = os.environ.get(ORDER_VARIABLE)
     if path is None:
         return

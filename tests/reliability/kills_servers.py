@@ -13,10 +13,9 @@ from tests.e2e.servers import Server
 from tests.face.process import Running, free_port
 from tests.reliability.kills_launch import Launch, Process
 from tests.reliability.kills_points import ORDER_VARIABLE
+from tests.reliability.kills_topic import EVENTS, Topic
 from tests.reliability.program import Violation
 
-EVENTS = "events"
-"""The index that is fed by Kafka."""
 LOCAL = "local"
 """The index on an embedded log, which every server has for itself."""
 
@@ -24,10 +23,13 @@ BUSY = {
     "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.3",
     "TAILRACE_STORAGE__MEMTABLE_DOCS": "60",
     "TAILRACE_STORAGE__MERGE_FACTOR": "2",
+}
+"""Flushes and merges are under way all the time, so that kills hit them."""
+
+WITH_LOCAL = {
     "TAILRACE_INDEXES__LOCAL__SOURCE__TYPE": "log",
     "TAILRACE_INDEXES__LOCAL__SOURCE__PARTITIONS": "2",
 }
-"""Flushes and merges are under way all the time, so that kills hit them."""
 
 ANSWER_S = 60.0
 END_S = 20.0
@@ -37,12 +39,20 @@ class Member:
     """One server of the group. Calls that block are made in threads."""
 
     def __init__(
-        self, name: str, folder: Path, launch: Launch, bootstrap: str, **variables: str
+        self,
+        name: str,
+        folder: Path,
+        launch: Launch,
+        bootstrap: str,
+        *,
+        data: Path | None = None,
+        **variables: str,
     ) -> None:
+        """`data`: None for a directory of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.folder = folder
-        self.data = folder / "data"
+        self.data = data or folder / "data"
         self.log = folder / "stderr.txt"
         self.order = folder / "order"
         self.port = free_port()
@@ -89,7 +99,7 @@ class Member:
         """Return how it ended, None where it has not."""
         assert self.process is not None
         deadline = time.monotonic() + timeout_s
-        while self.process.poll() is None and time.monotonic() < deadline:
+        while self.process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return self.process.poll()
 
@@ -141,29 +151,30 @@ class Group:
                 reason = f"{member} ended with {member.process.poll()}: {member.errors()}"
                 raise Violation(self._case(), reason)
 
-    async def wait_quiet(self, ends: dict[int, int], within_s: float) -> None:
-        """Return when the members own each partition once and have applied all below `ends`.
+    async def wait_quiet(self, topic: Topic, n_partitions: int, within_s: float) -> None:
+        """Return when the members own each partition once and have applied all that there is.
 
-        Raises: Violation.
+        A write that nobody waited for may still come. Raises: Violation.
         """
         deadline = time.monotonic() + within_s
-        expected = sum(ends.values())
         while True:
             self.check_alive()
+            await topic.read_on(n_partitions)
             stats = await asyncio.gather(
                 *(asyncio.to_thread(member.stats) for member in self.members)
             )
             known = [each for each in stats if each is not None]
             owned = [each["n_shards"] for each in known]
             applied = sum(each["tailrace"]["next_offset"] for each in known)
-            if len(known) == len(stats) and sum(owned) == len(ends) and applied == expected:
+            expected = sum(topic.next.values())
+            if len(known) == len(stats) and sum(owned) == n_partitions and applied == expected:
                 return
             if time.monotonic() > deadline:
                 errors = "\n".join(f"{member}: {member.errors()}" for member in self.members)
                 raise Violation(
                     self._case(),
-                    f"not caught up within {within_s:.0f} s: {owned} of {len(ends)} partitions, "
-                    f"{applied} of {expected} offsets\n{errors}",
+                    f"not caught up within {within_s:.0f} s: {owned} of {n_partitions} "
+                    f"partitions, {applied} of {expected} offsets\n{errors}",
                 )
             await asyncio.sleep(0.1)
 
