@@ -215,6 +215,7 @@ class Lab:
             self.broker.bootstrap, acks="all", enable_idempotence=True, **options
         )
         await producer.start()
+        await asyncio.sleep(0.01)
         self._clients.push_async_callback(producer.stop)
         return producer
 
@@ -230,6 +231,8 @@ class Lab:
             self.broker.bootstrap, group_id=group, isolation_level="read_committed", **arguments
         )
         await consumer.start()
+        # aiokafka's stop lets a CancelledError out where its tasks have not begun yet.
+        await asyncio.sleep(0.01)
         self._clients.push_async_callback(consumer.stop)
         return consumer
 
