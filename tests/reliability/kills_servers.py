@@ -20,9 +20,10 @@ LOCAL = "local"
 """The index on an embedded log, which every server has for itself."""
 
 BUSY = {
-    "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.3",
+    "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.4",
     "TAILRACE_STORAGE__MEMTABLE_DOCS": "60",
     "TAILRACE_STORAGE__MERGE_FACTOR": "2",
+    "TAILRACE_INDEXES__EVENTS__SOURCE__METADATA_MAX_AGE_S": "2",
 }
 """Flushes and merges are under way all the time, so that kills hit them."""
 
