@@ -39,6 +39,7 @@ from index.part import Part, carry_over
 from index.plain_batch import PlainBatch, plan_plain
 from index.reader import U64, View, Views
 from index.reading import DocumentReader
+from index.rebuild import Rebuild, rebuild_of, remove_set_aside, telling_origin
 from index.schema import SchemaRef
 from index.segment import Check, Segment
 
@@ -137,6 +138,7 @@ class Engine:
         """Whether a job was abandoned whose edit may be on disk."""
         self._topic_id = manifest.topic_id
         self._gaps = gaps_of(manifest)
+        self._rebuild = rebuild_of(manifest)
         self._counts = {"flush": 0, "merge": 0}
         self._bytes = {"flush": 0, "merge": 0}
         self._publish()
@@ -154,13 +156,15 @@ class Engine:
         start an empty one. Of segments all is read or, by `options.check_on_open`, only the
         tables; `check` reads the rest.
 
-        Raises: FencedError where another process does the same; CorruptionError naming the file;
+        Raises: FencedError where another process does the same; DamagedShardError naming the file;
         StorageError where segments lie without any manifest.
         """
-        manifest = take_over(directory, topic_id)
-        with fencing(directory, manifest):
-            remove_orphans(directory, manifest)
-            segments = [_open_part(directory, entry, shard, options) for entry in manifest.segments]
+        with telling_origin(directory):
+            manifest = take_over(directory, topic_id)
+            with fencing(directory, manifest):
+                remove_orphans(directory, manifest)
+                entries = manifest.segments
+                segments = [_open_part(directory, entry, shard, options) for entry in entries]
         return cls(
             directory,
             schema,
@@ -175,6 +179,19 @@ class Engine:
     def next_offset(self) -> int:
         """The offset after the last applied event; -1 before the first."""
         return self._next_offset
+
+    @property
+    def fence(self) -> dict[str, int] | None:
+        """What proves that the log is still the one that the shard was read from."""
+        if self._manifest.fence is not None or self.rebuild is None:
+            return self._manifest.fence
+        return self.rebuild.fence
+
+    @property
+    def rebuild(self) -> Rebuild | None:
+        """What the shard was before its files were damaged, as long as it durably lacks some of
+        that."""
+        return self._rebuild
 
     @property
     def topic_id(self) -> str:
@@ -482,6 +499,9 @@ class Engine:
                 self._segments.append(self._output_part(job.output, alive, "flush"))
             self._frozen = self._frozen_memtable = None
         self._take_manifest(job.manifest)
+        if self._rebuild is not None and rebuild_of(job.manifest) is None:
+            self._rebuild = None
+            remove_set_aside(self._directory)
         self._counts["flush"] += 1
 
     def _install_merge(self, job: MergeJob) -> None:

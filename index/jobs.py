@@ -26,6 +26,7 @@ from index.options import IndexOptions
 from index.ownership import fencing, write_manifest
 from index.part import Part, carry_over, clear_docs, full_bitset, set_docs
 from index.reader import I64, U64, Reader
+from index.rebuild import after_checkpoint
 from index.schema import Schema
 from index.segment import Segment, write_segment
 
@@ -186,7 +187,7 @@ class FlushJob:
             origin=self.origin,
             fence=self.fence,
         )
-        return with_log(after, self.topic_id, self.gaps)
+        return after_checkpoint(with_log(after, self.topic_id, self.gaps))
 
     def discard(self) -> None:
         _remove(self.directory, self.segment_name)

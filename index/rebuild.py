@@ -6,7 +6,8 @@ covers what the damaged one did. Until then its manifest remembers that it is be
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -45,7 +46,16 @@ def rebuild_of(manifest: Manifest) -> Rebuild | None:
     return msgspec.convert(told, Rebuild) if told is not None else None
 
 
-def origin_of(directory: Directory) -> int:
+@contextmanager
+def telling_origin(directory: Directory) -> Iterator[None]:
+    """Raise a CorruptionError of a shard that is opened as a DamagedShardError."""
+    try:
+        yield
+    except CorruptionError as error:
+        raise DamagedShardError(error, _origin_of(directory)) from error
+
+
+def _origin_of(directory: Directory) -> int:
     """Return where in its log a shard began, -1 where that is not known."""
     try:
         manifest = load_manifest(directory)

@@ -13,7 +13,7 @@ import threading
 from functools import partial
 from typing import Any
 
-from index.errors import InvalidRequestError, TailraceError, TimedOutError
+from index.errors import InvalidRequestError, ShardFailedError, TailraceError, TimedOutError
 from index.options import IndexOptions
 from index.query.ast import Query
 from index.query.filter_cache import FilterCache
@@ -130,12 +130,9 @@ class Index:
     async def wait_open(self) -> None:
         """Return when the shards of every partition are open, so that the first write learns its
         outcome; at once where other nodes may own some, after `OPEN_S` in any case."""
-        feed = self._feed
-        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_S):
-                for number in range(feed.log.n_partitions):
+                for number in self._own_partitions():
                     await self._partitions.wait_open(number)
 
     async def _read(self, feed: Feed) -> None:
@@ -186,7 +183,7 @@ class Index:
     def is_ready(self) -> bool:
         """Return whether what the log held at the start has become searchable; stays so unless
         something fails."""
-        if self._has_failed:
+        if self._has_failed or self.failures():
             return False
         source = self._feed.source if self._feed is not None else None
         if not self._was_ready and (source is None or source.is_caught_up()):
@@ -203,7 +200,7 @@ class Index:
         """Return a line for each thing that keeps the index from going on."""
         found = [f"{self.name}: {self.failure}"] if self.failure is not None else []
         for number, shard in sorted(self.shards.items()):
-            trouble = _trouble_of(shard)
+            trouble = _trouble_of(shard) or shard.unsearchable
             if trouble is not None:
                 found.append(f"{self.name}/{number}: {trouble}")
         return found
@@ -374,9 +371,20 @@ class Index:
     # --- searches ----------------------------------------------------------------------------
     def failures(self) -> dict[int, ShardFailedError]:
         """Return why searches do not see the shards that they should see. Any thread."""
-        shards = self.shards.copy().items()
-        found = {number: shard.unsearchable for number, shard in shards}
-        return {number: error for number, error in found.items() if error is not None}
+        shards = self.shards.copy()
+        found = {number: shard.unsearchable for number, shard in shards.items()}
+        failed = {number: error for number, error in found.items() if error is not None}
+        for number in self._own_partitions():
+            if number not in shards:
+                failed[number] = ShardFailedError(f"[{self.name}][{number}] is not open yet")
+        return failed
+
+    def _own_partitions(self) -> range:
+        """Return the partitions that no other node can have."""
+        feed = self._feed
+        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
+            return range(0)
+        return range(feed.log.n_partitions)
 
     def _visible(self) -> dict[int, Visible]:
         # A copy: searches look from the query pool, while shards come and go.
@@ -408,8 +416,23 @@ class Index:
         return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: list[str]) -> list[Document | None]:
-        """Return the newest document of each key, all as of one moment."""
-        return await self._threads.read(lambda: get_documents(self.searcher(), keys))
+        """Return the newest document of each key, all as of one moment.
+
+        Raises: ShardFailedError where the shard of a key cannot say.
+        """
+        failed = self.failures()
+        found = await self._threads.read(lambda: get_documents(self.searcher(), keys))
+        if failed:
+            for key, document in zip(keys, found, strict=True):
+                if document is None and (error := self._failure_of(key, failed)) is not None:
+                    raise error
+        return found
+
+    def _failure_of(self, key: str, failed: dict[int, ShardFailedError]) -> ShardFailedError | None:
+        """Return why it cannot be said whether a document is there."""
+        log = self.log
+        number = log.partition_of(key.encode(errors="surrogatepass")) if log is not None else None
+        return next(iter(failed.values())) if number is None else failed.get(number)
 
     # --- tokens and live ---------------------------------------------------------------------
     def token(self) -> str:

@@ -15,7 +15,6 @@ from index.rebuild import DamagedShardError
 from pipeline.maintenance import Maintenance
 from pipeline.shard import Shard, ShardState
 
-
 Opening: TypeAlias = Callable[[Shard], Awaitable[int | None]]
 """Opens a new shard; returns the offset to go on at."""
 

@@ -225,6 +225,13 @@ class Shard:
                 return ShardFailedError(f"[{self.index}][{self.number}] {reason}")
         return None
 
+    @property
+    def refusal(self) -> ShardFailedError | None:
+        """Return why writes must not go to this shard, None where they may."""
+        if self.state is ShardState.FAILED:
+            return ShardFailedError(f"[{self.index}][{self.number}] has failed: {self.failure}")
+        return self.unsearchable
+
     # --- open and close ----------------------------------------------------------------
     async def open(self) -> int | None:
         """Recover, begin to serve, and return the next offset to deliver (None: any).
@@ -232,9 +239,7 @@ class Shard:
         Raises: CorruptionError, StorageError; the shard is FAILED then.
         """
         return await self._open(
-            lambda: self._open_engine(
-                self.path, self._schema_ref, self._index_options, self.number
-            )
+            lambda: self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
         )
 
     async def rebuild(self, damage: CorruptionError) -> int | None:
@@ -242,9 +247,7 @@ class Shard:
 
         def open_anew() -> Engine:
             begin_anew(FsDirectory(self.path), str(damage))
-            return self._open_engine(
-                self.path, self._schema_ref, self._index_options, self.number
-            )
+            return self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
 
         log.error(
             "shard is damaged and rebuilt from the log",

@@ -138,7 +138,7 @@ def _write(folder: Path) -> None:
     for first, end in pairwise(ends):
         engine.apply(history[first:end], end)
         _run(engine, engine.plan_flush())
-    log = PartitionFiles(folder / LOG, 1 << 30)
+    log = PartitionFiles(FsDirectory(folder / LOG), 1 << 30)
     for first in range(ends[2], len(history), 9):
         log.append([record_of(event) for event in history[first : first + 9]])
     log.close()

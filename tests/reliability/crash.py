@@ -17,8 +17,8 @@ from random import Random
 from zlib import crc32
 
 from tests.reliability.explorer import SHORT, Explorer, Scene
-from tests.reliability.program import Program, Run, Tally
 from tests.reliability.kept_segments import kept_segments
+from tests.reliability.program import Program, Run, Tally
 from tests.reliability.shard_life import ShardLife
 from tests.reliability.short_workloads import LETTERS, exhaustive
 

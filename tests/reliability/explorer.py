@@ -192,7 +192,7 @@ def crashes(name: str, life: Life, first: int) -> Iterator[Crashed]:
 
 def check_promise(found: Promise, promised: Promise) -> None:
     demand(found.offset >= promised.offset, "durable to", found.offset, "not", promised.offset)
-    demand(found.epoch >= promised.epoch, "epoch", found.epoch, "after", promised.epoch)
+    demand(found.epoch > promised.epoch or not promised.epoch, "epoch", found.epoch, "after", promised.epoch)
 
 
 @contextmanager

@@ -57,6 +57,8 @@ class FakePartition:
         self.past: list[list[Entry]] = []
         """What the history was before each cut: what somebody may have read."""
         self.bad: dict[int, Bad] = {}
+        self.is_frozen = False
+        """Whether it takes no records for now, as while it has no leader."""
         self._waiters: list[asyncio.Future[None]] = []
 
     def append(

@@ -204,50 +204,91 @@ POISON: Final[tuple[Poison, ...]] = (
     Poison("a number", _value("7"), NO_OBJECT),
     Poison("the word null", _value("null"), NO_OBJECT),
     Poison(
-        "nested 100,000 deep", lambda: _nested(100_000), Letter(MALFORMED, "nested deeper"),
+        "nested 100,000 deep",
+        lambda: _nested(100_000),
+        Letter(MALFORMED, "nested deeper"),
         is_heavy=True,
     ),
     Poison("100,000 fields", _wide, Letter(MALFORMED, "fields", is_omitted=True), is_heavy=True),
     Poison(
-        "keyword of 1 MB", lambda: b'{"s": "%s"}' % (b"x" * (1 << 20)), Letter(MALFORMED, "[s]", is_omitted=True),
+        "keyword of 1 MB",
+        lambda: b'{"s": "%s"}' % (b"x" * (1 << 20)),
+        Letter(MALFORMED, "[s]", is_omitted=True),
         is_heavy=True,
     ),
-    Poison("word of 1 MB", lambda: b'{"text": "%s"}' % (b"x" * (1 << 20)), Indexed(), is_heavy=True),
+    Poison(
+        "word of 1 MB", lambda: b'{"text": "%s"}' % (b"x" * (1 << 20)), Indexed(), is_heavy=True
+    ),
     Poison("10 MiB of words", lambda: _large(b'{"text": "', b'"}'), Indexed(), is_heavy=True),
     Poison(
-        "10 MiB cut off", lambda: _large(b'{"text": "', b""),
-        Letter(MALFORMED, "not json", is_omitted=True), is_heavy=True,
+        "10 MiB cut off",
+        lambda: _large(b'{"text": "', b""),
+        Letter(MALFORMED, "not json", is_omitted=True),
+        is_heavy=True,
     ),
     Poison(
-        "10 MiB of brackets", lambda: b"[" * (10 << 20),
-        Letter(MALFORMED, "nested deeper", is_omitted=True), is_heavy=True,
+        "10 MiB of brackets",
+        lambda: b"[" * (10 << 20),
+        Letter(MALFORMED, "nested deeper", is_omitted=True),
+        is_heavy=True,
     ),
     Poison("no key", _value(GOOD), Indexed(), key=None),
     Poison("empty key", _value(GOOD), Letter(ILLEGAL, "empty"), key=b""),
     Poison("key of 10 kB", _value(GOOD), Letter(ILLEGAL, "10000 bytes"), key=b"k" * 10_000),
     Poison("key of 513 bytes", _value(GOOD), Letter(ILLEGAL, "513 bytes"), key=b"k" * 513),
     Poison("key that is no utf-8", _value(GOOD), Letter(ILLEGAL, "not utf-8"), key=b"\xff\xfe"),
-    Poison("neither key nor value", _value(None), Letter(ILLEGAL, "without a document id"), key=None),
+    Poison(
+        "neither key nor value", _value(None), Letter(ILLEGAL, "without a document id"), key=None
+    ),
     Poison("delete of nothing", _value(None), Nothing()),
     Poison("delete with a value", _value(b"\xff"), Nothing(), headers=(DELETE,)),
     Poison(
-        "delete without key", _value(GOOD), Letter(ILLEGAL, "without a document id"),
-        key=None, headers=(DELETE,),
+        "delete without key",
+        _value(GOOD),
+        Letter(ILLEGAL, "without a document id"),
+        key=None,
+        headers=(DELETE,),
     ),
-    Poison("create of nothing", _value(None), Letter(ILLEGAL, "without a document"), headers=(CREATE,)),
-    Poison("create of what exists", _value(GOOD), Letter(EXISTS, "already exists"), key=THERE, headers=(CREATE,)),
-    Poison("update to nothing", _value(None), Letter(ILLEGAL, "without a document"), headers=(UPDATE,)),
+    Poison(
+        "create of nothing", _value(None), Letter(ILLEGAL, "without a document"), headers=(CREATE,)
+    ),
+    Poison(
+        "create of what exists",
+        _value(GOOD),
+        Letter(EXISTS, "already exists"),
+        key=THERE,
+        headers=(CREATE,),
+    ),
+    Poison(
+        "update to nothing", _value(None), Letter(ILLEGAL, "without a document"), headers=(UPDATE,)
+    ),
     Poison("update of nothing", _value(GOOD), Letter(MISSING, "missing"), headers=(UPDATE,)),
     Poison("update that is broken", _value('{"n": '), NOT_JSON, key=THERE, headers=(UPDATE,)),
-    Poison("update that does not fit", _value('{"n": "x"}'), Letter(MALFORMED, "[n]"), key=THERE, headers=(UPDATE,)),
+    Poison(
+        "update that does not fit",
+        _value('{"n": "x"}'),
+        Letter(MALFORMED, "[n]"),
+        key=THERE,
+        headers=(UPDATE,),
+    ),
     Poison("update by no object", _value("[1]"), NO_OBJECT, key=THERE, headers=(UPDATE,)),
     Poison(
-        "upsert header that is broken", _value(GOOD), NOT_JSON, headers=(UPDATE, ("upsert", b"{")),
+        "upsert header that is broken",
+        _value(GOOD),
+        NOT_JSON,
+        headers=(UPDATE, ("upsert", b"{")),
     ),
-    Poison("header without value", _value(GOOD), Indexed(), headers=(("x", None), ("traceparent", None))),
-    Poison("traceparent of rubbish", _value(GOOD), Indexed(), headers=(("traceparent", b"\xff" * 55),)),
+    Poison(
+        "header without value",
+        _value(GOOD),
+        Indexed(),
+        headers=(("x", None), ("traceparent", None)),
+    ),
+    Poison(
+        "traceparent of rubbish", _value(GOOD), Indexed(), headers=(("traceparent", b"\xff" * 55),)
+    ),
     Poison("header of 100 kB", _value(GOOD), Indexed(), headers=(("x", b"x" * 100_000),)),
-)  # fmt: skip
+)
 
 LIGHT: Final = tuple(poison for poison in POISON if not poison.is_heavy)
 HEAVY: Final = tuple(poison for poison in POISON if poison.is_heavy)

@@ -154,13 +154,14 @@ def _good(rng: random.Random, number: int, serial: int) -> Sent:
     return Sent(key, value, headers)
 
 
-def all_poison(rng: random.Random, skip: int, heavy_share: float) -> Iterator[Poison]:
-    """Yield kinds in turn from place `skip` on, for ever; a heavy one now and then."""
-    n_light, n_heavy = skip, rng.randrange(len(HEAVY))
+def all_poison(rng: random.Random, number: int, heavy_share: float) -> Iterator[Poison]:
+    """Yield kinds in turn, for ever, so that a few cases have all; a heavy one now and then."""
+    if number < len(HEAVY):
+        yield HEAVY[number]
+    n_light = number * 23
     while True:
         if rng.random() < heavy_share:
-            yield HEAVY[n_heavy % len(HEAVY)]
-            n_heavy += 1
+            yield rng.choice(HEAVY)
         else:
             yield LIGHT[n_light % len(LIGHT)]
             n_light += 1

@@ -17,6 +17,7 @@ from consumers.kafka import KafkaOptions, KafkaSource
 from index.options import IndexOptions
 from index.query import ast
 from index.schema import Schema
+from pipeline.disk import Disk
 from pipeline.documents import get_documents
 from pipeline.feed import Feed
 from pipeline.index import Index
@@ -128,6 +129,7 @@ class World:
             options=self._options,
             index_options=self._index_options,
             telemetry=_telemetry,
+            disk=Disk(self.path, self._options),
         )
         index.life = life
         source = KafkaSource("table", [TOPIC], "g", options=life.options, clients=self.cluster)
@@ -137,7 +139,10 @@ class World:
     def run_until(self, is_done: Callable[[], bool]) -> bool:
         """Return whether it came to pass before patience ended."""
         end = self.loop.time() + PATIENCE_S
-        self.loop.run_until(lambda: is_done() or self.loop.time() > end)
+        life = self.lives[-1]
+        self.loop.run_until(lambda: life.task.done() or is_done() or self.loop.time() > end)
+        if life.task.done():
+            life.task.result()  # raises: it has no other end
         return is_done()
 
     def close(self) -> None:

@@ -67,8 +67,8 @@ def replay(case: str) -> None:
 PROGRAM = Program(
     name="mutants",
     counts="wrong versions of the product",
-    fast=17,
-    deep=17,
+    fast=15,
+    deep=15,
     run=run,
     replay=replay,
 )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
@@ -43,6 +44,12 @@ def search_orders() -> None:
     with speeded_up():
         for name, letters in WORKLOADS:
             Explorer(scene(name)).crash(letters)
+
+
+def search_recoveries() -> None:
+    """End the process at each step of a workload, and crash what the next one does."""
+    with speeded_up():
+        Explorer(scene("empty")).crash_twice("ucc", Random(1), 10_000)
 
 
 def search_system_calls() -> None:
@@ -116,6 +123,13 @@ def one_dir_sync() -> Iterator[None]:
 def no_final_sync() -> Iterator[None]:
     really = index.jobs.write_manifest
     with patch.object(index.jobs, "write_manifest", lambda d, m: really(Unsynced(d), m)):
+        yield
+
+
+@contextmanager
+def takeover_not_synced() -> Iterator[None]:
+    really = index.engine.take_over
+    with patch.object(index.engine, "take_over", lambda d, *rest: really(Unsynced(d), *rest)):
         yield
 
 
@@ -231,6 +245,10 @@ MUTANTS = [
     Mutant(
         "no_final_sync", "an edit is promised before its name is durable",
         no_final_sync, search_orders,
+    ),
+    Mutant(
+        "takeover_not_synced", "who opens a shard promises what may not be durable yet",
+        takeover_not_synced, search_recoveries,
     ),
     Mutant(
         "in_place_manifest", "an edit is written over the one before",

@@ -11,8 +11,11 @@ MODULES: dict[str, str] = {
     for name in (
         "kills",
         "crash",
+        "simulation",
         "model",
         "mutants",
+        "corruption",
+        "feed",
     )
 }
 """Name -> the module whose `PROGRAM` it is, the longest first."""

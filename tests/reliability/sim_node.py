@@ -48,9 +48,9 @@ MAPPING = {
 SCHEMA = Schema.from_mapping(MAPPING)
 
 KAFKA = KafkaOptions(
-    session_timeout_ms=3_000,
-    heartbeat_interval_ms=500,
-    rebalance_timeout_ms=6_000,
+    session_timeout_ms=1_500,
+    heartbeat_interval_ms=300,
+    rebalance_timeout_ms=3_000,
     fetch_max_wait_ms=1_000,
     max_poll_records=20,
     commit_interval_s=0.5,

@@ -29,7 +29,7 @@ N_CLIENTS = 2
 N_KEYS = 14
 STATE_SHARE = 0.15
 """Share of the batches after which the whole shard is compared."""
-CLIENT_PAUSE_S = 0.25
+CLIENT_PAUSE_S = 0.4
 SHARED = False
 
 
@@ -192,6 +192,8 @@ class World:
 
     def _add_what_nobody_reads(self) -> None:
         partition = self.rng.choice(self.topic.partitions)
+        if partition.is_frozen:
+            return
         kind = self.rng.randrange(3)
         if kind == 0:
             partition.append(None, None, kind=Kind.MARKER)
