@@ -71,6 +71,8 @@ class Act:
         ]
         self._pending: dict[Member, asyncio.Task[None]] = {}
         """What still happens to a member that was killed or is held."""
+        self._answering: dict[Member, asyncio.Task[None]] = {}
+        """Until a member that was started answers."""
         self.recoveries: list[float] = []
         self._answered: list[float] = []
 
@@ -117,6 +119,7 @@ class Act:
             await asyncio.sleep(fault.delay_s)
             await self._do(fault)
         await asyncio.gather(*self._pending.values())
+        await asyncio.gather(*self._answering.values())
         self._pending.clear()
         self.say("pausing")
         await asyncio.gather(*(client.pause() for client in self._clients))
@@ -161,6 +164,7 @@ class Act:
             await self._drain(member)
             member.start(f"{point} {fault.order.split()[1]} 1")
         else:
+            await self._wait_serving(member)
             member.give_order(fault.order)
         if point == "on_revoked":
             await self._storm(1)
@@ -249,12 +253,20 @@ class Act:
     async def _restart(self, member: Member, away_s: float) -> None:
         await asyncio.sleep(away_s)
         member.start()
+        self._answering[member] = asyncio.create_task(self._time_answer(member))
+
+    async def _time_answer(self, member: Member) -> None:
         took_s = await member.wait_answer()
-        if member.is_alive:
+        if took_s is not None:
             self.recoveries.append(took_s)
             self.say(f"{member} answers after {took_s:.2f}")
 
+    async def _wait_serving(self, member: Member) -> None:
+        if member in self._answering:
+            await self._answering[member]
+
     async def _drain(self, member: Member) -> None:
+        await self._wait_serving(member)
         member.send(signal.SIGTERM)
         code = await member.wait_end(15.0)
         assert code == 0, f"{member} ended with {code} after SIGTERM: {member.errors()}"
