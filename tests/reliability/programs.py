@@ -13,6 +13,7 @@ MODULES: dict[str, str] = {
         "crash",
         "simulation",
         "model",
+        "errors",
         "mutants",
         "corruption",
         "feed",
