@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.reliability.program import Program
 
-MODULES: dict[str, str] = {"model": "model"}
+MODULES: dict[str, str] = {"model": "model", "overload": "overload"}
 """Name -> the module whose `PROGRAM` it is, the longest first."""
 
 
