@@ -132,7 +132,9 @@ class FetchLoop:
                 break
             if tp not in got:
                 break
-            records += got[tp]
+            fresh = [r for r in got[tp] if not records or r.offset > records[-1].offset]
+            self._counts.below_position += len(got[tp]) - len(fresh)
+            records += fresh
         await self._deliver(tp, records)
         if tp not in self._positions.next:
             return
@@ -234,7 +236,23 @@ class FetchLoop:
             if self._positions.generation != generation:
                 return
             if tp in self._positions.next and position > self._positions.next[tp]:
-                await self._hand_over(tp, [], position)
+                await self._pass_marker(tp, position)
+
+    async def _pass_marker(self, tp: TopicPartition, position: int) -> None:
+        """Move on to `position`, unless it moved past a record that could not be read."""
+        generation = self._positions.generation
+        try:
+            # aiokafka moves past a record that is too large, and says so only here.
+            got = await self._consumer.getmany(
+                tp, timeout_ms=0, max_records=self._options.max_poll_records
+            )
+        except Exception as error:
+            await self._recover(error)
+            return
+        if tp in got:
+            await self._deliver(tp, got[tp])
+        elif self._positions.generation == generation:
+            await self._hand_over(tp, [], position)
 
     async def _hand_over(self, tp: TopicPartition, records: list[Record], next_offset: int) -> None:
         generation = self._positions.generation

@@ -25,6 +25,7 @@ from consumers.kafka_probe import OffsetProbe
 from consumers.source import Sink, SourceError
 from consumers.watchdog import Watchdog
 from index.errors import TailraceError
+from index.rebuild import DamagedShardError
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         stored = await _gather_sink([self._open_shard(tp) for tp in tps])
         bounds = await self._probe.bounds([*tps])
+        stored = await _gather_sink(
+            [self._rebuild_damaged(tp, at, bounds[tp][0]) for tp, at in stored]
+        )
         replaced = await self._continuity.find_other_topics([*tps])
         others = {tp: at for tp, at in bounds.items() if tp not in replaced}
         replaced |= await self._continuity.find_other_records(others)
@@ -185,12 +189,24 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _open_shard(
         self, tp: TopicPartition
     ) -> tuple[TopicPartition, int | TailraceError | None]:
+        self._opened.add(tp)
         try:
             next_offset = await self._sink.open_partition(self.positions.shard_no(tp))
         except TailraceError as error:
             return tp, error  # this shard's own trouble: the others go on
-        self._opened.add(tp)
         return tp, next_offset
+
+    async def _rebuild_damaged(
+        self, tp: TopicPartition, stored: int | TailraceError | None, log_start: int
+    ) -> tuple[TopicPartition, int | TailraceError | None]:
+        """Let a damaged shard begin anew, if the log holds all that it was made of."""
+        if not isinstance(stored, DamagedShardError):
+            return tp, stored
+        try:
+            number = self.positions.shard_no(tp)
+            return tp, await self._sink.rebuild_partition(number, log_start)
+        except TailraceError as error:
+            return tp, error
 
     async def _start_fetching(
         self,

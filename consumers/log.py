@@ -20,6 +20,7 @@ from consumers.log_partition import LogReader, PartitionFiles
 from consumers.log_source import EmbeddedSource
 from consumers.partition import partition_of
 from consumers.source import LogError, NewRecord
+from index.directory import FsDirectory, OpenDirectory
 from index.errors import InvalidRequestError, OverloadError, StorageError
 
 __all__ = ["EmbeddedLog", "EmbeddedSource", "LogOptions"]
@@ -42,7 +43,7 @@ class LogOptions:
 class EmbeddedLog:
     """A partitioned log in a directory. Thread rule: the event loop's thread.
 
-    Requires: one process at a time has the directory open.
+    One process at a time has the directory open: another cannot open it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class EmbeddedLog:
         *,
         topic: str,
         options: LogOptions | None = None,
+        open_directory: OpenDirectory = FsDirectory,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open or make the log. Blocks while the newest file of each partition is checked.
@@ -64,10 +66,15 @@ class EmbeddedLog:
         self._clock = clock
         self._turn = count()
         self._pool = ThreadPoolExecutor(min(2 * n_partitions, 8), thread_name_prefix=f"log-{topic}")
-        self._writers = [
-            _Writer(PartitionFiles(Path(path) / str(no), options.file_bytes), self._pool, options)
-            for no in range(n_partitions)
-        ]
+        self._writers: list[_Writer] = []
+        try:
+            for no in range(n_partitions):
+                files = PartitionFiles(open_directory(Path(path) / str(no)), options.file_bytes)
+                self._writers.append(_Writer(files, self._pool, options))
+        except BaseException:
+            for writer in self._writers:
+                writer.files.close()
+            raise
         self._is_closed = False
 
     @property

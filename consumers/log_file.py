@@ -12,15 +12,14 @@ was once good, so it is corruption; one behind it is the torn end of a crash and
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
 import google_crc32c
 import msgspec
 
+from index.directory import OpenFile
 from index.errors import CorruptionError
 from pipeline.events import Headers
 
@@ -118,7 +117,7 @@ def decode_records(name: str, frame: Frame) -> list[StoredRecord]:
     return records
 
 
-def read_frames(fd: int, position: int, end: int) -> Iterator[Frame]:
+def read_frames(file: OpenFile, position: int, end: int) -> Iterator[Frame]:
     """Yield the frames of bytes [position, end) of a file, each checked.
 
     Raises: BadFrameError at the first place where no sound frame begins.
@@ -127,27 +126,15 @@ def read_frames(fd: int, position: int, end: int) -> Iterator[Frame]:
     while position < end:
         at = position - start
         if at + FRAME_HEADER.size > len(buffer):
-            buffer, start, at = _read(fd, position, min(READ_BYTES, end - position)), position, 0
+            buffer, start, at = file.read(position, min(READ_BYTES, end - position)), position, 0
         n_bytes = _frame_bytes(buffer, at, position)
         if position + n_bytes > end:
             raise BadFrameError(position, "frame ends behind the end of the file")
         if at + n_bytes > len(buffer):
             n_read = min(max(READ_BYTES, n_bytes), end - position)
-            buffer, start, at = _read(fd, position, n_read), position, 0
+            buffer, start, at = file.read(position, n_read), position, 0
         yield _check_frame(buffer[at : at + n_bytes], position)
         position += n_bytes
-
-
-def _read(fd: int, position: int, n_bytes: int) -> bytes:
-    parts: list[bytes] = []
-    while n_bytes > 0:
-        part = os.pread(fd, n_bytes, position)
-        if not part:
-            break
-        parts.append(part)
-        position += len(part)
-        n_bytes -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _frame_bytes(buffer: bytes, at: int, position: int) -> int:
@@ -169,12 +156,12 @@ def _check_frame(data: bytes, position: int) -> Frame:
     return Frame(position, position + len(data), base_offset, n_records, body)
 
 
-def is_known_durable(fd: int, position: int, end: int) -> bool:
+def is_known_durable(file: OpenFile, position: int, end: int) -> bool:
     """Return whether a sound frame behind `position` says that `position` was on disk.
 
     Cost: reads the rest of the file. Only asked after a bad frame at `position`.
     """
-    data = _read(fd, position, end - position)
+    data = file.read(position, end - position)
     at = data.find(FRAME_MAGIC_BYTES, 1)
     while at >= 0:
         try:
@@ -190,10 +177,10 @@ def is_known_durable(fd: int, position: int, end: int) -> bool:
     return False
 
 
-def check_header(path: Path, fd: int, base_offset: int) -> None:
+def check_header(name: str, file: OpenFile, base_offset: int) -> None:
     """Raise CorruptionError unless the file begins as it must."""
-    header = _read(fd, 0, FILE_HEADER.size)
+    header = file.read(0, FILE_HEADER.size)
     if len(header) < FILE_HEADER.size or header[:8] != FILE_MAGIC:
-        raise CorruptionError(path.name, 0, "not a file of the embedded log")
+        raise CorruptionError(name, 0, "not a file of the embedded log")
     if FILE_HEADER.unpack(header)[1] != base_offset:
-        raise CorruptionError(path.name, 8, "base offset differs from the name")
+        raise CorruptionError(name, 8, "base offset differs from the name")

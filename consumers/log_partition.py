@@ -8,10 +8,9 @@ are replaced in one step.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from consumers.log_file import (
@@ -29,8 +28,11 @@ from consumers.log_file import (
     is_known_durable,
     read_frames,
 )
-from index.directory import make_folder
+from index.directory import AppendFile, Directory, OpenFile
 from index.errors import CorruptionError, StorageError
+
+MAX_TRIES = 10
+"""Of opening the newest file while its owner begins another."""
 
 
 class Extent(NamedTuple):
@@ -42,40 +44,37 @@ class Extent(NamedTuple):
 
 @dataclass(slots=True)
 class LogFile:
-    path: Path
+    name: str
     base_offset: int
     published: Extent | None
     """None for a file that a later one follows: it ends where that one begins."""
 
 
 class PartitionFiles:
-    """The files of one partition, oldest first.
+    """The files of one partition, oldest first. One process at a time has them open: the newest
+    file is locked.
 
     Invariant: each file begins at the offset where the one before it ends, and only the last
     is written to.
     """
 
-    def __init__(self, directory: Path, file_bytes: int) -> None:
+    def __init__(self, directory: Directory, file_bytes: int) -> None:
         """Open, or make, the partition. A torn end is cut off.
 
-        Raises: CorruptionError where durable bytes are not what was written; StorageError.
+        Raises: CorruptionError where durable bytes are not what was written; StorageError, also
+        where another process has it open.
         """
         self.directory = directory
         self._file_bytes = file_bytes
         self._failure: StorageError | None = None
+        files, self._active = _open_newest(directory)
         try:
-            make_folder(directory)
-            found = [base_offset_of(entry.name) for entry in os.scandir(directory)]
-            bases = sorted(base for base in found if base is not None)
-            files = [LogFile(directory / file_name(base), base, None) for base in bases]
-            if files:
-                self._fd = os.open(files[-1].path, os.O_RDWR)
-                self._extent = _recover(files[-1], self._fd)
-            else:
-                file, self._fd = _create(directory, 0)
-                files, self._extent = [file], Extent(FILE_HEADER.size, 0)
-        except OSError as error:
-            raise StorageError(f"cannot open the log in {directory}: {error}") from error
+            self._extent = _recover(files[-1], self._active)
+            # A name that a crash left volatile, before anything is acknowledged from its file.
+            directory.sync()
+        except BaseException:
+            self._active.close()
+            raise
         files[-1].published = self._extent
         self._files = tuple(files)
 
@@ -92,12 +91,13 @@ class PartitionFiles:
     def append(self, records: list[StoredRecord]) -> int:
         """Make `records` durable and return the offset of the first.
 
-        Raises: StorageError; then none of them will ever be read. After a failed fsync the
-        partition takes nothing more, for nobody can know what the disk holds.
+        Raises: StorageError; then none of them will be read. After a failed sync the partition
+        takes nothing more, for nobody can know what the disk holds: who opens it again may find
+        them.
         """
         if self._failure is not None:
             raise StorageError(str(self._failure))
-        if self._extent.end >= self._file_bytes:
+        if self._extent.end >= max(self._file_bytes, FILE_HEADER.size + 1):
             self._rotate()
         end, base_offset = self._extent
         next_offset, parts = base_offset, []
@@ -114,19 +114,18 @@ class PartitionFiles:
     def cut_behind(self, offset: int) -> None:
         """Delete the files all of whose records are below `offset`; the last one stays.
 
-        The oldest go first, so that a crash between two leaves no hole.
+        The oldest go first, so that a crash leaves no hole. Raises: StorageError.
         """
         files = self._files
         n_dead = sum(1 for after in files[1:] if after.base_offset <= offset)
         if n_dead == 0:
             return
         self._files = files[n_dead:]
-        try:
-            for file in files[:n_dead]:
-                file.path.unlink(missing_ok=True)
-            _sync_directory(self.directory)
-        except OSError as error:
-            raise StorageError(f"cannot cut the log in {self.directory}: {error}") from error
+        for file in files[:n_dead]:
+            with suppress(CorruptionError):  # gone already
+                self.directory.delete(file.name)
+            # One after the other: of two names that go together a crash may keep the older.
+            self.directory.sync()
 
     def has_whole_files_behind(self, offset: int) -> bool:
         """Return whether `cut_behind(offset)` would delete anything."""
@@ -137,38 +136,33 @@ class PartitionFiles:
         return LogReader(self, offset)
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Let others open it. What is being read can be read to its end."""
+        self._active.close()
 
     def _rotate(self) -> None:
-        try:
-            file, fd = _create(self.directory, self._extent.next_offset)
-        except OSError as error:
-            raise StorageError(f"cannot grow the log in {self.directory}: {error}") from error
-        os.close(self._fd)
-        self._fd, self._extent = fd, Extent(FILE_HEADER.size, file.base_offset)
+        file, active = _create(self.directory, self._extent.next_offset)
+        # Only now: whoever gets the lock of the file before finds that it is not the newest.
+        self._active.close()
+        self._active, self._extent = active, Extent(FILE_HEADER.size, file.base_offset)
         file.published = self._extent
         self._files = (*self._files, file)
 
     def _write(self, data: bytes, position: int) -> None:
-        view = memoryview(data)
         try:
-            while view:
-                n_written = os.pwrite(self._fd, view, position)
-                view, position = view[n_written:], position + n_written
-        except OSError as error:
-            failure = StorageError(f"cannot write {self._files[-1].path.name}: {error}")
+            self._active.write(position, data)
+        except StorageError as error:
             try:
-                os.ftruncate(self._fd, self._extent.end)
-            except OSError:
-                self._failure = failure
-            raise failure from error
+                self._active.truncate(self._extent.end)
+            except StorageError:
+                self._failure = error
+            raise
 
     def _sync(self) -> None:
         try:
-            os.fdatasync(self._fd)
-        except OSError as error:
-            # The kernel may have dropped the pages: a second fsync would lie.
-            self._failure = StorageError(f"cannot sync {self._files[-1].path.name}: {error}")
+            self._active.sync()
+        except StorageError as error:
+            # The kernel may have dropped the pages: a second sync would lie.
+            self._failure = StorageError(f"cannot sync the log in {self.directory}: {error}")
             raise self._failure from error
 
 
@@ -179,7 +173,7 @@ class LogReader:
         self._log = log
         self.next_offset = offset
         self._file: LogFile | None = None
-        self._fd = -1
+        self._open_file: OpenFile | None = None
         self._position = 0
 
     def read(self, max_bytes: int) -> list[StoredRecord]:
@@ -198,16 +192,16 @@ class LogReader:
             follower = next(other for other in files if other.base_offset > file.base_offset)
             if follower.base_offset != self.next_offset:
                 raise CorruptionError(
-                    file.path.name,
+                    file.name,
                     self._position,
                     f"ends at offset {self.next_offset}, the next begins at {follower.base_offset}",
                 )
             self._open(follower)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd, self._file = -1, None
+        if self._open_file is not None:
+            self._open_file.close()
+            self._open_file = self._file = None
 
     def _current(self, files: tuple[LogFile, ...]) -> LogFile:
         if self._file is not None:
@@ -229,29 +223,30 @@ class LogReader:
     def _open(self, file: LogFile) -> None:
         self.close()
         try:
-            self._fd = os.open(file.path, os.O_RDONLY)
-        except OSError as error:
-            raise StorageError(f"cannot read {file.path.name}: {error}") from error
-        self._file, self._position = file, FILE_HEADER.size
-        check_header(file.path, self._fd, file.base_offset)
+            opened = self._log.directory.open_file(file.name)
+        except CorruptionError as error:
+            raise StorageError(f"cannot read {file.name}: {error.reason}") from error
+        self._open_file, self._file, self._position = opened, file, FILE_HEADER.size
+        check_header(file.name, opened, file.base_offset)
 
     def _read_file(self, file: LogFile, max_bytes: int) -> list[StoredRecord]:
+        assert self._open_file is not None
         extent = file.published
-        end = os.fstat(self._fd).st_size if extent is None else extent.end
+        end = self._open_file.n_bytes if extent is None else extent.end
         records: list[StoredRecord] = []
         n_bytes = 0
-        for frame in _sound_frames(file, self._fd, self._position, end):
+        for frame in _sound_frames(file, self._open_file, self._position, end):
             n_skipped = self.next_offset - frame.base_offset
             self._position = frame.end
             if n_skipped >= frame.n_records:
                 continue
             if n_skipped < 0:
                 raise CorruptionError(
-                    file.path.name,
+                    file.name,
                     frame.position,
                     f"offset {self.next_offset} is missing, {frame.base_offset} follows",
                 )
-            records += decode_records(file.path.name, frame)[n_skipped:]
+            records += decode_records(file.name, frame)[n_skipped:]
             self.next_offset = frame.next_offset
             n_bytes += len(frame.body)
             if n_bytes >= max_bytes:
@@ -259,13 +254,11 @@ class LogReader:
         return records
 
 
-def _sound_frames(file: LogFile, fd: int, position: int, end: int) -> Iterator[Frame]:
+def _sound_frames(file: LogFile, opened: OpenFile, position: int, end: int) -> Iterator[Frame]:
     try:
-        yield from read_frames(fd, position, end)
+        yield from read_frames(opened, position, end)
     except BadFrameError as error:
-        raise CorruptionError(file.path.name, error.position, error.reason) from error
-    except OSError as error:
-        raise StorageError(f"cannot read {file.path.name}: {error}") from error
+        raise CorruptionError(file.name, error.position, error.reason) from error
 
 
 def _frame_groups(records: list[StoredRecord]) -> Iterator[list[StoredRecord]]:
@@ -281,55 +274,70 @@ def _frame_groups(records: list[StoredRecord]) -> Iterator[list[StoredRecord]]:
         yield group
 
 
-def _create(directory: Path, base_offset: int) -> tuple[LogFile, int]:
+def _open_newest(directory: Directory) -> tuple[list[LogFile], AppendFile]:
+    """Return the files, of which the newest is open and locked; a new one where there is none."""
+    for _ in range(MAX_TRIES):
+        bases = _bases(directory)
+        if not bases:
+            file, active = _create(directory, 0)
+            return [file], active
+        active = directory.append_file(file_name(bases[-1]))
+        # The one who had it open may have begun another just before he let go of it.
+        if _bases(directory)[-1:] == bases[-1:]:
+            return [LogFile(file_name(base), base, None) for base in bases], active
+        active.close()
+    raise StorageError(f"{directory} is being written to by another process")
+
+
+def _bases(directory: Directory) -> list[int]:
+    found = [base_offset_of(name) for name in directory.list()]
+    return sorted(base for base in found if base is not None)
+
+
+def _create(directory: Directory, base_offset: int) -> tuple[LogFile, AppendFile]:
     """Make an empty file, durable with its name, before anything is acknowledged from it."""
-    path = directory / file_name(base_offset)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    name = file_name(base_offset)
+    file = directory.append_file(name)
     try:
-        _write_header(fd, base_offset)
-        _sync_directory(directory)
-    except OSError:
-        os.close(fd)
+        _write_header(file, base_offset)
+        directory.sync()
+    except StorageError:
+        # Never synced again: the next try gets another file.
+        with suppress(StorageError):
+            directory.delete(name)
+        file.close()
         raise
-    return LogFile(path, base_offset, None), fd
+    return LogFile(name, base_offset, None), file
 
 
-def _write_header(fd: int, base_offset: int) -> None:
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, encode_header(base_offset), 0)
-    os.fsync(fd)
+def _write_header(file: AppendFile, base_offset: int) -> None:
+    file.truncate(0)
+    file.write(0, encode_header(base_offset))
+    file.sync()
 
 
-def _recover(file: LogFile, fd: int) -> Extent:
+def _recover(file: LogFile, opened: AppendFile) -> Extent:
     """Find the end of the last file, and cut off what a crash left torn behind it."""
-    size = os.fstat(fd).st_size
+    size = opened.n_bytes
     if size <= FILE_HEADER.size:
         # No frame, so nothing was acknowledged from it; the header itself may be torn.
-        _write_header(fd, file.base_offset)
+        _write_header(opened, file.base_offset)
         return Extent(FILE_HEADER.size, file.base_offset)
-    check_header(file.path, fd, file.base_offset)
+    check_header(file.name, opened, file.base_offset)
     end, next_offset = FILE_HEADER.size, file.base_offset
     try:
-        for frame in read_frames(fd, end, size):
+        for frame in read_frames(opened, end, size):
             if frame.base_offset != next_offset:
                 raise CorruptionError(
-                    file.path.name,
+                    file.name,
                     frame.position,
                     f"offset {next_offset} is missing, {frame.base_offset} follows",
                 )
             end, next_offset = frame.end, frame.next_offset
     except BadFrameError as error:
-        if is_known_durable(fd, error.position, size):
-            raise CorruptionError(file.path.name, error.position, error.reason) from error
-        os.ftruncate(fd, end)
+        if is_known_durable(opened, error.position, size):
+            raise CorruptionError(file.name, error.position, error.reason) from error
+        opened.truncate(end)
     # What the crash left in the page cache alone becomes durable before anybody reads it.
-    os.fsync(fd)
+    opened.sync()
     return Extent(end, next_offset)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

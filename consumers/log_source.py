@@ -19,6 +19,7 @@ from consumers.source import (
     is_behind_fence,
 )
 from index.errors import StorageError, TailraceError
+from index.rebuild import DamagedShardError
 
 if TYPE_CHECKING:
     from consumers.log import EmbeddedLog
@@ -84,30 +85,41 @@ class EmbeddedSource:
 
     async def _run_partition(self, sink: Sink, partition: int) -> None:
         try:
-            stored = await sink.open_partition(partition)
+            await self._serve_partition(sink, partition)
+        finally:
+            await sink.close_partition(partition, True)
+
+    async def _open(self, sink: Sink, partition: int) -> int | None:
+        """Return where the shard goes on; a damaged one begins anew if the log holds all of it."""
+        try:
+            return await sink.open_partition(partition)
+        except DamagedShardError:
+            return await sink.rebuild_partition(partition, self._log.start_offset(partition))
+
+    async def _serve_partition(self, sink: Sink, partition: int) -> None:
+        try:
+            stored = await self._open(sink, partition)
         except TailraceError as error:
             self._n_opened += 1
             await self._give_up(sink, partition, error)
-            return
-        try:
-            gap = self._gap(partition, stored) or await self._replaced(sink, partition)
-            if gap is not None:
-                self._n_opened += 1
-                await self._give_up(sink, partition, gap)
-                await self._stopping.wait()
-                return
-            start = self._log.start_offset(partition) if stored is None else stored
-            self._positions[partition] = _Position(start, self._log.end_offset(partition))
-            self._n_opened += 1
-            reader = self._log.reader(partition, start)
-            try:
-                await self._feed(sink, partition, reader)
-            finally:
-                reader.close()
-            # A shard that has failed takes nothing more, but what it has stays searchable.
             await self._stopping.wait()
+            return
+        gap = self._gap(partition, stored) or await self._replaced(sink, partition)
+        if gap is not None:
+            self._n_opened += 1
+            await self._give_up(sink, partition, gap)
+            await self._stopping.wait()
+            return
+        start = self._log.start_offset(partition) if stored is None else stored
+        self._positions[partition] = _Position(start, self._log.end_offset(partition))
+        self._n_opened += 1
+        reader = self._log.reader(partition, start)
+        try:
+            await self._feed(sink, partition, reader)
         finally:
-            await sink.close_partition(partition, True)
+            reader.close()
+        # A shard that has failed takes nothing more, but what it has stays searchable.
+        await self._stopping.wait()
 
     def _gap(self, partition: int, stored: int | None) -> SourceError | None:
         start, end = self._log.start_offset(partition), self._log.end_offset(partition)

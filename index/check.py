@@ -111,7 +111,8 @@ def verify(
 # --- manifests and files -------------------------------------------------------------------
 def _check_manifests(directory: Directory, names: list[str], report: Report) -> list[Manifest]:
     """Return those that are kept and can be read, the newest first. Each follows the one before
-    it. An older one is there again where a power loss undid its removal."""
+    it. An older one is there again where a power loss undid its removal, or where an owner that
+    was fenced published it after its number was free."""
     manifests: list[Manifest] = []
     generations = {name: generation for name in names if (generation := generation_of(name))}
     newest = max(generations.values(), default=0)
@@ -128,7 +129,8 @@ def _check_manifests(directory: Directory, names: list[str], report: Report) -> 
             report.add(name, 0, str(error))
     for newer, older in pairwise(manifests):
         name = manifest_name(newer.generation)
-        if newer.generation != older.generation + 1:
+        between = range(older.generation + 1, newer.generation)
+        if not all(manifest_name(generation) + DAMAGED in names for generation in between):
             report.add(name, 0, f"generation {older.generation} is the one before")
         if newer.epoch < older.epoch or newer.next_offset < older.next_offset:
             reason = f"epoch or checkpoint is behind generation {older.generation}"

@@ -102,6 +102,9 @@ def _keyword(field: Field, options: IndexOptions, normalizer: Analyzer | None) -
     return encode
 
 
+MOST_NEGATIVE = -(2.0**63)
+
+
 def _unfit(field: Field, value: Any, reason: str) -> MappingError:
     text = str(value).replace("\n", " ")
     return MappingError(
@@ -120,9 +123,14 @@ def _integer(field: Field) -> dict[type, Convert]:
     def fraction(value: float) -> int:
         if not math.isfinite(value):
             raise _unfit(field, value, "not a number")
+        if value <= MOST_NEGATIVE:
+            # JSON's -9223372036854775809 comes as this double: it would be stored as another.
+            raise _unfit(field, value, "out of range")
         return whole(int(value))
 
     def string(value: str) -> int:
+        if "_" in value:  # Python's own spelling of numbers
+            raise _unfit(field, value, "for input string")
         try:
             return whole(int(value))
         except ValueError:
@@ -144,6 +152,8 @@ def _float(field: Field) -> dict[type, Convert]:
         raise _unfit(field, value, "out of range")
 
     def string(value: str) -> float:
+        if "_" in value:
+            raise _unfit(field, value, "for input string")
         try:
             return number(float(value))
         except ValueError as error:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import FencedError
+from index.errors import FencedError, StorageError
 from index.fs_file import FsAppendFile, FsFile, translated, write_all
 from index.reader import U8
 
@@ -112,7 +112,8 @@ class Directory(Protocol):
         """Return the names of all files, sorted."""
 
     def sync(self) -> None:
-        """Make the names durable."""
+        """Make the names durable. Where it failed after it began, which an ExhaustedError does not
+        say, names given before may never become durable: only what is given anew can."""
 
     def scratch(self) -> BinaryIO:
         """Return an empty file without a name, for bytes that need not survive. Closing it
@@ -219,7 +220,14 @@ class FsDirectory:
 
     def sync(self) -> None:
         with translated(str(self.path)):
-            _sync_folder(self.path)
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            # Of whatever kind: the system may have dropped what it could not write.
+            raise StorageError(f"{self.path}: {error.strerror or error}") from error
+        finally:
+            os.close(folder)
 
     def scratch(self) -> BinaryIO:
         with translated(str(self.path)):

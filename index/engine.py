@@ -23,7 +23,7 @@ from index.extract import Extractor
 from index.gaps import Gap, gaps_of, with_gap
 from index.jobs import FlushJob, Job, MergeJob, Pace, at_full_speed, decode_deletes
 from index.live_bytes import KeyBatch
-from index.manifest import Manifest, SegmentEntry, load_manifest, remove_orphans, write_manifest
+from index.manifest import NOTHING, Manifest, SegmentEntry, segment_name
 from index.memtable import Memtable
 from index.memtable_reader import MemtableReader
 from index.merge_policy import (
@@ -34,15 +34,14 @@ from index.merge_policy import (
     plan_merge,
 )
 from index.options import IndexOptions
+from index.ownership import fencing, remove_orphans, take_over
 from index.part import Part, carry_over
 from index.plain_batch import PlainBatch, plan_plain
 from index.reader import U64, View, Views
 from index.reading import DocumentReader
+from index.rebuild import Rebuild, rebuild_of, remove_set_aside, telling_origin
 from index.schema import SchemaRef
 from index.segment import Check, Segment
-
-NOTHING = -1
-"""The next offset of a shard that has never seen its log."""
 
 
 class Applied:
@@ -116,7 +115,6 @@ class Engine:
         shard: int,
         manifest: Manifest,
         segments: list[Part],
-        last_segment: int,
     ) -> None:
         self.schema = schema
         self.options = options
@@ -134,11 +132,13 @@ class Engine:
         """A flush that failed, whose documents are frozen: the next one."""
         self._merge: MergeJob | None = None
         self._next_offset = manifest.next_offset
-        self._last_segment = last_segment
+        self._origin = manifest.origin
+        self._last_segment = 0
         self._is_unsettled = False
         """Whether a job was abandoned whose edit may be on disk."""
         self._topic_id = manifest.topic_id
         self._gaps = gaps_of(manifest)
+        self._rebuild = rebuild_of(manifest)
         self._counts = {"flush": 0, "merge": 0}
         self._bytes = {"flush": 0, "merge": 0}
         self._publish()
@@ -152,32 +152,26 @@ class Engine:
         shard: int = 0,
         topic_id: str = "",
     ) -> Engine:
-        """Open what the newest sound manifest names, or start an empty shard. Of segments all is
-        read or, by `options.check_on_open`, only the tables; `check` reads the rest.
+        """Take the shard over (ownership.py) and open what its newest sound manifest names, or
+        start an empty one. Of segments all is read or, by `options.check_on_open`, only the
+        tables; `check` reads the rest.
 
-        Raises: CorruptionError naming the file; StorageError where segments lie without any
-        manifest (an empty shard would look like one that lost everything).
+        Raises: FencedError where another process does the same; DamagedShardError naming the file;
+        StorageError where segments lie without any manifest.
         """
-        manifest = load_manifest(directory)
-        if manifest is None:
-            stray = [name for name in directory.list() if name.endswith(".seg")]
-            if stray:
-                raise StorageError(
-                    f"{directory}: segments such as {stray[0]} but no readable manifest; "
-                    "restore one, or remove the shard's directory to rebuild it from the log"
-                )
-            manifest = Manifest(generation=1, epoch=1, next_offset=NOTHING, topic_id=topic_id)
-            write_manifest(directory, manifest)
-        last_segment = _last_number(directory, manifest)
-        remove_orphans(directory, manifest)
+        with telling_origin(directory):
+            manifest = take_over(directory, topic_id)
+            with fencing(directory, manifest):
+                remove_orphans(directory, manifest)
+                entries = manifest.segments
+                segments = [_open_part(directory, entry, shard, options) for entry in entries]
         return cls(
             directory,
             schema,
             options,
             shard=shard,
             manifest=manifest,
-            segments=[_open_part(directory, entry, shard, options) for entry in manifest.segments],
-            last_segment=last_segment,
+            segments=segments,
         )
 
     # --- what is there -----------------------------------------------------------------
@@ -185,6 +179,19 @@ class Engine:
     def next_offset(self) -> int:
         """The offset after the last applied event; -1 before the first."""
         return self._next_offset
+
+    @property
+    def fence(self) -> dict[str, int] | None:
+        """What proves that the log is still the one that the shard was read from."""
+        if self._manifest.fence is not None or self.rebuild is None:
+            return self._manifest.fence
+        return self.rebuild.fence
+
+    @property
+    def rebuild(self) -> Rebuild | None:
+        """What the shard was before its files were damaged, as long as it durably lacks some of
+        that."""
+        return self._rebuild
 
     @property
     def topic_id(self) -> str:
@@ -210,6 +217,11 @@ class Engine:
     def durable_offset(self) -> int:
         """The checkpoint: every event below it survives a crash."""
         return self._manifest.next_offset
+
+    @property
+    def origin(self) -> int:
+        """The offset at which the shard began; -1 where it has not, or nobody knows any more."""
+        return self._origin
 
     @property
     def manifest(self) -> Manifest:
@@ -268,9 +280,10 @@ class Engine:
 
         Raises: CorruptionError naming the file and the byte.
         """
-        for part in list(self._segments):
-            if isinstance(part.reader, Segment):
-                part.reader.check(self._directory, pace)
+        with fencing(self._directory, self._manifest):
+            for part in list(self._segments):
+                if isinstance(part.reader, Segment):
+                    part.reader.check(self._directory, pace)
 
     # --- apply -------------------------------------------------------------------------
     def apply(self, events: list[DocumentEvent], next_offset: int) -> Applied:
@@ -279,6 +292,8 @@ class Engine:
         `next_offset` is the log position after the batch; events below the current one were
         applied before and are skipped, so that a replay changes nothing.
         """
+        if self._next_offset == NOTHING:
+            self._origin = events[0].offset if events else next_offset
         keys = [event.key for event in events]
         batch = self._decide(events, keys, self._locate(keys))
         first_doc = self._memtable.n_docs
@@ -376,6 +391,7 @@ class Engine:
             options=self.options,
             before=self._manifest,
             checkpoint=self._next_offset,
+            origin=self._origin,
             fence=fence,
             topic_id=self._topic_id,
             gaps=self._gaps,
@@ -483,6 +499,9 @@ class Engine:
                 self._segments.append(self._output_part(job.output, alive, "flush"))
             self._frozen = self._frozen_memtable = None
         self._take_manifest(job.manifest)
+        if self._rebuild is not None and rebuild_of(job.manifest) is None:
+            self._rebuild = None
+            remove_set_aside(self._directory)
         self._counts["flush"] += 1
 
     def _install_merge(self, job: MergeJob) -> None:
@@ -502,6 +521,7 @@ class Engine:
 
     def _take_manifest(self, manifest: Manifest) -> None:
         assert manifest.generation == self._manifest.generation + 1, "a job that was not settled"
+        assert manifest.epoch == self._manifest.epoch, "a job of another owner"
         self._manifest = manifest
 
     def _output_part(self, segment: Segment, alive: U64 | None, kind: str) -> Part:
@@ -519,7 +539,7 @@ class Engine:
 
     def _segment_name(self) -> str:
         self._last_segment += 1
-        return f"{self._last_segment:012d}.seg"
+        return segment_name(self._manifest.epoch, self._last_segment)
 
 
 def _open_part(
@@ -527,7 +547,7 @@ def _open_part(
 ) -> Part:
     check: Check = "sections" if options.check_on_open == "all" else "table"
     segment = Segment.open(directory, entry.meta, check)
-    alive = decode_deletes(entry.deletes, segment.n_docs)
+    alive = decode_deletes(entry.deletes, segment.n_docs, entry.meta.name)
     return Part(
         segment,
         name=entry.meta.name,
@@ -536,11 +556,3 @@ def _open_part(
         n_bytes=entry.meta.n_bytes,
         tombstones=segment.tombstones(),
     )
-
-
-def _last_number(directory: Directory, manifest: Manifest) -> int:
-    """Return the highest segment number in use, orphans included: a name is never used again."""
-    names = [name for name in directory.list() if name.endswith(".seg")]
-    names += [entry.meta.name for entry in manifest.segments]
-    numbers = [int(name.removesuffix(".seg")) for name in names if name[:-4].isdigit()]
-    return max(numbers, default=0)

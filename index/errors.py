@@ -16,6 +16,7 @@ TailraceError
 ├── TimedOutError            504  the watermark did not pass in time
 ├── OverloadError            429  too much in flight; come back later
 ├── ShardFailedError         503  the shard that it belongs to has failed
+├── SearchFailedError        503  shards that a search needs have failed
 └── StorageError             500  the disk said no
     ├── CorruptionError      500  bytes in the directory are not the bytes we wrote
     ├── FencedError          503  another owner has taken the directory over
@@ -103,6 +104,11 @@ class OverloadError(TailraceError):
 
 class ShardFailedError(TailraceError):
     type = "unavailable_shards_exception"
+    status = 503
+
+
+class SearchFailedError(TailraceError):
+    type = "search_phase_execution_exception"
     status = 503
 
 

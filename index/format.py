@@ -23,7 +23,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from index.errors import CorruptionError, StorageError
+from index.errors import CorruptionError, storage_error
 from index.reader import U8
 
 SUFFIX = ".seg"
@@ -185,7 +185,7 @@ class Spool:
                 while view:
                     view = view[self._file.write(view) :]
         except OSError as error:
-            raise StorageError(f"scratch file: {error.strerror or error}") from error
+            raise storage_error("scratch file", error) from error
         self._parts.clear()
         self._held = 0
 

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
+import msgspec
 import numpy as np
 from pyroaring import BitMap
 
 from index.directory import Directory
-from index.errors import FencedError, StorageError, UnsettledError
+from index.errors import CorruptionError, FencedError, StorageError, UnsettledError
 from index.gaps import Gap, with_log
-from index.manifest import Manifest, SegmentEntry, write_manifest
+from index.manifest import FORMAT_VERSION, Manifest, SegmentEntry
 from index.memtable import Memtable
 from index.merge import MergeDraft
 from index.options import IndexOptions
+from index.ownership import fencing, write_manifest
 from index.part import Part, carry_over, clear_docs, full_bitset, set_docs
 from index.reader import I64, U64, Reader
+from index.rebuild import after_checkpoint
 from index.schema import Schema
 from index.segment import Segment, write_segment
 
@@ -47,20 +50,23 @@ class Job(Protocol):
     def kind(self) -> Literal["flush", "merge"]: ...
 
     is_unsettled: bool
-    """Whether the edit may be in the directory, and is not known to be durable."""
+    """Whether the edit may be in the directory, and is not known to be durable, or to be the
+    newest."""
 
     @property
     def n_bytes(self) -> int:
         """Of the segment that was written."""
 
     def write(self, pace: Pace = at_full_speed) -> None:
-        """Make the segment durable. Raises: StorageError."""
+        """Make the segment durable. Raises: StorageError; FencedError where the shard has another
+        owner by now."""
 
     def commit(self) -> None:
         """Make the edit durable. Requires: written.
 
-        Raises: UnsettledError, after which it may be called again, or the shard must be opened
-        again; any other StorageError: the edit is not there and never will be.
+        Raises: FencedError where the shard has another owner by now; UnsettledError, after which
+        it may be called again, or the shard must be opened again; any other StorageError: the
+        edit is not there and never will be.
         """
 
     def discard(self) -> None:
@@ -79,11 +85,19 @@ def encode_deletes(alive: U64 | None, n_docs: int) -> bytes | None:
     return bitmap.serialize() if bitmap else None
 
 
-def decode_deletes(deletes: bytes | None, n_docs: int) -> U64 | None:
-    """Return the live documents as a bitset; None where all live."""
+def decode_deletes(deletes: bytes | None, n_docs: int, segment: str) -> U64 | None:
+    """Return the live documents as a bitset; None where all live.
+
+    Raises: CorruptionError naming the segment."""
     if deletes is None:
         return None
-    dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    try:
+        dead = np.array(BitMap.deserialize(deletes).to_array(), np.uint32)
+    except ValueError as error:
+        raise CorruptionError(segment, 0, f"its deletes in the manifest: {error}") from None
+    if len(dead) and dead[-1] >= n_docs:
+        reason = f"its deletes in the manifest name document {dead[-1]} of {n_docs}"
+        raise CorruptionError(segment, 0, reason)
     return clear_docs(None, n_docs, dead)
 
 
@@ -92,11 +106,12 @@ def _settling(job: FlushJob | MergeJob) -> Iterator[None]:
     """What is done within publishes the job's edit."""
     try:
         yield
-    except UnsettledError:
+    except (UnsettledError, FencedError):
+        # The next owner may have begun with this very edit: its segment must stay.
         job.is_unsettled = True
         raise
     except StorageError as error:
-        if job.is_unsettled and not isinstance(error, FencedError):
+        if job.is_unsettled:
             raise UnsettledError(str(error)) from error  # nothing was found out
         raise
     job.is_unsettled = False
@@ -111,6 +126,7 @@ class FlushJob:
     options: IndexOptions
     before: Manifest
     checkpoint: int
+    origin: int
     fence: dict[str, int] | None
     topic_id: str
     gaps: tuple[Gap, ...]
@@ -148,13 +164,7 @@ class FlushJob:
         draft = self.memtable.draft(self._reader, self._alive)
         self.doc_map = draft.doc_map
         if draft.n_docs or draft.tombstones():
-            fields = self.schema.fields
-            meta = write_segment(
-                self.directory, self.segment_name, draft, fields, self.options, pace
-            )
-            self.directory.sync()
-            self.output = Segment.open(self.directory, meta, "table")
-            self.output.is_checked = True  # before it was kept
+            self.output = _write_output(self, draft, pace)
 
     def commit(self) -> None:
         if not self.is_unsettled:
@@ -170,8 +180,14 @@ class FlushJob:
         ]
         if self.output is not None:
             entries.append(SegmentEntry(self.output.meta, None))
-        after = _next(self.before, entries, self.checkpoint, self.fence)
-        return with_log(after, self.topic_id, self.gaps)
+        after = _next(
+            self.before,
+            entries,
+            next_offset=self.checkpoint,
+            origin=self.origin,
+            fence=self.fence,
+        )
+        return after_checkpoint(with_log(after, self.topic_id, self.gaps))
 
     def discard(self) -> None:
         _remove(self.directory, self.segment_name)
@@ -232,19 +248,14 @@ class MergeJob:
     def write(self, pace: Pace = at_full_speed) -> None:
         segments = [part.reader for part in self.inputs]
         inputs = [segment for segment in segments if isinstance(segment, Segment)]
-        for segment in inputs:
-            # What is damaged must not get a new and right checksum.
-            segment.check(self.directory, pace)
+        with fencing(self.directory, self.before):
+            for segment in inputs:
+                # What is damaged must not get a new and right checksum.
+                segment.check(self.directory, pace)
         draft = MergeDraft(inputs, self.living)
         self.doc_maps = draft.doc_maps
         if draft.n_docs or draft.tombstones():
-            fields = self.schema.fields
-            meta = write_segment(
-                self.directory, self.segment_name, draft, fields, self.options, pace
-            )
-            self.directory.sync()
-            self.output = Segment.open(self.directory, meta, "table")
-            self.output.is_checked = True  # before it was kept
+            self.output = _write_output(self, draft, pace)
 
     def settle(self, before: Manifest, first: int) -> None:
         """Take in what flushes changed since this was planned: `before` is the manifest by now,
@@ -270,7 +281,7 @@ class MergeJob:
             meta = self.output.meta
             replaced = [SegmentEntry(meta, encode_deletes(self.durable, meta.n_docs))]
         entries[self.first : self.first + len(self.inputs)] = replaced
-        return _next(self.before, entries, self.before.next_offset, self.before.fence)
+        return _next(self.before, entries)
 
     def discard(self) -> None:
         _remove(self.directory, self.segment_name)
@@ -280,23 +291,28 @@ class MergeJob:
         self.commit()
 
 
+def _write_output(job: FlushJob | MergeJob, draft: Any, pace: Pace) -> Segment:
+    """Return the job's segment, durable with its name."""
+    with fencing(job.directory, job.before):
+        meta = write_segment(
+            job.directory, job.segment_name, draft, job.schema.fields, job.options, pace
+        )
+        job.directory.sync()
+        segment = Segment.open(job.directory, meta, "table")
+    segment.is_checked = True  # before it was kept
+    return segment
+
+
 def _remove(directory: Directory, name: str) -> None:
     with suppress(StorageError):  # not there, or it stays until orphans are looked for
         directory.delete(name)
 
 
-def _next(
-    before: Manifest,
-    entries: list[SegmentEntry],
-    checkpoint: int,
-    fence: dict[str, int] | None,
-) -> Manifest:
-    return Manifest(
+def _next(before: Manifest, entries: list[SegmentEntry], **changes: Any) -> Manifest:
+    return msgspec.structs.replace(
+        before,
         generation=before.generation + 1,
-        epoch=before.epoch,
-        next_offset=checkpoint,
         segments=tuple(entries),
-        topic_id=before.topic_id,
-        fence=fence,
-        extra=before.extra,
+        format_version=FORMAT_VERSION,
+        **changes,
     )

@@ -1,31 +1,37 @@
 """Manifests: which segments are live, and the log offset they cover. One edit, one new file.
 
-A manifest is `manifest-<generation>.json`: a line with its checksum and length, then JSON. It
-is written under another name, made durable, renamed, and the rename made durable; only then is
-the edit there. The last two are kept, with the segments that they name, so that a damaged
-newest one costs a replay and not the shard.
+A manifest is `manifest-<generation>.json`: a line with its checksum and length, then JSON. The
+last two are kept, with the segments that they name, so that a damaged newest one costs a replay
+and not the shard. Who may write the next one is ownership.py's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from collections.abc import Collection
+from itertools import count
 from typing import Any
 
 import msgspec
 
 from index.directory import Directory
-from index.errors import CorruptionError, FencedError, StorageError, UnsettledError
+from index.errors import CorruptionError, StorageError
 from index.format import SUFFIX, checksum
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""A build that reads only version 1 does not know that it may be fenced: it must not write here."""
+
 KEPT = 2
 """Manifests that are kept: the newest and the one before it."""
+
+NOTHING = -1
+"""The checkpoint of a shard that has never seen its log."""
 
 TEMPORARY = ".tmp"
 DAMAGED = ".bad"
 _NAME = re.compile(r"manifest-(\d{12})\.json")
+_ANY_NAME = re.compile(r"manifest-(\d{12})\.json(?:\.bad|(?:\.\d+)?(\.tmp))?")
+_SEGMENT_NAME = re.compile(rf"(\d{{6,}})-\d{{12}}{re.escape(SUFFIX)}")
 _HEAD = re.compile(rb"tailrace manifest crc32c=([0-9a-f]{8}) length=(\d+)\n")
 
 
@@ -53,9 +59,9 @@ class Manifest(msgspec.Struct, frozen=True):
     """What a shard durably is."""
 
     generation: int
-    """One more than the manifest before."""
+    """More than that of the manifest before."""
     epoch: int
-    """Of the owner; never goes back."""
+    """Of the owner: the generation with which it took the directory over. Never goes back."""
     next_offset: int
     """The checkpoint: every event below it is in the segments, none from it on."""
     segments: tuple[SegmentEntry, ...] = ()
@@ -63,6 +69,9 @@ class Manifest(msgspec.Struct, frozen=True):
     topic_id: str = ""
     fence: dict[str, int] | None = None
     """What identifies the record before the checkpoint: its checksum and timestamp."""
+    origin: int = -1
+    """The offset at which the shard began: every event from it up to the checkpoint was applied.
+    -1 where nothing was yet, or where an older build did not keep it."""
     extra: dict[str, Any] = {}
     format_version: int = FORMAT_VERSION
 
@@ -83,6 +92,41 @@ def generation_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def temporary_name(generation: int, names: Collection[str]) -> str:
+    """Return a name for a manifest on its way that is not among `names`: what a crash left is
+    not deleted first, because it may be another process's that opens the shard right now."""
+    name = manifest_name(generation)
+    return next(made for n in count() if (made := f"{name}.{n}{TEMPORARY}") not in names)
+
+
+def is_temporary(name: str, generation: int) -> bool:
+    """Return whether a name is that of a manifest on its way to at most `generation`."""
+    match = _ANY_NAME.fullmatch(name)
+    return match is not None and match[2] is not None and int(match[1]) <= generation
+
+
+def next_generation(names: Collection[str]) -> int:
+    """Return a generation that no manifest of `names` has, damaged ones included, and no newer."""
+    found = [match for match in map(_ANY_NAME.fullmatch, names) if match is not None]
+    return 1 + max((int(match[1]) for match in found if match[2] is None), default=0)
+
+
+def newest_generation(names: Collection[str]) -> int:
+    """Return the greatest generation among `names`, 0 where there is none."""
+    return max((generation_of(name) or 0 for name in names), default=0)
+
+
+def segment_name(epoch: int, number: int) -> str:
+    """Return a name that no other owner gives. Each owner counts its segments for itself."""
+    return f"{epoch:06d}-{number:012d}{SUFFIX}"
+
+
+def epoch_of(name: str) -> int:
+    """Return the epoch of a segment's owner; 0 for a name of an older build."""
+    match = _SEGMENT_NAME.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     body = msgspec.json.encode(manifest)
     head = f"tailrace manifest crc32c={checksum(body):08x} length={len(body)}\n"
@@ -101,9 +145,9 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
         raise CorruptionError(name, head.end(), "checksum is wrong")
     try:
         version = msgspec.json.decode(body, type=_Versioned).format_version
-        if version != FORMAT_VERSION:
+        if not 1 <= version <= FORMAT_VERSION:
             # Not damage: an older build must not set it aside and delete what it names.
-            reason = f"format version {version}, this build reads {FORMAT_VERSION}"
+            reason = f"format version {version}, this build reads up to {FORMAT_VERSION}"
             raise StorageError(f"{name}: {reason}")
         manifest = msgspec.json.decode(body, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -113,94 +157,27 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
     return manifest
 
 
-def write_manifest(directory: Directory, manifest: Manifest) -> None:
-    """Make an edit durable. Requires: the segments that it names are durable, names included.
-
-    Raises: UnsettledError where the edit is in the directory or may be, and is not known to be
-    durable; it may then be called again. Any other StorageError: the edit is not there.
-    """
-    name = manifest_name(manifest.generation)
-    data = encode_manifest(manifest)
-    names = directory.list()
-    if name not in names:
-        _publish(directory, name, data, names)
-    elif directory.read(name) != data:
-        raise FencedError(f"{name} is there already, made by another owner")
-    try:
-        directory.sync()
-    except StorageError as error:
-        raise UnsettledError(f"{name} may not be durable: {error}") from error
-    for old in names:
-        generation = generation_of(old)
-        if generation is not None and generation <= manifest.generation - KEPT:
-            with suppress(StorageError):  # the next edit looks again
-                directory.delete(old)
-
-
-def _publish(directory: Directory, name: str, data: bytes, names: list[str]) -> None:
-    temporary = name + TEMPORARY
-    if temporary in names:
-        directory.delete(temporary)
-    directory.write_file(temporary, (data,))
-    try:
-        directory.rename(temporary, name)
-    except StorageError as error:
-        # An error does not say that nothing was done: the directory does.
-        try:
-            is_there = name in directory.list()
-        except StorageError:
-            raise UnsettledError(f"{name} may be there: {error}") from error
-        if not is_there:
-            raise
-
-
 def load_manifest(directory: Directory) -> Manifest | None:
-    """Return the newest manifest that is sound, or None where there is none at all.
+    """Return the newest manifest that is sound, or None where there is none at all. Nothing is
+    changed.
 
-    Damaged ones that are newer are kept as `<name>.bad`, which `check.verify` reports.
     Raises: CorruptionError where there are manifests and none is sound.
     """
-    names = [name for name in directory.list() if generation_of(name) is not None]
-    damaged: list[CorruptionError] = []
-    for name in sorted(names, reverse=True):
-        try:
-            manifest = decode_manifest(name, directory.read(name))
-        except CorruptionError as error:
-            damaged.append(error)
-            continue
-        for damage in damaged:
-            directory.rename(damage.name, damage.name + DAMAGED)
-        if damaged:
-            directory.sync()
-        return manifest
-    if damaged:
-        raise damaged[0]
-    return None
+    return find_newest(directory, directory.list())[0]
 
 
-def remove_orphans(
-    directory: Directory, manifest: Manifest, being_written: AbstractSet[str] = frozenset()
-) -> list[str]:
-    """Delete segments that no kept manifest names and that are not `being_written`, and temporary
-    files; return their names.
+def find_newest(directory: Directory, names: list[str]) -> tuple[Manifest | None, list[str]]:
+    """Return the newest sound manifest of `names`, and the names of damaged ones that are newer.
 
-    `manifest` is the newest. Where the one before it cannot be read, no segment is deleted.
+    Raises: CorruptionError where there are manifests and none is sound, or where one is not there
+    any more.
     """
-    names = directory.list()
-    live = {entry.meta.name for entry in manifest.segments} | being_written
-    is_known = True
-    for name in names:
-        if generation_of(name) in (None, manifest.generation):
-            continue
+    damages: list[CorruptionError] = []
+    for name in sorted((name for name in names if generation_of(name) is not None), reverse=True):
         try:
-            kept = decode_manifest(name, directory.read(name))
-        except CorruptionError:
-            is_known = False
-            continue
-        live |= {entry.meta.name for entry in kept.segments}
-    orphans = [name for name in names if name.endswith(TEMPORARY)]
-    if is_known:
-        orphans += [name for name in names if name.endswith(SUFFIX) and name not in live]
-    for name in orphans:
-        directory.delete(name)
-    return orphans
+            return decode_manifest(name, directory.read(name)), [d.name for d in damages]
+        except CorruptionError as error:
+            damages.append(error)
+    if damages:
+        raise damages[0]
+    return None, []

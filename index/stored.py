@@ -215,8 +215,15 @@ class Stored:
         )
         for block in np.flatnonzero(~is_known).tolist():
             frame = self._frames[begins[block] : begins[block] + sizes[block]]
-            is_large[block] = zstandard.frame_content_size(frame.data) >= SMALLEST_COPIED
+            is_large[block] = self._content_size(frame, begins[block]) >= SMALLEST_COPIED
         return is_large
+
+    def _content_size(self, frame: U8, begin: int) -> int:
+        try:
+            return int(zstandard.frame_content_size(frame.data))
+        except zstandard.ZstdError as error:
+            reason = f"a block of sources: {error}"
+            raise CorruptionError(self._name, self._offset + int(begin), reason) from None
 
     def _runs(self, first: int, last: int, bounds: I64) -> Iterator[Frames]:
         """Yield blocks first .. last - 1 as they are, some LARGEST_RUN bytes at a time."""

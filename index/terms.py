@@ -116,6 +116,8 @@ class Terms:
         entries = sections.array(Kind.TERMS, np.uint8)
         starts = sections.array(Kind.TERM_BLOCKS, np.uint64, n=n_blocks + 1)
         prefixes = sections.array(Kind.TERM_PREFIXES, np.uint64, n=n_blocks)
+        if not 0 <= longest <= len(entries):
+            raise CorruptionError(self._name, self._offset, f"no term is {longest} bytes long")
         self._owners = (entries, starts, prefixes)
         self.row = np.zeros(TERMS_WIDTH, np.int64)
         self.row[:] = [

@@ -10,24 +10,26 @@ from __future__ import annotations
 import msgspec
 
 from index.errors import InvalidRequestError
-from pipeline.events import NewRecord, Rejected, dead_letter
+from pipeline.events import NewRecord
 from pipeline.feed import Log
 
 OMITTED = "tailrace.error.omitted"
 OURS = "tailrace."
 
 
-async def bury(log: Log, rejected: list[Rejected]) -> None:
-    """Return once the log has a letter for each of `rejected`, some maybe twice.
+async def bury(log: Log, letters: list[NewRecord]) -> None:
+    """Write `letters`, and take those out of the list that the log has: all of them, on return.
 
-    Raises: what the log raises and another try may get over.
+    Raises: what the log raises and another try, with what is left, may get over.
     """
-    letters = [dead_letter(entry) for entry in rejected]
     try:
         await log.append(letters)
     except InvalidRequestError:
-        for letter in letters:
-            await _bury_one(log, letter)
+        while letters:
+            await _bury_one(log, letters[0])
+            del letters[0]
+    else:
+        letters.clear()
 
 
 async def _bury_one(log: Log, letter: NewRecord) -> None:

@@ -46,7 +46,17 @@ class Sink(Protocol):
     """What a source feeds; an `Index` is one. Thread rule: the node's event loop."""
 
     async def open_partition(self, partition: int) -> int | None:
-        """Recover the partition's shard; return the offset to go on at, None: nothing is stored."""
+        """Recover the partition's shard; return the offset to go on at, None: nothing is stored.
+
+        Raises: DamagedShardError, after which `rebuild_partition` may help; StorageError.
+        """
+
+    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+        """Let the shard that could not be opened begin anew; return the offset to go on at.
+
+        Raises: DamagedShardError where the log, which begins at `log_start`, has lost records that
+        the shard was made of; StorageError.
+        """
 
     async def close_partition(self, partition: int, flush: bool) -> None:
         """Apply and flush what was delivered (or drop it), and close the shard."""

@@ -13,7 +13,7 @@ import threading
 from functools import partial
 from typing import Any
 
-from index.errors import InvalidRequestError, TailraceError, TimedOutError
+from index.errors import InvalidRequestError, ShardFailedError, TailraceError, TimedOutError
 from index.options import IndexOptions
 from index.query.ast import Query
 from index.query.filter_cache import FilterCache
@@ -130,12 +130,9 @@ class Index:
     async def wait_open(self) -> None:
         """Return when the shards of every partition are open, so that the first write learns its
         outcome; at once where other nodes may own some, after `OPEN_S` in any case."""
-        feed = self._feed
-        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OPEN_S):
-                for number in range(feed.log.n_partitions):
+                for number in self._own_partitions():
                     await self._partitions.wait_open(number)
 
     async def _read(self, feed: Feed) -> None:
@@ -186,7 +183,7 @@ class Index:
     def is_ready(self) -> bool:
         """Return whether what the log held at the start has become searchable; stays so unless
         something fails."""
-        if self._has_failed:
+        if self._has_failed or self.failures():
             return False
         source = self._feed.source if self._feed is not None else None
         if not self._was_ready and (source is None or source.is_caught_up()):
@@ -203,7 +200,7 @@ class Index:
         """Return a line for each thing that keeps the index from going on."""
         found = [f"{self.name}: {self.failure}"] if self.failure is not None else []
         for number, shard in sorted(self.shards.items()):
-            trouble = _trouble_of(shard)
+            trouble = _trouble_of(shard) or shard.unsearchable
             if trouble is not None:
                 found.append(f"{self.name}/{number}: {trouble}")
         return found
@@ -220,9 +217,18 @@ class Index:
     async def open_partition(self, partition: int) -> int | None:
         """Recover the partition's shard; return the offset to go on at, None: nothing is stored.
 
-        Raises: CorruptionError, StorageError.
+        Raises: DamagedShardError, StorageError.
         """
         next_offset = await self._partitions.open(partition)
+        self._broadcaster.resync()
+        return next_offset
+
+    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+        """Let the damaged shard begin anew; return the offset to go on at.
+
+        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        """
+        next_offset = await self._partitions.rebuild(partition, log_start)
         self._broadcaster.resync()
         return next_offset
 
@@ -238,7 +244,7 @@ class Index:
         shard = self.shards.get(partition)
         if shard is None:
             self.failure = error
-        else:
+        elif shard.is_open:  # else it has failed, and says why
             shard.halt(error)
 
     async def deliver(self, partition: int, records: list[Record], next_offset: int) -> None:
@@ -258,12 +264,12 @@ class Index:
     def topic_id(self, partition: int) -> str:
         """Return the id of the topic that the shard was read from; empty where none is known."""
         shard = self.shards.get(partition)
-        return shard.engine.topic_id if shard is not None else ""
+        return shard.engine.topic_id if shard is not None and shard.is_open else ""
 
     def note_topic_id(self, partition: int, topic_id: str) -> None:
         """Learn which topic the shard is read from; durable with the next checkpoint."""
         shard = self.shards.get(partition)
-        if shard is not None:
+        if shard is not None and shard.is_open:
             shard.engine.note_topic_id(topic_id)
 
     def backlog_bytes(self, partition: int) -> int:
@@ -279,7 +285,7 @@ class Index:
         """Return offset, timestamp_ms and crc32c of the last record below the checkpoint: what a
         source compares to know that the log is still the one we read."""
         shard = self.shards.get(partition)
-        return shard.engine.manifest.fence if shard is not None else None
+        return shard.engine.fence if shard is not None and shard.is_open else None
 
     def _make_shard(self, number: int) -> Shard:
         assert self._feed is not None, "an index that was not started"
@@ -363,14 +369,32 @@ class Index:
             await self._maintenance.expunge_deletes(shard)
 
     # --- searches ----------------------------------------------------------------------------
+    def failures(self) -> dict[int, ShardFailedError]:
+        """Return why searches do not see the shards that they should see. Any thread."""
+        shards = self.shards.copy()
+        found = {number: shard.unsearchable for number, shard in shards.items()}
+        failed = {number: error for number, error in found.items() if error is not None}
+        for number in self._own_partitions():
+            if number not in shards:
+                failed[number] = ShardFailedError(f"[{self.name}][{number}] is not open yet")
+        return failed
+
+    def _own_partitions(self) -> range:
+        """Return the partitions that no other node can have."""
+        feed = self._feed
+        if feed is None or feed.source is None or feed.log is None or feed.is_shared:
+            return range(0)
+        return range(feed.log.n_partitions)
+
     def _visible(self) -> dict[int, Visible]:
         # A copy: searches look from the query pool, while shards come and go.
         return {number: shard.visible for number, shard in self.shards.copy().items()}
 
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""
-        visible = self._visible()
-        views = [view for number in sorted(visible) for view in visible[number].views]
+        visible, failed = self._visible(), self.failures()
+        shown = [visible[number] for number in sorted(visible) if number not in failed]
+        views = [view for each in shown for view in each.views]
         known = self._views
         if len(known) != len(views) or any(a is not b for a, b in zip(known, views, strict=True)):
             known = self._views = Views(views)
@@ -392,8 +416,23 @@ class Index:
         return (await self.get_many([key]))[0]
 
     async def get_many(self, keys: list[str]) -> list[Document | None]:
-        """Return the newest document of each key, all as of one moment."""
-        return await self._threads.read(lambda: get_documents(self.searcher(), keys))
+        """Return the newest document of each key, all as of one moment.
+
+        Raises: ShardFailedError where the shard of a key cannot say.
+        """
+        failed = self.failures()
+        found = await self._threads.read(lambda: get_documents(self.searcher(), keys))
+        if failed:
+            for key, document in zip(keys, found, strict=True):
+                if document is None and (error := self._failure_of(key, failed)) is not None:
+                    raise error
+        return found
+
+    def _failure_of(self, key: str, failed: dict[int, ShardFailedError]) -> ShardFailedError | None:
+        """Return why it cannot be said whether a document is there."""
+        log = self.log
+        number = log.partition_of(key.encode(errors="surrogatepass")) if log is not None else None
+        return next(iter(failed.values())) if number is None else failed.get(number)
 
     # --- tokens and live ---------------------------------------------------------------------
     def token(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from index.engine import EngineStats
 from index.query.filter_cache import CacheStats
-from pipeline.shard import Shard, ShardState
+from pipeline.shard import Shard
 from pipeline.stall import Stall
 
 
@@ -52,7 +52,7 @@ def sum_stats(
     n_live_changes: int = 0,
     filters: CacheStats,
 ) -> IndexStats:
-    open_shards = [shard for shard in shards if shard.state is not ShardState.CLOSED]
+    open_shards = [shard for shard in shards if shard.is_open]
     each = {shard.number: shard.engine.stats() for shard in open_shards}
     parts = list(each.values())
     return IndexStats(

@@ -17,10 +17,13 @@ import orjson
 
 from index.analysis.definitions import read_settings
 from index.errors import CorruptionError, InvalidRequestError, StorageError
+from index.format import checksum
 from index.schema import Schema, SchemaRef
 
 FILE_NAME: Final = "index.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""2: with a checksum. 1 is read too."""
+CHECKSUM: Final = "crc32c"
 MAX_NAME_BYTES: Final = 255
 MAX_SHARDS: Final = 1_024
 FORBIDDEN: Final = frozenset('\\/*?"<>|, #:')
@@ -192,10 +195,13 @@ class IndexStore:
         try:
             meta = msgspec.json.decode(data, type=IndexMeta)
             schema = Schema.from_json(bytes(meta.schema))
+            is_sound = meta.format == 1 or _is_checked(data)
         except (msgspec.DecodeError, ValueError) as error:
             raise CorruptionError(str(file), 0, str(error)) from error
-        if meta.format != FORMAT:
+        if not 1 <= meta.format <= FORMAT:
             raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
+        if not is_sound:
+            raise CorruptionError(str(file), 0, "checksum is wrong")
         self._persisted = schema
         return meta, schema
 
@@ -235,8 +241,11 @@ class IndexStore:
             self._is_closed = True
 
     def _write(self, meta: IndexMeta, schema: Schema) -> None:
-        written = msgspec.structs.replace(meta, schema=msgspec.Raw(schema.to_json()))
-        data = orjson.dumps(orjson.loads(msgspec.json.encode(written)), option=orjson.OPT_INDENT_2)
+        raw = msgspec.Raw(schema.to_json())
+        written = msgspec.structs.replace(meta, schema=raw, format=FORMAT)
+        body = orjson.loads(msgspec.json.encode(written))
+        body[CHECKSUM] = _checksum_of(body)
+        data = orjson.dumps(body, option=orjson.OPT_INDENT_2)
         try:
             self._replace_file(data)
         except OSError as error:
@@ -253,6 +262,17 @@ class IndexStore:
         temporary.rename(self.path / FILE_NAME)
         sync_directory(self.path)
         sync_directory(self.path.parent)
+
+
+def _checksum_of(body: dict[str, Any]) -> str:
+    """Return the checksum of what is said, however it is laid out."""
+    return f"{checksum(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)):08x}"
+
+
+def _is_checked(data: bytes) -> bool:
+    """Raises: ValueError where it is not JSON as we write it."""
+    body = orjson.loads(data)
+    return bool(body.pop(CHECKSUM, None) == _checksum_of(body))
 
 
 def sync_directory(path: Path) -> None:

@@ -199,9 +199,10 @@ class Maintenance:
 
     async def _flush_and_consider(self, shard: Shard) -> None:
         try:
-            await _to_its_end(self._flush(shard))
-            while shard.state is ShardState.SERVING and shard.is_flush_due:
-                await _to_its_end(self._flush(shard))
+            # One that cannot begin because of dead letters under way is asked for again after them.
+            while await _to_its_end(self._flush(shard)):
+                if shard.state is not ShardState.SERVING or not shard.is_flush_due:
+                    break
         except Exception as error:  # what follows from it has already been done
             self._log_failure(shard, "flush", error)
         self.consider_merge(shard)

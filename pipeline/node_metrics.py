@@ -102,6 +102,8 @@ def _collect_shards(indexes: list[Index]) -> Iterable[Metric]:
         for shard in shards:
             names = (index.name, str(shard.number))
             searchable.add_metric(names, shard.watermark.next_offset)
+            if not shard.is_open:
+                continue
             durable.add_metric(names, max(shard.engine.durable_offset, 0))
             again.add_metric(names, shard.n_duplicates)
             gaps.add_metric(names, shard.n_gaps)

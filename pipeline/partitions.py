@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
+from index.errors import CorruptionError, StorageError
+from index.rebuild import DamagedShardError
 from pipeline.maintenance import Maintenance
 from pipeline.shard import Shard, ShardState
+
+Opening: TypeAlias = Callable[[Shard], Awaitable[int | None]]
+"""Opens a new shard; returns the offset to go on at."""
 
 
 class Partitions:
@@ -26,17 +32,40 @@ class Partitions:
     async def open(self, number: int) -> int | None:
         """Recover the shard; return the offset to go on at, None: nothing is stored.
 
-        Raises: CorruptionError, StorageError.
+        Raises: DamagedShardError, StorageError; the shard is there and FAILED then.
         """
         async with self._locks[number]:
             if (old := self.shards.get(number)) is not None:
                 await self._end(old, flush=False)
-            shard = self._make_shard(number)
-            next_offset = await shard.open()
-            self.shards[number] = shard
+            return await self._open(number, Shard.open)
+
+    async def rebuild(self, number: int, log_start: int) -> int:
+        """Let a damaged shard begin anew; return the offset to go on at.
+
+        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        """
+        async with self._locks[number]:
+            damaged = self.shards.get(number)
+            damage = damaged.failure if damaged is not None else None
+            if damaged is None or not isinstance(damage, DamagedShardError):
+                raise StorageError(f"shard {number} is not damaged")
+            origin = max(damage.origin, 0)
+            if log_start > origin:
+                damaged.failure = _not_rebuilt(damaged, damage, log_start)
+                raise damaged.failure
+            await self._end(damaged, flush=False)
+            await self._open(number, lambda shard: shard.rebuild(damage))
+            return origin
+
+    async def _open(self, number: int, opening: Opening) -> int | None:
+        shard = self._make_shard(number)
+        try:
+            next_offset = await opening(shard)
             self._maintenance.check(shard)
-        async with self._changed:
-            self._changed.notify_all()
+        finally:
+            self.shards[number] = shard
+            async with self._changed:
+                self._changed.notify_all()
         return next_offset
 
     async def close(self, number: int, *, flush: bool) -> None:
@@ -69,3 +98,14 @@ class Partitions:
         async with self._changed:
             await self._changed.wait_for(lambda: number in self.shards)
         return self.shards[number]
+
+
+def _not_rebuilt(shard: Shard, damage: DamagedShardError, log_start: int) -> DamagedShardError:
+    """Return the damage, with why the log does not help and what the operator can do."""
+    began = f"at {damage.origin}" if damage.origin >= 0 else "before"
+    reason = (
+        f"{damage.reason}; the log begins at offset {log_start} and the shard began {began}, so "
+        f"it cannot be rebuilt: restore {shard.path} from a backup, or move it away to begin "
+        "with what the log still holds"
+    )
+    return DamagedShardError(CorruptionError(damage.name, damage.offset, reason), damage.origin)

@@ -21,15 +21,16 @@ from pathlib import Path
 
 from index.directory import FsDirectory
 from index.engine import Engine
-from index.errors import StorageError, TailraceError
+from index.errors import CorruptionError, ShardFailedError, StorageError, TailraceError
 from index.gaps import Gap
 from index.options import IndexOptions
+from index.rebuild import begin_anew
 from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch, Visible
 from pipeline.applier import Applier
 from pipeline.batcher import Batch, Batcher
 from pipeline.dead_letters import bury
-from pipeline.events import Record, Rejected
+from pipeline.events import Record, Rejected, dead_letter
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import Outcomes
@@ -204,18 +205,59 @@ class Shard:
     def _move(self, event: str) -> None:
         self.state = TRANSITIONS[self.state][event]
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether it has an engine. One that could not be opened has none."""
+        return self._applier is not None
+
+    @property
+    def unsearchable(self) -> ShardFailedError | None:
+        """Return why a search must not see this shard: its files are damaged, or it is being
+        rebuilt and lacks what it had. None where it may. Any thread."""
+        applier, failure = self._applier, self.failure
+        if isinstance(failure, CorruptionError) or (failure is not None and applier is None):
+            return ShardFailedError(f"[{self.index}][{self.number}] has failed: {failure}")
+        rebuild = applier.engine.rebuild if applier is not None else None
+        if applier is not None and rebuild is not None:
+            at = applier.visible.next_offset
+            if at < rebuild.until:
+                reason = f"is being rebuilt from the log, {at} of {rebuild.until} offsets are done"
+                return ShardFailedError(f"[{self.index}][{self.number}] {reason}")
+        return None
+
+    @property
+    def refusal(self) -> ShardFailedError | None:
+        """Return why writes must not go to this shard, None where they may."""
+        if self.state is ShardState.FAILED:
+            return ShardFailedError(f"[{self.index}][{self.number}] has failed: {self.failure}")
+        return self.unsearchable
+
     # --- open and close ----------------------------------------------------------------
     async def open(self) -> int | None:
         """Recover, begin to serve, and return the next offset to deliver (None: any).
 
         Raises: CorruptionError, StorageError; the shard is FAILED then.
         """
+        return await self._open(
+            lambda: self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
+        )
+
+    async def rebuild(self, damage: CorruptionError) -> int | None:
+        """Begin anew, the damaged files set aside; then as `open`."""
+
+        def open_anew() -> Engine:
+            begin_anew(FsDirectory(self.path), str(damage))
+            return self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
+
+        log.error(
+            "shard is damaged and rebuilt from the log",
+            extra={"index": self.index, "shard": self.number, "reason": str(damage)},
+        )
+        return await self._open(open_anew)
+
+    async def _open(self, open_engine: Callable[[], Engine]) -> int | None:
         try:
-            engine = await self._threads.query(
-                lambda: self._open_engine(
-                    self.path, self._schema_ref, self._index_options, self.number
-                )
-            )
+            engine = await self._threads.query(open_engine)
         except Exception as error:
             self._fail(error)
             raise
@@ -417,10 +459,11 @@ class Shard:
     async def _bury(self, rejected: list[Rejected]) -> None:
         """Return once the dead letters have all of `rejected`; until then no flush begins."""
         loop = asyncio.get_running_loop()
+        letters = [dead_letter(entry) for entry in rejected]
         give_up_at: float | None = None
         while True:
             try:
-                await bury(self._dead_letters, rejected)
+                await bury(self._dead_letters, letters)
                 break
             except Exception as error:
                 log.warning(

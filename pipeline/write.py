@@ -18,7 +18,6 @@ from index.errors import (
     DocumentNotFoundError,
     InvalidRequestError,
     MappingError,
-    ShardFailedError,
     TailraceError,
     VersionConflictError,
 )
@@ -38,7 +37,7 @@ from pipeline.events import (
 from pipeline.feed import Log
 from pipeline.options import PipelineOptions
 from pipeline.outcomes import EventOutcome
-from pipeline.shard import Shard, ShardState
+from pipeline.shard import Shard
 from pipeline.threads import Threads
 
 INLINE_BYTES = 4 << 10
@@ -151,9 +150,9 @@ class Writer:
     def _without_failed(
         self, checked: list[NewRecord | WriteResult]
     ) -> list[NewRecord | WriteResult]:
-        """Refuse what goes to a shard that has failed."""
+        """Refuse what goes to a shard that has failed, or cannot tell the outcome yet."""
         shards = self._shards.items()
-        failed = {number: shard for number, shard in shards if shard.state is ShardState.FAILED}
+        failed = {number: shard for number, shard in shards if shard.refusal is not None}
         if not failed:
             return checked
         kept: list[NewRecord | WriteResult] = []
@@ -259,8 +258,8 @@ def _headers(op: WriteOp) -> tuple[tuple[str, bytes | None], ...]:
 
 def _unavailable(entry: NewRecord | WriteResult, shard: Shard) -> WriteResult:
     assert isinstance(entry, NewRecord), "refused already"
-    reason = f"[{shard.index}][{shard.number}] has failed: {shard.failure}"
-    return _refused((entry.key or b"").decode(errors="replace"), ShardFailedError(reason))
+    assert shard.refusal is not None, "it takes writes"
+    return _refused((entry.key or b"").decode(errors="replace"), shard.refusal)
 
 
 def _refused(key: str, error: TailraceError) -> WriteResult:

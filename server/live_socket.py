@@ -22,12 +22,13 @@ from index.query.parse_json import parse_query, parse_search
 from index.query.request import SearchRequest
 from pipeline.node import Index, Node
 from pipeline.subscription import Subscription
-from server.answers import encode_json, shards_body
+from server.answers import encode_json
 from server.bodies import parse_json, require_str
 from server.faults import MalformedBodyError, UnavailableError
 from server.gather import Target
 from server.limits import Limits
 from server.search import run_search, search_timeout_s
+from server.shards import shards_seen
 
 log = logging.getLogger(__name__)
 
@@ -179,13 +180,13 @@ class LiveSocket:
         began = time.perf_counter()
         targets = [Target(self._index.name, self._index.searcher())]
         try:
+            shards = shards_seen([self._index]).body()
             work = partial(run_search, targets, request)
             found = await self._node.query_for(work, search_timeout_s(request, self._limits))
         except TailraceError as error:
             await self._send_error(name, error)
             return
         took = round((time.perf_counter() - began) * 1000)
-        shards = shards_body(len(self._index.shards))
         answer = {"took": took, "_shards": shards, **found}
         await self._send({"id": name, "type": "result", **answer})
 

@@ -34,6 +34,7 @@ from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
 from server.query_parameters import CHOICE, QUERY, put_source, query_of
 from server.routes import INDEX, Route
 from server.scrolls import Scroll, ScrollTable
+from server.shards import shards_seen
 from server.writes import wait_after
 
 SEARCH = QUERY | CHOICE
@@ -88,6 +89,8 @@ class SearchEndpoints:
         search = replace(search, typed_keys=parameters.flag("typed_keys"))
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
+        if not parameters.flag("allow_partial_search_results", default=True):
+            shards_seen(indexes).require_all()
         keep = parameters.text("scroll")
         if keep is None:
             answer = await self._answer(indexes, search, began)
@@ -101,9 +104,10 @@ class SearchEndpoints:
         self, indexes: list[Index], search: SearchRequest, began: float
     ) -> dict[str, Any]:
         work = partial(run_search, targets_of(indexes), search)
+        shards = shards_seen(indexes).body()
         found = await self._node.query_for(work, search_timeout_s(search, self._limits))
         timed_out = found.pop("timed_out")
-        about = {"took": _took(began), "timed_out": timed_out, "_shards": _shards(indexes)}
+        about = {"took": _took(began), "timed_out": timed_out, "_shards": shards}
         return about | found
 
     # --- scrolling ---------------------------------------------------------------------
@@ -114,13 +118,15 @@ class SearchEndpoints:
             raise InvalidRequestError("using [from] is not allowed in a scroll context")
         if search.size == 0:
             raise InvalidRequestError("[size] cannot be [0] in a scroll context")
-        name, scroll = self._scrolls.open(targets_of(indexes), search, keep_s)
+        targets = targets_of(indexes)
+        shards = shards_seen(indexes).body()
+        name, scroll = self._scrolls.open(targets, search, keep_s)
         try:
             page = await self._next_page(scroll)
         except TailraceError:
             self._scrolls.close(name)
             raise
-        return {"_scroll_id": name, "took": _took(began), "_shards": _shards(indexes), **page}
+        return {"_scroll_id": name, "took": _took(began), "_shards": shards, **page}
 
     async def _scroll(self, request: web.Request, parameters: Parameters) -> web.Response:
         began = time.perf_counter()
@@ -169,10 +175,11 @@ class SearchEndpoints:
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
         work = partial(search_targets, targets_of(indexes), search)
+        shards = shards_seen(indexes).body()
         page = await self._node.query_for(work, search_timeout_s(search, self._limits))
         if page.timed_out:
             raise TimedOutError(f"counting took longer than {self._limits.max_search_s:g} s")
-        answer: dict[str, Any] = {"count": page.total, "_shards": _shards(indexes)}
+        answer: dict[str, Any] = {"count": page.total, "_shards": shards}
         if page.terminated_early:
             answer["terminated_early"] = True
         return json_answer(request, answer)
@@ -369,7 +376,3 @@ def flatten_total(answer: dict[str, Any]) -> None:
 
 def _took(began: float) -> int:
     return round((time.perf_counter() - began) * 1000)
-
-
-def _shards(indexes: list[Index]) -> dict[str, int]:
-    return shards_body(sum(len(index.shards) for index in indexes))

@@ -61,19 +61,29 @@ def _describe(index: Index) -> dict[str, Any]:
 
 
 def _describe_shard(shard: Shard, lag: int | None) -> dict[str, Any]:
-    engine = shard.engine
-    told: dict[str, Any] = {
-        "state": "halted" if shard.halted is not None else shard.state.name.lower(),
-        "searchable_offset": shard.watermark.next_offset,
-        "durable_offset": max(engine.durable_offset, 0),
-        "lag": lag,
-        "topic_id": engine.topic_id or None,
-        "gaps": [{"from": g.first, "to": g.end, "at_ms": g.at_ms} for g in engine.gaps],
-    }
+    told: dict[str, Any] = {"state": _state_of(shard)}
+    if shard.is_open:
+        engine = shard.engine
+        told |= {
+            "searchable_offset": shard.watermark.next_offset,
+            "durable_offset": max(engine.durable_offset, 0),
+            "lag": lag,
+            "topic_id": engine.topic_id or None,
+            "gaps": [{"from": g.first, "to": g.end, "at_ms": g.at_ms} for g in engine.gaps],
+        }
+        if engine.rebuild is not None:
+            told["rebuild"] = {"until": engine.rebuild.until, "damage": engine.rebuild.damage}
     trouble = shard.failure or shard.halted
     if trouble is not None:
         told["failure"] = _describe_failure(trouble)
     return told
+
+
+def _state_of(shard: Shard) -> str:
+    if shard.halted is not None:
+        return "halted"
+    is_rebuilt = shard.state is ShardState.SERVING and shard.unsearchable is not None
+    return "rebuilding" if is_rebuilt else shard.state.name.lower()
 
 
 def _describe_failure(error: Exception) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def make_node(settings: Settings, *, drain_s: float) -> Node:
         otlp_endpoint=settings.telemetry.otlp_endpoint,
         sample_ratio=settings.telemetry.sample_ratio,
     )
-    feeds = Feeds(settings.indexes, max_backlog_bytes=options.max_backlog_bytes)
+    feeds = Feeds(settings.indexes, settings.data_dir, max_backlog_bytes=options.max_backlog_bytes)
     index_options = take_options(IndexOptions, settings.storage)
     return Node(settings.data_dir, options, index_options, open_feed=feeds.open)
 

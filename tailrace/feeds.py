@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.events import NewRecord
 from pipeline.feed import Feed, FeedRequest, Log
+from tailrace.member import read_member_id
 from tailrace.sections import IndexSection, SourceSection
 
 if TYPE_CHECKING:
@@ -24,8 +26,11 @@ class Feeds:
     Thread rule: the event loop's thread.
     """
 
-    def __init__(self, sections: Mapping[str, IndexSection], *, max_backlog_bytes: int) -> None:
+    def __init__(
+        self, sections: Mapping[str, IndexSection], data: Path, *, max_backlog_bytes: int
+    ) -> None:
         self._sections = sections
+        self._data = data
         self._max_backlog_bytes = max_backlog_bytes
 
     async def open(self, request: FeedRequest) -> Feed:
@@ -56,7 +61,9 @@ class Feeds:
         from consumers.kafka import KafkaLog, KafkaSource
 
         topics = tuple(source.topics or [request.index])
-        options = kafka_options(source, self._max_backlog_bytes)
+        options = kafka_options(
+            source, self._max_backlog_bytes, group_instance_id=read_member_id(self._data)
+        )
         letters = {
             topic: KafkaLog(source.bootstrap, f"{topic}{DEAD_LETTERS}", options=options)
             for topic in topics
@@ -71,7 +78,9 @@ class Feeds:
         )
 
 
-def kafka_options(source: SourceSection, budget_bytes: int) -> KafkaOptions:
+def kafka_options(
+    source: SourceSection, budget_bytes: int, *, group_instance_id: str | None = None
+) -> KafkaOptions:
     """Return what the section says about speaking to Kafka."""
     from consumers.kafka_options import KafkaOptions, KafkaSecurity
 
@@ -90,6 +99,8 @@ def kafka_options(source: SourceSection, budget_bytes: int) -> KafkaOptions:
         budget_bytes=budget_bytes,
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // HEARTBEATS_PER_SESSION,
+        metadata_max_age_ms=round(source.metadata_max_age_s * 1000),
+        group_instance_id=group_instance_id,
     )
 
 

@@ -218,6 +218,9 @@ class SourceSection(Section):
     the same one started again, get its partitions. Smaller than 6: the broker's
     `group.min.session.timeout.ms` has to allow it."""
 
+    metadata_max_age_s: Annotated[Number, Field(ge=0.5, le=3600)] = 60.0
+    """Partitions that are added to a topic are seen within this time."""
+
     on_data_gap: Literal["stop", "skip"] = "stop"
     """What to do where Kafka's retention has passed a shard, so that records are lost to the
     index: `stop` the partition, or `skip` to what is left and remember what was lost."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +28,7 @@ from index.check import Finding, verify
 from index.directory import FsDirectory
 from index.errors import CorruptionError, TailraceError
 from index.format import SUFFIX as SEGMENT_SUFFIX
+from index.fs_file import FsFile
 from index.schema import Schema
 from pipeline.index_store import FILE_NAME, IndexStore
 
@@ -221,27 +221,27 @@ def _check_log_file(
     A crash may tear the end of the last file: that is no damage by itself.
     Raises: CorruptionError.
     """
-    fd = os.open(path, os.O_RDONLY)
+    file = FsFile.open(path)
     try:
-        size = os.fstat(fd).st_size
+        size = file.n_bytes
         if is_last and size <= FILE_HEADER.size:
             return base_offset, None  # nothing was acknowledged from it; its header may be torn
-        check_header(path, fd, base_offset)
+        check_header(path.name, file, base_offset)
         next_offset = base_offset
         try:
-            for frame in read_frames(fd, FILE_HEADER.size, size):
+            for frame in read_frames(file, FILE_HEADER.size, size):
                 if frame.base_offset != next_offset:
                     reason = f"offset {next_offset} is missing, {frame.base_offset} follows"
                     raise CorruptionError(path.name, frame.position, reason)
                 decode_records(path.name, frame)
                 next_offset = frame.next_offset
         except BadFrameError as error:
-            if not is_last or is_known_durable(fd, error.position, size):
+            if not is_last or is_known_durable(file, error.position, size):
                 raise CorruptionError(path.name, error.position, error.reason) from error
             return next_offset, error
         return next_offset, None
     finally:
-        os.close(fd)
+        file.close()
 
 
 def _to_finding(path: Path, error: TailraceError) -> Finding:

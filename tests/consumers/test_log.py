@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from consumers.log import EmbeddedLog, LogOptions
-from consumers.log_file import FILE_HEADER
+from consumers.log_file import FILE_HEADER, StoredRecord, file_name
 from consumers.log_partition import PartitionFiles
 from consumers.partition import partition_of
 from consumers.source import LogError, NewRecord
+from index.directory import FsDirectory
 from index.errors import CorruptionError, InvalidRequestError, OverloadError, StorageError
+from tests.index.storage_world import MemoryDirectory, MemoryFile
 
 SMALL_FILES = LogOptions(file_bytes=256)
 
@@ -307,5 +311,114 @@ def test_the_folder_of_a_new_partition_is_durable(
     monkeypatch.setattr(
         os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
     )
-    PartitionFiles(tmp_path / "log" / "0", 1_000).close()
+    PartitionFiles(FsDirectory(tmp_path / "log" / "0"), 1_000).close()
     assert synced[:2] == [str(tmp_path), str(tmp_path / "log")]
+
+
+async def test_a_log_is_open_once(tmp_path: Path) -> None:
+    log = open_log(tmp_path, 2)
+    with pytest.raises(StorageError, match=r"0/0+\.log is in use by this process"):
+        open_log(tmp_path, 2)
+    await log.append(new(b"a", partition=1))
+    await log.close()
+    again = open_log(tmp_path, 2)
+    assert read_all(again, 1) == [b"a"]
+    await again.close()
+
+
+async def test_a_log_that_cannot_be_opened_whole_lets_go_of_its_parts(tmp_path: Path) -> None:
+    other = EmbeddedLog(tmp_path / "x", 1, topic="t")
+    (tmp_path / "1").symlink_to(tmp_path / "x" / "0")
+    with pytest.raises(StorageError, match="in use"):
+        open_log(tmp_path, 2)
+    await other.close()
+    log = open_log(tmp_path, 2)
+    await log.close()
+
+
+def stored(*values: bytes) -> list[StoredRecord]:
+    return [StoredRecord(0, None, value) for value in values]
+
+
+def test_whoever_gets_a_file_that_is_not_the_newest_any_more_takes_the_newest() -> None:
+    """Its owner begins another between the look at the names and the lock."""
+
+    class Late(MemoryDirectory):
+        before_lock: Callable[[], None] | None = None
+
+        def append_file(self, name: str) -> MemoryFile:
+            act, self.before_lock = self.before_lock, None
+            if act is not None:
+                act()
+            return super().append_file(name)
+
+    def grow_and_end() -> None:
+        owner.append(stored(b"b"))
+        owner.close()
+
+    disk = Late()
+    owner = PartitionFiles(disk, 10)
+    owner.append(stored(b"a"))
+    disk.before_lock = grow_and_end
+    # The owner's own `append_file` comes first in `grow_and_end`, then this one's.
+    files = PartitionFiles(disk, 10)
+    assert files.next_offset == 2
+    files.append(stored(b"c"))
+    assert [record.value for record in files.reader(1).read(1 << 20)] == [b"b"]
+    assert list(disk.locks) == [file_name(2)]
+
+
+def test_a_new_file_whose_name_cannot_be_made_durable_is_not_used() -> None:
+    class Failing(MemoryDirectory):
+        fails = False
+
+        def sync(self) -> None:
+            super().sync()
+            if self.fails:
+                raise StorageError("input/output error")
+
+    disk = Failing()
+    files = PartitionFiles(disk, 10)
+    files.append(stored(b"a"))
+    disk.fails = True
+    with pytest.raises(StorageError, match="input/output"):
+        files.append(stored(b"b"))
+    assert disk.list() == [file_name(0)]
+    disk.fails = False
+    assert files.append(stored(b"b")) == 1
+    assert disk.list() == [file_name(0), file_name(1)]
+
+
+def test_names_are_durable_before_anything_is_taken_on() -> None:
+    """A process that died after it made a file may have left its name volatile."""
+    disk = MemoryDirectory()
+    PartitionFiles(disk, 10).close()
+    disk.calls.clear()
+    PartitionFiles(disk, 10)
+    assert disk.calls[-1] == ("sync",)
+
+
+def test_files_behind_the_checkpoint_go_one_after_the_other() -> None:
+    disk = MemoryDirectory()
+    files = PartitionFiles(disk, 10)
+    for value in (b"a", b"b", b"c"):
+        files.append(stored(value))
+    disk.calls.clear()
+    files.cut_behind(2)
+    assert disk.calls == [("delete", file_name(0)), ("sync",), ("delete", file_name(1)), ("sync",)]
+
+
+def test_a_write_that_cannot_be_taken_back_ends_the_partition() -> None:
+    class Broken(MemoryFile):
+        def write(self, position: int, data: Any) -> None:
+            raise StorageError("no space left on device")
+
+        def truncate(self, n_bytes: int) -> None:
+            raise StorageError("input/output error")
+
+    files = PartitionFiles(MemoryDirectory(), 1 << 20)
+    files._active = Broken(MemoryDirectory({"f": b""}), "f")
+    for _ in range(2):
+        with pytest.raises(StorageError, match="no space left"):
+            files.append(stored(b"a"))
+    assert files.next_offset == 0

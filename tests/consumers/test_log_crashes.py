@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from consumers.log_file import FILE_HEADER, StoredRecord, read_frames
 from consumers.log_partition import PartitionFiles
+from index.directory import FsDirectory
 from index.errors import CorruptionError
+from index.fs_file import FsFile
 
 FILE_BYTES = 400
 
@@ -36,7 +38,7 @@ class Model:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.log = PartitionFiles(directory, FILE_BYTES)
+        self.log = PartitionFiles(FsDirectory(directory), FILE_BYTES)
         self.records: list[StoredRecord] = []
         self.start = 0
 
@@ -47,7 +49,7 @@ class Model:
 
     def reopen(self, _: None = None) -> None:
         self.log.close()
-        self.log = PartitionFiles(self.directory, FILE_BYTES)
+        self.log = PartitionFiles(FsDirectory(self.directory), FILE_BYTES)
         self.start = self.log.start_offset
 
     def cut(self, fraction: float) -> None:
@@ -87,11 +89,11 @@ class Model:
 
     def sound_end(self, path: Path, size: int) -> int:
         end = int(path.stem)
-        fd = os.open(path, os.O_RDONLY)
-        for frame in read_frames(fd, FILE_HEADER.size, path.stat().st_size):
+        file = FsFile.open(path)
+        for frame in read_frames(file, FILE_HEADER.size, path.stat().st_size):
             if frame.end <= size:
                 end = frame.next_offset
-        os.close(fd)
+        file.close()
         return end
 
     def check(self, from_: int) -> None:
@@ -155,7 +157,7 @@ def read_survivors(directory: Path) -> tuple[list[StoredRecord], str | None]:
     """Return what can be read from the start on, and the file that an error names."""
     found: list[StoredRecord] = []
     try:
-        log = PartitionFiles(directory, FILE_BYTES)
+        log = PartitionFiles(FsDirectory(directory), FILE_BYTES)
     except CorruptionError as error:
         return found, error.name
     reader = log.reader(0)

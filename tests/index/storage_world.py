@@ -236,7 +236,8 @@ class MemoryDirectory:
         self.capacity = 1 << 40
 
     def write_file(self, name: str, chunks: Any) -> int:
-        assert name not in self.files
+        if name in self.files:
+            raise StorageError(f"{name}: File exists")
         self.calls.append(("write", name))
         self.files[name] = b"".join(bytes(memoryview(chunk)) for chunk in chunks)
         return len(self.files[name])

@@ -15,7 +15,8 @@ from pyroaring import BitMap
 from index.check import Report, verify
 from index.directory import FsDirectory
 from index.format import Kind, Sections, SegmentFile, section
-from index.manifest import Manifest, SegmentEntry, manifest_name, write_manifest
+from index.manifest import Manifest, SegmentEntry, encode_manifest, manifest_name
+from index.ownership import write_manifest
 from index.segment import Segment
 from tests.index import storage_world as world
 from tests.index.storage_world import (
@@ -59,8 +60,7 @@ def changed(manifest: Manifest, **fields: Any) -> Manifest:
 
 
 def with_manifest(directory: MemoryDirectory, manifest: Manifest) -> MemoryDirectory:
-    directory.files.pop(manifest_name(manifest.generation), None)
-    write_manifest(directory, manifest)
+    directory.files[manifest_name(manifest.generation)] = encode_manifest(manifest)
     return directory
 
 

@@ -109,6 +109,11 @@ class KafkaNode:
             self._process.wait()
             self._process = None
 
+    def send_signal(self, number: int) -> None:
+        """Hold it with SIGSTOP, let it go on with SIGCONT."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def _format(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         (self._directory / "log4j2.properties").write_text(LOGGING)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,9 +26,10 @@ from index.errors import CorruptionError
 from index.jobs import Job
 from index.options import IndexOptions
 from index.query.parse_json import parse_search
+from index.reader import Reader
 from index.schema import Schema, SchemaRef
-from index.searcher import Searcher
-from pipeline.index_store import FILE_NAME, IndexMeta, IndexStore
+from index.searcher import Hit, Searcher
+from pipeline.index_store import IndexMeta, IndexStore
 from tests.index.storage_world import MemoryDirectory
 
 SHARD, LOG = "shards/0/", "log/0/"
@@ -46,9 +48,10 @@ MAPPING: dict[str, Any] = {
         "at": {"type": "date"},
     }
 }
-WORDS = (
-    "river stone harbour lantern winter orchard signal copper meadow thunder ribbon gravel".split()
-)
+WORDS = [
+    "river", "stone", "harbour", "lantern", "winter", "orchard", "signal", "copper", "meadow",
+    "thunder", "ribbon", "gravel",
+]  # fmt: skip
 
 Files = dict[str, bytes]
 """Of every file, by its path in the folder of the index."""
@@ -132,10 +135,10 @@ def _write(folder: Path) -> None:
     IndexStore(folder).save(meta, schema.current)
     engine = Engine.open(FsDirectory(folder / SHARD), schema, OPTIONS)
     ends = [len(history) * part // 10 for part in (0, 4, 7, 9)]
-    for first, end in zip(ends, ends[1:], strict=False):
+    for first, end in pairwise(ends):
         engine.apply(history[first:end], end)
         _run(engine, engine.plan_flush())
-    log = PartitionFiles(folder / LOG, 1 << 30)
+    log = PartitionFiles(FsDirectory(folder / LOG), 1 << 30)
     for first in range(ends[2], len(history), 9):
         log.append([record_of(event) for event in history[first : first + 9]])
     log.close()
@@ -171,14 +174,8 @@ def answers(engine: Engine) -> list[Any]:
     found: list[Any] = []
     for body in BODIES:
         result = searcher.search(parse_search(body))
-        hits = [(views[hit.view_no].reader, hit) for hit in result.hits]
-        found.append((
-            result.total,
-            [
-                (r.key(h.doc_id), r.source(h.doc_id), r.version(h.doc_id), h.score, (h.sort or ())[:1])
-                for r, h in hits
-            ],
-        ))  # fmt: skip
+        hits = [_shown(views[hit.view_no].reader, hit) for hit in result.hits]
+        found.append((result.total, hits))
     keys = {event.key for event in events()}
     for key in sorted(keys):
         got = searcher.get(key)
@@ -186,3 +183,10 @@ def answers(engine: Engine) -> list[Any]:
     request = parse_search({"size": 0, "aggs": AGGREGATIONS})
     found.append(aggregate([searcher], request, lambda inner, results: {}))
     return found
+
+
+def _shown(reader: Reader, hit: Hit) -> tuple[Any, ...]:
+    """Return a hit without its place in the index, which hangs on where segments begin."""
+    doc_id, sort = hit.doc_id, hit.sort
+    values = sort[:1] if sort is not None else None
+    return reader.key(doc_id), reader.source(doc_id), reader.version(doc_id), hit.score, values

@@ -108,6 +108,17 @@ class FakeCluster:
         heartbeat, commit, committed."""
         self._errors[api] += errors
 
+    def forgive(self) -> None:
+        """Take back what was pushed and not met."""
+        self._errors.clear()
+
+    def recreate(self, topic: FakeTopic) -> None:
+        """Have the topic deleted and made anew: another id, empty logs."""
+        self._n_incarnations += 1
+        topic.incarnation = self._n_incarnations
+        for partition in topic.partitions:
+            partition.recreate()
+
     def go_down(self) -> None:
         """Close all connections and refuse new ones."""
         self.is_down = True

@@ -186,23 +186,21 @@ class FakeConsumer:
             raise ConsumerStoppedError
         if self._membership is not None:
             self._membership.check_errors()
-        left_s = timeout_ms / 1000
+        until = None
         while True:
             if self._is_reassigning:
                 await self._assigned.wait()
-            began = loop.time()
             drained = self._drain(partitions, max_records)
-            if drained or left_s <= 0:
+            if drained or not timeout_ms:
                 return drained
+            until = until or loop.time() + timeout_ms / 1000
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.append(waiter)
-            timer = loop.call_later(left_s, _set, waiter)
+            timer = loop.call_at(until, _set, waiter)
             await waiter
             timer.cancel()
-            left_s -= loop.time() - began
-            if self._is_closed or left_s <= 0:
-                # A time-out returns without looking again.
-                return {}
+            if self._is_closed or loop.time() >= until:
+                return {}  # without looking again
 
     def _drain(
         self, partitions: Collection[TopicPartition], max_records: int | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -53,9 +52,13 @@ class FakePartition:
         self.start = 0
         self.end = 0
         self.entries: list[Entry] = []
-        self.bad: dict[int, Bad] = {}
+        self.history: list[Entry] = []
+        """The entries, and before them those that retention has dropped."""
         self.past: list[list[Entry]] = []
-        """What the log was before each cut: what somebody may have read of it."""
+        """What the history was before each cut: what somebody may have read."""
+        self.bad: dict[int, Bad] = {}
+        self.is_frozen = False
+        """Whether it takes no records for now, as while it has no leader."""
         self._waiters: list[asyncio.Future[None]] = []
 
     def append(
@@ -69,10 +72,16 @@ class FakePartition:
     ) -> int:
         """Return the offset."""
         offset = self.end
-        self.entries.append(Entry(offset, timestamp_ms, key, value, headers, kind))
+        entry = Entry(offset, timestamp_ms, key, value, headers, kind)
+        self.entries.append(entry)
+        self.history.append(entry)
         self.end += 1
         self.wake()
         return offset
+
+    def leave_hole(self, n_offsets: int) -> None:
+        """Take offsets that nobody will ever read, as compaction leaves them."""
+        self.end += n_offsets
 
     def from_offset(self, offset: int, most: int) -> list[Entry]:
         place = bisect_left(self.entries, offset, key=lambda entry: entry.offset)
@@ -92,23 +101,19 @@ class FakePartition:
         self.entries = self.from_offset(self.start, len(self.entries))
         self.wake()
 
-    def compact(self, is_dropped: Callable[[Entry], bool]) -> None:
-        """Leave holes; the newest record stays."""
-        last = self.entries[-1:]
-        self.entries = [entry for entry in self.entries[:-1] if not is_dropped(entry)] + last
-
     def truncate(self, end: int) -> None:
         """Lose what was acknowledged, as an unclean election does."""
-        self.past.append(list(self.entries))
+        self.past.append(self.history)
         self.end = max(min(self.end, end), self.start)
+        self.history = [entry for entry in self.history if entry.offset < self.end]
         self.entries = [entry for entry in self.entries if entry.offset < self.end]
         self.wake()
 
     def recreate(self) -> None:
         """Be another, empty log."""
-        self.past.append(list(self.entries))
+        self.past.append(self.history)
         self.start = self.end = 0
-        self.entries = []
+        self.entries, self.history = [], []
         self.bad.clear()
         self.wake()
 

@@ -17,6 +17,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
     ProducerClosed,
     UnknownTopicOrPartitionError,
 )
@@ -130,11 +131,15 @@ class FakeProducer:
             try:
                 await self._cluster.reach("produce")
                 partition = self._cluster.partition(tp)
+                if partition.is_frozen:
+                    raise NotLeaderForPartitionError(tp)
                 if len(value or b"") + len(key or b"") > self._cluster.max_message_bytes:
                     raise MessageSizeTooLargeError(tp)
-            except OutcomeUnknownError:
+            except OutcomeUnknownError as error:
                 is_lost = True
                 partition = self._cluster.partition(tp)
+                if partition.is_frozen:
+                    raise KafkaConnectionError from error
             except KafkaError as error:
                 if not error.retriable:
                     raise

@@ -50,6 +50,10 @@ class Life(ABC):
         """Bring to an end what a letter began."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Demand that all is sound, and everything there that must be. Raises: BrokenError."""
+
+    @abstractmethod
     def identity(self) -> Hashable:
         """Return what was opened: lives with equal identities and histories go on alike."""
 

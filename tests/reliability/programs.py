@@ -6,7 +6,19 @@ from importlib import import_module
 
 from tests.reliability.program import Program
 
-MODULES: dict[str, str] = {"model": "model", "overload": "overload"}
+MODULES: dict[str, str] = {
+    name: name
+    for name in (
+        "kills",
+        "overload",
+        "crash",
+        "simulation",
+        "model",
+        "mutants",
+        "corruption",
+        "feed",
+    )
+}
 """Name -> the module whose `PROGRAM` it is, the longest first."""
 
 

@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 import heapq
 import random
+import warnings
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -138,13 +139,15 @@ class SimLoop(asyncio.AbstractEventLoop):
         before = events._get_running_loop()
         events._set_running_loop(self)
         try:
-            for task in self._tasks:
-                if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
-                    _take_apart(task.get_coro())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of coroutines that were never begun
+                for task in self._tasks:
+                    if not task.done():
+                        task._log_destroy_pending = False  # type: ignore[attr-defined]
+                        _take_apart(task.get_coro())
+                self._tasks.clear()
         finally:
             events._set_running_loop(before)
-        self._tasks.clear()
         self._timers.clear()
         self._queues.clear()
         self._active.clear()
@@ -209,7 +212,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = SimHandle(callback, args, context or contextvars.copy_context(), self._now)
+        if context is None:  # an empty one is false
+            context = contextvars.copy_context()
+        handle = SimHandle(callback, args, context, self._now)
         self._put(handle)
         return handle
 
@@ -231,7 +236,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> Any:
-        handle = SimHandle(callback, args, context or contextvars.copy_context(), when)
+        if context is None:
+            context = contextvars.copy_context()
+        handle = SimHandle(callback, args, context, when)
         self._n_timers += 1
         # What is due at the same moment comes in any order.
         entry = (max(when, self._now), self.rng.random(), self._n_timers, handle)

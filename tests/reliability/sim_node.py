@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from consumers.kafka import KafkaLog, KafkaOptions, KafkaSource
+from index.engine import Engine
 from index.errors import FencedError
 from index.options import IndexOptions
 from index.schema import Schema, SchemaRef
 from pipeline.applied import AppliedBatch
+from pipeline.disk import Disk
 from pipeline.feed import Feed
 from pipeline.index import Index
 from pipeline.index_store import IndexMeta, IndexStore
@@ -45,9 +48,9 @@ MAPPING = {
 SCHEMA = Schema.from_mapping(MAPPING)
 
 KAFKA = KafkaOptions(
-    session_timeout_ms=3_000,
-    heartbeat_interval_ms=500,
-    rebalance_timeout_ms=6_000,
+    session_timeout_ms=1_500,
+    heartbeat_interval_ms=300,
+    rebalance_timeout_ms=3_000,
     fetch_max_wait_ms=1_000,
     max_poll_records=20,
     commit_interval_s=0.5,
@@ -192,7 +195,7 @@ class SimNode:
         life = self.life
         threads = SimThreads(world.job_s, world.wall_s)
         clients = FakeClients(world.cluster)
-        options = msgspec_replace(KAFKA, client_id=life, **world.kafka_options(self.name))
+        options = replace(KAFKA, client_id=life, **world.kafka_options(self.name))
         telemetry = _Telemetry(lambda done: world.check_batch(self, life, done))
         self.index = index = _SimIndex(
             cast(IndexStore, _Store()),
@@ -202,6 +205,7 @@ class SimNode:
             options=PIPELINE,
             index_options=INDEX,
             telemetry=cast(Telemetry, telemetry),
+            disk=Disk(Path("node"), PIPELINE, clock=world.loop.time),
             open_directory=self.disk.open,
             on_open=lambda shard: world.check_open(self, life, shard),
         )
@@ -248,11 +252,12 @@ class SimNode:
         index = self.index
         if index is None:
             return {}
-        found = {
-            number: shard.failure or StopError()
-            for number, shard in index.shards.items()
-            if shard.state is ShardState.FAILED
-        }
+        found: dict[int, Exception] = {}
+        for number, shard in index.shards.items():
+            if shard.state is ShardState.FAILED:
+                found[number] = shard.failure or StopError()
+            elif shard.halted is not None:
+                found[number] = shard.halted
         if index.failure is not None:
             found[-1] = index.failure
         return found
@@ -279,8 +284,6 @@ class _SimIndex(Index):
 
     def _make_shard(self, number: int) -> Shard:
         shard = super()._make_shard(number)
-        from index.engine import Engine
-
         shard._open_engine = lambda path, schema, options, n: Engine.open(
             self._sim_open(path), schema, options, n
         )
@@ -290,9 +293,3 @@ class _SimIndex(Index):
         next_offset = await super().open_partition(partition)
         self._on_open(self.shards[partition])
         return next_offset
-
-
-def msgspec_replace(options: KafkaOptions, **changes: Any) -> KafkaOptions:
-    from dataclasses import replace
-
-    return replace(options, **changes)
