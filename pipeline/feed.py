@@ -52,11 +52,11 @@ class Sink(Protocol):
         Raises: DamagedShardError, after which `rebuild_partition` may help; StorageError.
         """
 
-    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+    async def rebuild_partition(self, partition: int, bounds: tuple[int, int]) -> int:
         """Let the shard that could not be opened begin anew; return the offset to go on at.
 
-        Raises: DamagedShardError where the log, which begins at `log_start`, has lost records that
-        the shard was made of; StorageError.
+        Raises: DamagedShardError where the log, which has offsets `[start, end)`, has lost records
+        that the shard was made of; StorageError.
         """
 
     async def close_partition(self, partition: int, flush: bool) -> None:
