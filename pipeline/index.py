@@ -319,6 +319,7 @@ class Index:
                 wants_changes=self._broadcaster.wants_changes,
                 on_fenced=self._on_fenced,
                 must_wait=lambda: self._disk.state >= DiskState.PAUSED,
+                note_full=self._disk.note_full,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
             open_directory=self._open_directory,

@@ -21,7 +21,14 @@ from pathlib import Path
 
 from index.directory import FsDirectory, OpenDirectory
 from index.engine import Engine
-from index.errors import CorruptionError, FencedError, ShardFailedError, StorageError, TailraceError
+from index.errors import (
+    CorruptionError,
+    ExhaustedError,
+    FencedError,
+    ShardFailedError,
+    StorageError,
+    TailraceError,
+)
 from index.gaps import Gap
 from index.options import IndexOptions
 from index.rebuild import begin_anew
@@ -45,6 +52,8 @@ DEAD_LETTER_RETRY_S = 1.0
 DRAIN_LETTERS_S = 3.0
 """How long a drain goes on trying to write dead letters."""
 PAUSE_STEP_S = 0.1
+OPEN_RETRIES_S = (0.25, 0.5, 1.0, 2.0)
+"""What a shard waits before it tries again to be opened where there is no room."""
 NOTHING_VISIBLE = Visible((), 0)
 
 
@@ -87,6 +96,8 @@ class ShardHooks:
     """In the event loop: the shard has another owner, who is another process."""
     must_wait: Callable[[], bool] = lambda: False
     """Any thread: nothing may be applied now, but for a drain."""
+    note_full: Callable[[], None] = lambda: None
+    """There was no room."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
@@ -131,7 +142,7 @@ class Shard:
         self._hooks = hooks
         self._find_refused = find_refused
         self._open_directory = open_directory
-        self._open_engine = open_engine or self._recover
+        self._open_engine = open_engine or self._take_over
         self._applier: Applier | None = None
         self._batcher = Batcher(
             max_records=options.max_batch_docs,
@@ -235,6 +246,7 @@ class Shard:
     async def open(self) -> int | None:
         """Recover, begin to serve, and return the next offset to deliver (None: any).
 
+        Where there is no room, or no more files can be open, it is tried again for a moment.
         Raises: CorruptionError, StorageError; the shard is FAILED then.
         """
         return await self._open(
@@ -254,7 +266,7 @@ class Shard:
         )
         return await self._open(open_anew)
 
-    def _recover(
+    def _take_over(
         self, path: Path, schema_ref: SchemaRef, options: IndexOptions, number: int
     ) -> Engine:
         """Take the shard's directory over; make an empty shard where there is none."""
@@ -262,7 +274,7 @@ class Shard:
 
     async def _open(self, open_engine: Callable[[], Engine]) -> int | None:
         try:
-            engine = await self._threads.query(open_engine)
+            engine = await self._recover(open_engine)
         except Exception as error:
             self._fail(error)
             raise
@@ -280,6 +292,19 @@ class Shard:
         self._move("recovered")
         self._task = asyncio.create_task(self._run(), name=f"shard {self.index}/{self.number}")
         return engine.next_offset if engine.next_offset >= 0 else None
+
+    async def _recover(self, open_engine: Callable[[], Engine]) -> Engine:
+        for wait_s in OPEN_RETRIES_S:
+            try:
+                return await self._threads.query(open_engine)
+            except ExhaustedError as error:
+                self._hooks.note_full()
+                log.warning(
+                    "shard not opened, will try again",
+                    extra={"index": self.index, "shard": self.number, "reason": str(error)},
+                )
+                await asyncio.sleep(wait_s)
+        return await self._threads.query(open_engine)
 
     async def drain(self) -> None:
         """Take no more records, and return when all that were delivered are applied."""
