@@ -21,6 +21,7 @@ from typing import Any
 from index.document import DocumentEvent, Op
 from index.engine import Engine
 from index.errors import StorageError, TailraceError
+from index.manifest import load_manifest
 from index.options import IndexOptions
 from index.schema import SchemaRef
 from pipeline import disk as disk_module
@@ -119,6 +120,8 @@ class ShardCase:
         self.events = log_of(self.history).events
         self.promised = -1
         self.n_failures = 0
+        self.broken = ""
+        """A promise that did not hold when it was given."""
         self._tide = tide
         self._marks = Marks()
         self._threads = Threads()
@@ -144,6 +147,9 @@ class ShardCase:
 
     def _on_durable(self, number: int, next_offset: int) -> None:
         self.promised = max(self.promised, next_offset)
+        durable = load_manifest(FaultyDisk(files=self.files.durable))
+        if durable is None or durable.next_offset < next_offset:
+            self.broken = f"{next_offset} is promised and not durable"
 
     async def live(self) -> None:
         """Deliver all, with whatever the disk does; heal it; wait until all is durable."""
@@ -159,6 +165,22 @@ class ShardCase:
             self.files.faults.heal()
             self.files.capacity, self.files.n_taken, self._tide = 1 << 40, 0, None
             await self._resume()
+            await self._end()
+
+    async def live_on_reserve(self, n_events: int) -> None:
+        """Have others fill the disk for good: what is kept back is enough for what is in memory."""
+        with _quiet():
+            self._try_start()
+            await self._open()
+            self._tick()
+            demand(self.disk.has_reserve, "no reserve on an empty disk")
+            for event in self.events[:n_events]:
+                await self._deliver(event)
+            await asyncio.sleep(0.1)
+            self.files.n_taken += self.files.free_bytes()
+            is_done = await self._tick_until(lambda: self.promised == n_events, HEALED_S)
+            demand(is_done and not self.n_failures, f"{self.promised} durable of {n_events}")
+            demand(self.shard is not None and self.shard.state is ShardState.SERVING, "has failed")
             await self._end()
 
     def _try_start(self) -> None:
@@ -274,11 +296,15 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def run_case(disk: FaultyDisk, letters: str, tide: Random | None = None) -> ShardCase:
+def run_case(
+    disk: FaultyDisk, letters: str, tide: Random | None = None, n_events: int | None = None
+) -> ShardCase:
     loop = SimLoop(Random(1))
     case = ShardCase(disk, letters, tide)
     try:
-        loop.run_until_complete(case.live())
+        life = case.live() if n_events is None else case.live_on_reserve(n_events)
+        loop.run_until_complete(life)
+        demand(not case.broken, case.broken)
         demand(not loop.errors, "nobody took:", loop.errors)
     finally:
         loop.close()
@@ -316,16 +342,18 @@ def random_letters(chosen: Random) -> str:
 def replay(case: str) -> None:
     """Raises: Violation."""
     kind, letters, *rest = case.split(".")
-    tide = None
+    tide = n_events = None
     if kind == "tight":
         disk = FaultyDisk(capacity=int(rest[0]))
+    elif kind == "reserve":
+        disk, n_events = FaultyDisk(capacity=1 << 20), int(rest[0])
     elif kind == "tide":
         disk, tide = FaultyDisk(capacity=1 << 20), Random(case)
     else:
         number, error, how = rest
         disk = FaultyDisk(Faults(int(number), error, how == "sticky", how == "after"))
     try:
-        lived = run_case(disk, letters, tide)
+        lived = run_case(disk, letters, tide, n_events)
         if lived.n_failures and disk.faults.error != "EIO":
             raise BrokenError(f"failed for {disk.faults.error} at {disk.faults.verb}")
     except (BrokenError, AssertionError, TailraceError, OSError, KeyError, ValueError) as error:
