@@ -28,6 +28,7 @@ from consumers.log_file import (
     is_known_durable,
     read_frames,
 )
+from consumers.log_seal import Seal, break_seal, read_seal, write_seal
 from index.directory import AppendFile, Directory, OpenFile
 from index.errors import CorruptionError, StorageError
 
@@ -69,7 +70,11 @@ class PartitionFiles:
         self._failure: StorageError | None = None
         files, self._active = _open_newest(directory)
         try:
-            self._extent = _recover(files[-1], self._active)
+            seal = read_seal(directory)
+            if seal is not None:
+                seal.check(files[-1].name, files[-1].base_offset, self._active.n_bytes)
+            self._extent = _recover(files[-1], self._active, seal)
+            break_seal(directory)
             # A name that a crash left volatile, before anything is acknowledged from its file.
             directory.sync()
         except BaseException:
@@ -137,6 +142,8 @@ class PartitionFiles:
 
     def close(self) -> None:
         """Let others open it. What is being read can be read to its end."""
+        if self._failure is None:
+            write_seal(self.directory, Seal(self._files[-1].base_offset, *self._extent))
         self._active.close()
 
     def _rotate(self) -> None:
@@ -324,8 +331,9 @@ def _write_header(file: AppendFile, base_offset: int) -> None:
     file.sync()
 
 
-def _recover(file: LogFile, opened: AppendFile) -> Extent:
-    """Find the end of the last file, and cut off what a crash left torn behind it."""
+def _recover(file: LogFile, opened: AppendFile, seal: Seal | None) -> Extent:
+    """Find the end of the last file, and cut off what a crash left torn behind it. Nothing is torn
+    under a seal."""
     size = opened.n_bytes
     if size <= FILE_HEADER.size:
         return Extent(FILE_HEADER.size, file.base_offset)
@@ -343,7 +351,7 @@ def _recover(file: LogFile, opened: AppendFile) -> Extent:
             end, next_offset = frame.end, frame.next_offset
             durable_end = frame.durable_end
     except BadFrameError as error:
-        if is_known_durable(opened, error.position, size):
+        if seal is not None or is_known_durable(opened, error.position, size):
             raise CorruptionError(file.name, error.position, error.reason) from error
         opened.truncate(end)
     # What the crash left in the page cache alone becomes durable before anybody reads it. It is

@@ -19,11 +19,12 @@ from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
-from index.directory import FsDirectory
+from index.directory import FsDirectory, OpenDirectory
 from index.engine import Engine
 from index.errors import (
     CorruptionError,
     ExhaustedError,
+    FencedError,
     ShardFailedError,
     StorageError,
     TailraceError,
@@ -91,6 +92,8 @@ class ShardHooks:
     wants_changes: Callable[[], bool] = lambda: False
     """In the apply thread: `on_applied` will look at what changed. It may at any time; then the
     event loop has the work."""
+    on_fenced: Callable[[FencedError], None] = lambda error: None
+    """In the event loop: the shard has another owner, who is another process."""
     must_wait: Callable[[], bool] = lambda: False
     """Any thread: nothing may be applied now, but for a drain."""
     note_full: Callable[[], None] = lambda: None
@@ -98,11 +101,6 @@ class ShardHooks:
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
-
-
-def open_engine(path: Path, schema_ref: SchemaRef, options: IndexOptions, number: int) -> Engine:
-    """Recover the shard's engine from its directory; make an empty one where there is none."""
-    return Engine.open(FsDirectory(path), schema_ref, options, number)
 
 
 class Shard:
@@ -119,7 +117,8 @@ class Shard:
         dead_letters: Log,
         hooks: ShardHooks,
         find_refused: FindRefused = refuse_by_answer,
-        open_engine: OpenEngine = open_engine,
+        open_directory: OpenDirectory = FsDirectory,
+        open_engine: OpenEngine | None = None,
     ) -> None:
         self.index = index
         self.number = number
@@ -142,7 +141,8 @@ class Shard:
         self._dead_letters = dead_letters
         self._hooks = hooks
         self._find_refused = find_refused
-        self._open_engine = open_engine
+        self._open_directory = open_directory
+        self._open_engine = open_engine or self._take_over
         self._applier: Applier | None = None
         self._batcher = Batcher(
             max_records=options.max_batch_docs,
@@ -253,11 +253,11 @@ class Shard:
             lambda: self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
         )
 
-    async def rebuild(self, damage: CorruptionError) -> int | None:
-        """Begin anew, the damaged files set aside; then as `open`."""
+    async def rebuild(self, damage: CorruptionError, log_end: int) -> int | None:
+        """Begin anew, the damaged files set aside; then as `open`. `log_end`: see `begin_anew`."""
 
         def open_anew() -> Engine:
-            begin_anew(FsDirectory(self.path), str(damage))
+            begin_anew(self._open_directory(self.path), str(damage), log_end)
             return self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
 
         log.error(
@@ -265,6 +265,12 @@ class Shard:
             extra={"index": self.index, "shard": self.number, "reason": str(damage)},
         )
         return await self._open(open_anew)
+
+    def _take_over(
+        self, path: Path, schema_ref: SchemaRef, options: IndexOptions, number: int
+    ) -> Engine:
+        """Take the shard's directory over; make an empty shard where there is none."""
+        return Engine.open(self._open_directory(path), schema_ref, options, number)
 
     async def _open(self, open_engine: Callable[[], Engine]) -> int | None:
         try:
@@ -326,6 +332,8 @@ class Shard:
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
+        if isinstance(error, FencedError):
+            self._hooks.on_fenced(error)
         self._move("failed")
         self._batcher.clear()
         self._room.set()
