@@ -23,6 +23,7 @@ REPLAYS: dict[str, Callable[[str], None]] = {
     "tight": errors_shard.replay,
     "tide": errors_shard.replay,
     "reserve": errors_shard.replay,
+    "slow": errors_shard.replay,
     "log": errors_log.replay,
     "logfull": errors_log.replay,
 }
@@ -47,6 +48,7 @@ def the_rest() -> Iterator[str]:
     for letters in errors_shard.WORKLOADS:
         yield from errors_shard.cases_of(letters)
         yield from errors_shard.sizes_of(letters)
+        yield from (f"slow.{letters}.{delay}" for delay in errors_shard.DELAYS_MS)
 
 
 def by_chance(chosen: Random) -> Iterator[str]:

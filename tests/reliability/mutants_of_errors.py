@@ -16,6 +16,7 @@ from index.errors import KINDS, CorruptionError, StorageError, UnsettledError
 from index.jobs import FlushJob, Job, Pace
 from index.ownership import remove_orphans
 from pipeline import disk, maintenance
+from pipeline.applier import Applier
 from pipeline.disk import Disk, DiskState
 from pipeline.maintenance import Maintenance, Remedy
 from pipeline.options import PipelineOptions
@@ -47,6 +48,11 @@ def _tides(letters: str) -> Iterator[str]:
 def search_tides() -> None:
     for case in _tides("uuuuaduudu"):
         errors_shard.replay(case)
+
+
+def search_slow() -> None:
+    for delay in errors_shard.DELAYS_MS:
+        errors_shard.replay(f"slow.uuaduudu.{delay}")
 
 
 def search_reserve() -> None:
@@ -163,6 +169,14 @@ def renewed_flush_takes_later_deletes() -> Switched:
     return _patched(patch.object(FlushJob, "again", again))
 
 
+def cleaning_in_the_apply_thread() -> Switched:
+    def install(applier: Applier, job: Job) -> None:
+        applier.engine.install(job)
+        applier._publish()
+
+    return _patched(patch.object(Applier, "install", install))
+
+
 def no_reserve() -> Switched:
     return _patched(patch.object(Disk, "_make_reserve", lambda self: None))
 
@@ -248,6 +262,12 @@ MUTANTS: list[Mutant] = [
         "files that cannot be removed fail an edit that is durable",
         cleaning_fails_the_commit,
         search_shard_files,
+    ),
+    Mutant(
+        "cleaning_in_the_apply_thread",
+        "documents wait while files are removed",
+        cleaning_in_the_apply_thread,
+        search_slow,
     ),
     Mutant("no_reserve", "nothing is kept back of the disk", no_reserve, search_reserve),
     Mutant(
