@@ -34,7 +34,7 @@ from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
 from server.query_parameters import CHOICE, QUERY, put_source, query_of
 from server.routes import INDEX, Route
 from server.scrolls import Scroll, ScrollTable
-from server.shards import shards_seen
+from server.shards import targets_of
 from server.writes import wait_after
 
 SEARCH = QUERY | CHOICE
@@ -94,7 +94,7 @@ class SearchEndpoints:
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
         if not parameters.flag("allow_partial_search_results", default=True):
-            shards_seen(indexes).require_all()
+            targets_of(indexes)[1].require_all()
         keep = parameters.text("scroll")
         if keep is None:
             answer = await self._answer(indexes, search, began)
@@ -109,8 +109,9 @@ class SearchEndpoints:
     async def _answer(
         self, indexes: list[Index], search: SearchRequest, began: float
     ) -> dict[str, Any]:
-        work = partial(run_search, targets_of(indexes), search)
-        shards = shards_seen(indexes).body()
+        targets, seen = targets_of(indexes)
+        shards = seen.body()
+        work = partial(run_search, targets, search)
         found = await self._node.query_for(work, search_timeout_s(search, self._limits))
         timed_out = found.pop("timed_out")
         about = {"took": _took(began), "timed_out": timed_out, "_shards": shards}
@@ -124,8 +125,8 @@ class SearchEndpoints:
             raise InvalidRequestError("using [from] is not allowed in a scroll context")
         if search.size == 0:
             raise InvalidRequestError("[size] cannot be [0] in a scroll context")
-        targets = targets_of(indexes)
-        shards = shards_seen(indexes).body()
+        targets, seen = targets_of(indexes)
+        shards = seen.body()
         name, scroll = self._scrolls.open(targets, search, keep_s)
         try:
             page = await self._next_page(scroll)
@@ -180,8 +181,9 @@ class SearchEndpoints:
         search = replace(parse_search(with_parameters(body, parameters)), size=0)
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
-        work = partial(search_targets, targets_of(indexes), search)
-        shards = shards_seen(indexes).body()
+        targets, seen = targets_of(indexes)
+        shards = seen.body()
+        work = partial(search_targets, targets, search)
         page = await self._node.query_for(work, search_timeout_s(search, self._limits))
         if page.timed_out:
             raise TimedOutError(f"counting took longer than {self._limits.max_search_s:g} s")
@@ -276,11 +278,6 @@ def search_timeout_s(search: SearchRequest, limits: Limits) -> float:
     """Return how long a search may run."""
     asked = limits.search_s if search.timeout_s is None else search.timeout_s
     return min(asked, limits.max_search_s)
-
-
-def targets_of(indexes: list[Index]) -> list[Target]:
-    """Return a snapshot of each index: what is searchable now."""
-    return [Target(index.name, index.searcher()) for index in indexes]
 
 
 # --- what a request means --------------------------------------------------------------

@@ -13,14 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
+from itertools import product
 from random import Random
 from zlib import crc32
 
+from tests.reliability import log_life
 from tests.reliability.explorer import SHORT, Explorer, Scene
 from tests.reliability.kept_segments import kept_segments
 from tests.reliability.program import Program, Run, Tally
 from tests.reliability.shard_life import ShardLife
-from tests.reliability.short_workloads import LETTERS, exhaustive
+from tests.reliability.short_workloads import LETTERS
 
 FILLED = "ufuaf"
 """What a shard went through that is not empty: two segments, a document dead in the first."""
@@ -29,22 +31,29 @@ LONG = range(8, 25)
 
 
 def _filled(name: str, life: Callable[..., ShardLife]) -> Scene:
-    before, _ = Scene("before", ShardLife).live(FILLED)
-    return Scene(name, life, before.disk.files, before.history)
+    before, _ = Scene("before", LETTERS, ShardLife).live(FILLED)
+    return Scene(name, LETTERS, life, before.disk.files, before.history)
 
 
 spread = partial(ShardLife, is_spread=True)
 SCENES: dict[str, Callable[[], Scene]] = {
-    "empty": lambda: Scene("empty", ShardLife),
+    "empty": lambda: Scene("empty", LETTERS, ShardLife),
     "filled": lambda: _filled("filled", ShardLife),
-    "empty-spread": lambda: Scene("empty-spread", spread),
+    "empty-spread": lambda: Scene("empty-spread", LETTERS, spread),
     "filled-spread": lambda: _filled("filled-spread", spread),
+    "log": lambda: Scene("log", log_life.LETTERS, log_life.LogLife),
 }
 
 
 @cache
 def scene(name: str) -> Scene:
     return SCENES[name]()
+
+
+def exhaustive(letters: str, longest: int) -> Iterator[str]:
+    """Yield every workload of up to `longest` letters, each after those it begins with."""
+    for length in range(1, longest + 1):
+        yield from map("".join, product(letters, repeat=length))
 
 
 def run(asked: Run) -> Tally:
@@ -68,7 +77,7 @@ def _run(asked: Run, explorers: dict[str, Explorer]) -> None:
     work = [
         (explorer, letters)
         for name, explorer in explorers.items()
-        for letters in exhaustive(SHORT if asked.is_deep else SHORT - 1)
+        for letters in exhaustive(explorer.scene.letters, SHORT if asked.is_deep else SHORT - 1)
         if crc32(f"{name} {letters[:2]}".encode()) % asked.n_parts == asked.part
     ]
     chosen.shuffle(work)
@@ -80,7 +89,7 @@ def _run(asked: Run, explorers: dict[str, Explorer]) -> None:
             explorer.crash_twice(letters, chosen, explorer.n_states + share)
     while n_left() > 0:
         explorer = chosen.choice([*explorers.values()])
-        explorer.crash("".join(chosen.choices(LETTERS, k=chosen.choice(LONG))))
+        explorer.crash("".join(chosen.choices(explorer.scene.letters, k=chosen.choice(LONG))))
 
 
 def replay(case: str) -> None:
@@ -92,6 +101,7 @@ def replay(case: str) -> None:
 def speeded_up() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(kept_segments())
+        stack.enter_context(log_life.small_frames())
         yield
 
 

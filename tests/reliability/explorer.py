@@ -33,6 +33,8 @@ class Scene:
     """Where workloads begin, and who lives there."""
 
     name: str
+    letters: str
+    """Of which workloads are made."""
     life: Callable[[CrashDisk, str], Life]
     base: Files = field(default_factory=dict)
     history: str = ""
@@ -192,6 +194,7 @@ def crashes(name: str, life: Life, first: int) -> Iterator[Crashed]:
 
 def check_promise(found: Promise, promised: Promise) -> None:
     demand(found.offset >= promised.offset, "durable to", found.offset, "not", promised.offset)
+    demand(found.start <= promised.start, "begins at", found.start, "not", promised.start)
     demand(found.epoch > promised.epoch or not promised.epoch, "epoch", found.epoch, "after", promised.epoch)
 
 

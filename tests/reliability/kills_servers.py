@@ -20,9 +20,10 @@ LOCAL = "local"
 """The index on an embedded log, which every server has for itself."""
 
 BUSY = {
-    "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.3",
+    "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.4",
     "TAILRACE_STORAGE__MEMTABLE_DOCS": "60",
     "TAILRACE_STORAGE__MERGE_FACTOR": "2",
+    "TAILRACE_INDEXES__EVENTS__SOURCE__METADATA_MAX_AGE_S": "2",
 }
 """Flushes and merges are under way all the time, so that kills hit them."""
 
@@ -108,23 +109,21 @@ class Member:
         await self.wait_end(END_S)
         self.is_stopped = False
 
-    async def wait_answer(self) -> float:
-        """Return how many seconds passed until it answers a count over its shards."""
-        began = time.monotonic()
-        while True:
-            if not self.is_alive:
-                return time.monotonic() - began  # killed meanwhile, or told of later
+    async def wait_answer(self) -> float | None:
+        """Return how many seconds pass until it answers a count over its shards; None where it
+        ends before."""
+        process, began = self.process, time.monotonic()
+        while process is self.process and self.is_alive:
             try:
-                answer = await asyncio.to_thread(
-                    self.server.running.call, "GET", f"/{EVENTS}/_count"
-                )
+                answer = await self.server.call("GET", f"/{EVENTS}/_count")
                 if answer["_shards"]["total"]:
                     return time.monotonic() - began
             except OSError:
                 pass
-            if time.monotonic() - began > ANSWER_S:
+            if time.monotonic() - began > ANSWER_S and not self.is_stopped:
                 raise AssertionError(f"{self} does not answer: {self.errors()}")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.05)
+        return None
 
     def stats(self) -> dict[str, Any] | None:
         """Return the stats of its Kafka index, None where it does not answer. Blocks."""

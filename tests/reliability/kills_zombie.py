@@ -62,7 +62,7 @@ async def play_zombie(
             topic = Topic(broker.bootstrap)
             await Group([second], lambda: case).wait_quiet(topic, broker.n_partitions, QUIET_S)
             topic.check_acknowledged(read_journal(journal))
-            await check_union([second], topic.live)
+            await check_union([second], topic.live.values())
         second.send(signal.SIGTERM)
         code = await second.wait_end(END_S)
         assert code == 0, f"the second server ended with {code}: {second.errors()}"

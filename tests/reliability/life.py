@@ -26,6 +26,8 @@ class Promise(NamedTuple):
     """Everything below it is durable."""
     epoch: int = 0
     """An owner's; the next owner's is greater."""
+    start: int = 0
+    """What is below it may be gone."""
 
 
 class Life(ABC):
@@ -64,14 +66,19 @@ class Life(ABC):
         Raises: BrokenError, and whatever the product raises.
         """
 
-    def promise(self, offset: int, epoch: int = 0) -> None:
+    def promise(self, offset: int, epoch: int = 0, start: int = 0) -> None:
         """Note what is promised from now on."""
-        self.promised = Promise(max(self.promised.offset, offset), epoch)
+        self.promised = Promise(max(self.promised.offset, offset), epoch, start)
         self.disk.note(self.promised)
 
-    def grow(self, letter: str) -> None:
+    def cut_history(self, length: int) -> None:
+        """Note that what was opened holds so much of the log and no more."""
+        if length < len(self.history):
+            self.history = self._histories[0] = self.history[:length]
+
+    def grow(self, letters: str) -> None:
         """Note that the log is longer from now on."""
-        self.history += letter
+        self.history += letters
         self._marks.append(len(self.disk.steps))
         self._histories.append(self.history)
 

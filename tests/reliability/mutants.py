@@ -67,8 +67,8 @@ def replay(case: str) -> None:
 PROGRAM = Program(
     name="mutants",
     counts="wrong versions of the product",
-    fast=15,
-    deep=15,
+    fast=20,
+    deep=20,
     run=run,
     replay=replay,
 )

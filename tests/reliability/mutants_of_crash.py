@@ -6,15 +6,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import pairwise
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
+import consumers.log_file
+import consumers.log_partition
 import index.engine
 import index.jobs
 import index.manifest
+from consumers.log_file import FRAME_HEADER, Frame
+from consumers.log_partition import Extent, LogFile, PartitionFiles
 from index.check import verify
-from index.directory import FsDirectory
+from index.directory import AppendFile, FsDirectory
 from index.engine import Engine
 from index.format import Sections
 from index.fs_file import write_all
@@ -27,6 +32,7 @@ from tests.reliability.explorer import Explorer, OsScene, Scene
 from tests.reliability.mutant import Mutant
 from tests.reliability.program import Violation
 from tests.reliability.shard_life import ShardLife
+from tests.reliability.short_workloads import LETTERS
 
 WORKLOADS = (
     ("filled", "dufmc"),
@@ -55,12 +61,21 @@ def search_recoveries() -> None:
 def search_system_calls() -> None:
     """Crash a workload of a shard on files of the system."""
     with speeded_up():
-        Explorer(OsScene("system", ShardLife)).crash(SYSTEM_WORKLOAD)
+        Explorer(OsScene("system", LETTERS, ShardLife)).crash(SYSTEM_WORKLOAD)
+
+
+def search_logs() -> None:
+    """Crash workloads of a partition of the log, and a recovery."""
+    with speeded_up():
+        explorer = Explorer(scene("log"))
+        for letters in ("ssmbr", "smcbmsc", "bbbbbbbbc"):
+            explorer.crash(letters)
+            explorer.crash_twice(letters, Random(1), explorer.n_states + 300)
 
 
 def search_flips() -> None:
     """Flip bits of a shard's files; `verify` must find each."""
-    life, _ = Scene("flips", ShardLife).live(FILLED)
+    life, _ = Scene("flips", LETTERS, ShardLife).live(FILLED)
     files = life.disk.files
     for path in sorted(files):
         for at in range(0, len(files[path]), 5):
@@ -221,6 +236,69 @@ def short_checksums() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def unsynced_log() -> Iterator[None]:
+    """What is appended is acknowledged, and synced only with the next append."""
+    with patch.object(PartitionFiles, "_sync", lambda files: None):
+        yield
+
+
+@contextmanager
+def torn_end_kept() -> Iterator[None]:
+    really = consumers.log_partition._recover
+
+    class Uncut:
+        def __init__(self, file: AppendFile) -> None:
+            self._file = file
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+        def truncate(self, n_bytes: int) -> None:
+            pass
+
+    def recover(file: LogFile, opened: AppendFile) -> Extent:
+        size = opened.n_bytes
+        found = really(file, Uncut(opened))
+        return found._replace(end=max(size, found.end))
+
+    with patch.object(consumers.log_partition, "_recover", recover):
+        yield
+
+
+@contextmanager
+def frames_not_checked() -> Iterator[None]:
+    def check_frame(data: bytes, position: int) -> Frame:
+        _, _, _n_bytes, n_records, base_offset, _ = FRAME_HEADER.unpack_from(data)
+        body = data[FRAME_HEADER.size :]
+        return Frame(position, position + len(data), base_offset, n_records, body)
+
+    with patch.object(consumers.log_file, "_check_frame", check_frame):
+        yield
+
+
+@contextmanager
+def unnamed_log_file() -> Iterator[None]:
+    really = consumers.log_partition._create
+    with patch.object(
+        consumers.log_partition, "_create", lambda d, offset: really(Unsynced(d), offset)
+    ):
+        yield
+
+
+@contextmanager
+def newest_cut_first() -> Iterator[None]:
+    def cut_behind(files: PartitionFiles, offset: int) -> None:
+        dead = [file for file, after in pairwise(files._files) if after.base_offset <= offset]
+        files._files = files._files[len(dead) :]
+        for file in reversed(dead):
+            files.directory.delete(file.name)
+        files.directory.sync()
+
+    with patch.object(PartitionFiles, "cut_behind", cut_behind):
+        yield
+
+
 def patched(owner: Any, name: str, replaced: Any) -> Callable[[], AbstractContextManager[Any]]:
     return partial(patch.object, owner, name, replaced)
 
@@ -282,6 +360,26 @@ MUTANTS = [
     Mutant(
         "orphans_taken_early", "a segment that a merge is writing counts as an orphan",
         orphans_taken_early, search_orders,
+    ),
+    Mutant(
+        "log_not_synced", "the log acknowledges what is not synced",
+        unsynced_log, search_logs,
+    ),
+    Mutant(
+        "torn_end_kept", "the log goes on behind a torn end",
+        torn_end_kept, search_logs,
+    ),
+    Mutant(
+        "log_checksums_not_looked_at", "a frame of the log is read whatever its checksum",
+        frames_not_checked, search_logs,
+    ),
+    Mutant(
+        "newest_cut_first", "of the files behind the checkpoint the newest are deleted first",
+        newest_cut_first, search_logs,
+    ),
+    Mutant(
+        "log_file_not_named", "a new file of the log takes records before its name is durable",
+        unnamed_log_file, search_logs,
     ),
     Mutant(
         "checksums_not_looked_at", "sections are read whatever their checksum",

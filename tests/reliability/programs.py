@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
         "crash",
         "simulation",
         "model",
+        "errors",
         "mutants",
         "corruption",
         "feed",

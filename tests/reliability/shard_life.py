@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterator
 import orjson
 
 from index.check import verify
-from index.directory import Directory
 from index.document import Outcome
 from index.engine import Engine
 from index.jobs import FlushJob, Job, MergeJob
@@ -126,7 +125,8 @@ class ShardLife(Life):
             return
         self.engine.settle(job)
         job.commit()
-        assert isinstance(job, FlushJob | MergeJob) and job.manifest is not None
+        assert isinstance(job, FlushJob | MergeJob)
+        assert job.manifest is not None
         self.promise(job.manifest.next_offset, job.manifest.epoch)
         self.engine.install(job)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import product
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,12 +31,6 @@ SCHEMA = SchemaRef(
 )
 SEARCH = parse_search({"query": {"match": {"t": "red fox"}}, "size": 20, "track_total_hits": True})
 WORDS = ("red fox", "fox", "red red hen", "hen")
-
-
-def exhaustive(longest: int) -> Iterator[str]:
-    """Yield every workload of up to `longest` letters, each after those it begins with."""
-    for length in range(1, longest + 1):
-        yield from map("".join, product(LETTERS, repeat=length))
 
 
 def history_of(letters: str) -> str:

@@ -28,9 +28,6 @@ class BrokenError(AssertionError):
     """A promise is broken."""
 
 
-EPOCHS = False
-
-
 @dataclass(slots=True)
 class _Known:
     """What is known of a folder, from outside."""
@@ -115,7 +112,7 @@ class Checks:
                 raise BrokenError(f"{folder.name}: {name} after {before.generation}")
             if manifest.epoch < before.epoch:
                 raise BrokenError(f"{folder.name}: {life} commits in the epoch of an old owner")
-            if EPOCHS and manifest.epoch == before.epoch and life != known.publisher:
+            if manifest.epoch == before.epoch and life != known.publisher:
                 raise BrokenError(f"{folder.name}: {life} and {known.publisher} share an epoch")
             if manifest.next_offset < before.next_offset:
                 raise BrokenError(
