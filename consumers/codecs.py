@@ -107,6 +107,8 @@ def decode_lz4(payload: bytes) -> bytes:
         try:
             n_bytes = cramjam.lz4.decompress_into(payload, out)
         except cramjam.DecompressionError as error:
+            if room == _limit:
+                raise _too_large() from error
             if room == most:
                 raise InflationError(f"lz4: {error} (within {most} bytes)") from error
             room = min(most, 4 * room)

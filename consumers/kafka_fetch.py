@@ -13,19 +13,15 @@ import logging
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import (
-    ConsumerStoppedError,
-    CorruptRecordException,
     IllegalStateError,
-    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    RecordTooLargeError,
-    UnsupportedCodecError,
 )
 
 from consumers.kafka_client import Consumer
 from consumers.kafka_continuity import Continuity
 from consumers.kafka_options import KafkaOptions
+from consumers.kafka_poison import is_poison
 from consumers.kafka_positions import FetchCounts, Positions
 from consumers.kafka_probe import OffsetProbe
 from consumers.source import PoisonError, Record, Sink, SourceError
@@ -39,10 +35,6 @@ CAREFUL_POLL_MS = 250
 MAX_FAILURES = 3
 """Fetches of one offset that may fail before its partition is halted."""
 FAILURE_PAUSE_S = 0.1
-
-POISON = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
-"""Errors of the client that one batch causes, besides all that are not `BROKER_TROUBLE`."""
-BROKER_TROUBLE = (KafkaError, ConsumerStoppedError, OSError)
 
 
 class SinkError(Exception):
@@ -121,6 +113,7 @@ class FetchLoop:
 
     async def _poll_alone(self, tp: TopicPartition) -> None:
         """Take single records, so that a bad batch shows its place and costs no good record."""
+        positions, generation = self._positions, self._positions.generation
         records: list[ConsumerRecord] = []
         failure: Exception | None = None
         while len(records) < self._options.max_poll_records:
@@ -130,6 +123,11 @@ class FetchLoop:
             except Exception as error:
                 failure = error
                 break
+            if positions.generation != generation:
+                # What came so far is of an older owner; what came last has moved the position.
+                if tp in positions.next:
+                    self._seek(tp, positions.next[tp])
+                return
             if tp not in got:
                 break
             fresh = [r for r in got[tp] if not records or r.offset > records[-1].offset]
@@ -142,7 +140,7 @@ class FetchLoop:
             del self._careful[tp]
             return
         self._counts.errors += 1
-        if not _is_poison(failure):
+        if not is_poison(failure):
             await self._recover(failure)
             return
         self._careful[tp] = 1 if records else self._careful[tp] + 1
@@ -163,7 +161,7 @@ class FetchLoop:
             return  # it looked for a committed offset before we had sought ours
         if isinstance(error, OffsetOutOfRangeError):
             await self._check_bounds()
-        elif _is_poison(error):
+        elif is_poison(error):
             # Nobody says which partition it was: each is polled alone until that is known.
             log.warning("cannot read a batch", extra={"reason": repr(error)})
             for tp in self._positions.next:
@@ -324,7 +322,3 @@ class FetchLoop:
     def _resume(self, tp: TopicPartition) -> None:
         with contextlib.suppress(IllegalStateError):  # no longer ours
             self._consumer.resume(tp)
-
-
-def _is_poison(error: Exception) -> bool:
-    return isinstance(error, POISON) or not isinstance(error, BROKER_TROUBLE)

@@ -7,10 +7,11 @@ import contextlib
 import logging
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from consumers.kafka_client import AIOKAFKA, Consumer, KafkaClients
 from consumers.kafka_options import KafkaOptions
+from consumers.kafka_poison import is_poison
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,13 @@ class OffsetProbe:
     async def records_at(
         self, offsets: dict[TopicPartition, int]
     ) -> dict[TopicPartition, ConsumerRecord]:
-        """Return the records at these offsets; those that cannot be had now are left out.
+        """Return the records at these offsets; those that are gone or unreadable are left out.
 
-        Requires: every offset lies within its partition's bounds.
+        Requires: every offset lies within its partition's bounds. Raises: KafkaError or OSError
+        where the broker does not answer: that says nothing about a record.
         """
-        found: dict[TopicPartition, ConsumerRecord] = {}
         if not offsets:
-            return found
+            return {}
         reader = self._clients.consumer(
             self._bootstrap,
             enable_auto_commit=False,
@@ -72,22 +73,18 @@ class OffsetProbe:
             max_partition_fetch_bytes=64 << 10,
             **self._options.client_arguments(),
         )
+        found: dict[TopicPartition, ConsumerRecord] = {}
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await reader.start()
                 reader.assign([*offsets])
                 for tp, offset in offsets.items():
                     reader.seek(tp, offset)
-                missing = set(offsets)
-                while missing:
-                    got = await reader.getmany(*missing, timeout_ms=100)
-                    for tp, records in got.items():
-                        missing.discard(tp)
-                        reader.pause(tp)
-                        if records[0].offset == offsets[tp]:
-                            found[tp] = records[0]
-        except Exception as error:
-            log.info("records not had", extra={"reason": repr(error)})
+                for tp, offset in offsets.items():
+                    # One by one: an error does not say which partition it is of.
+                    record = await _next_record(reader, tp, offset)
+                    if record is not None and record.offset == offset:
+                        found[tp] = record
         finally:
             await _stop(reader)
         return found
@@ -118,6 +115,23 @@ class OffsetProbe:
             )
             await self._client.start()
         return self._client
+
+
+async def _next_record(reader: Consumer, tp: TopicPartition, offset: int) -> ConsumerRecord | None:
+    while True:
+        try:
+            got = await reader.getmany(tp, timeout_ms=100, max_records=1)
+        except OffsetOutOfRangeError:
+            return None  # retention was faster
+        except Exception as error:
+            if not is_poison(error):
+                raise
+            log.warning("last record not compared", extra={"reason": repr(error)})
+            return None
+        if tp in got:
+            return got[tp][0]
+        if await reader.position(tp) > offset:
+            return None  # nothing but markers from there on
 
 
 async def _stop(client: Consumer) -> None:

@@ -170,7 +170,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         stored = await _gather_sink([self._open_shard(tp) for tp in tps])
         bounds = await self._probe.bounds([*tps])
         stored = await _gather_sink(
-            [self._rebuild_damaged(tp, at, bounds[tp][0]) for tp, at in stored]
+            [self._rebuild_damaged(tp, at, bounds[tp]) for tp, at in stored]
         )
         replaced = await self._continuity.find_other_topics([*tps])
         others = {tp: at for tp, at in bounds.items() if tp not in replaced}
@@ -197,14 +197,14 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         return tp, next_offset
 
     async def _rebuild_damaged(
-        self, tp: TopicPartition, stored: int | TailraceError | None, log_start: int
+        self, tp: TopicPartition, stored: int | TailraceError | None, bounds: tuple[int, int]
     ) -> tuple[TopicPartition, int | TailraceError | None]:
         """Let a damaged shard begin anew, if the log holds all that it was made of."""
         if not isinstance(stored, DamagedShardError):
             return tp, stored
         try:
             number = self.positions.shard_no(tp)
-            return tp, await self._sink.rebuild_partition(number, log_start)
+            return tp, await self._sink.rebuild_partition(number, bounds)
         except TailraceError as error:
             return tp, error
 

@@ -59,6 +59,8 @@ class Frame(NamedTuple):
     base_offset: int
     n_records: int
     body: bytes
+    durable_end: int
+    """How far the file was durable before this frame."""
 
     @property
     def next_offset(self) -> int:
@@ -147,13 +149,13 @@ def _frame_bytes(buffer: bytes, at: int, position: int) -> int:
 
 
 def _check_frame(data: bytes, position: int) -> Frame:
-    _, crc, n_bytes, n_records, base_offset, _ = FRAME_HEADER.unpack_from(data)
+    _, crc, n_bytes, n_records, base_offset, durable_end = FRAME_HEADER.unpack_from(data)
     if len(data) < FRAME_HEADER.size + n_bytes:
         raise BadFrameError(position, "frame body is cut short")
     if google_crc32c.value(data[CHECKED_AT:]) != crc:
         raise BadFrameError(position, "frame checksum differs")
     body = data[FRAME_HEADER.size :]
-    return Frame(position, position + len(data), base_offset, n_records, body)
+    return Frame(position, position + len(data), base_offset, n_records, body, durable_end)
 
 
 def is_known_durable(file: OpenFile, position: int, end: int) -> bool:

@@ -28,6 +28,7 @@ from consumers.log_file import (
     is_known_durable,
     read_frames,
 )
+from consumers.log_seal import Seal, break_seal, read_seal, write_seal
 from index.directory import AppendFile, Directory, OpenFile
 from index.errors import CorruptionError, StorageError
 
@@ -69,7 +70,11 @@ class PartitionFiles:
         self._failure: StorageError | None = None
         files, self._active = _open_newest(directory)
         try:
-            self._extent = _recover(files[-1], self._active)
+            seal = read_seal(directory)
+            if seal is not None:
+                seal.check(files[-1].name, files[-1].base_offset, self._active.n_bytes)
+            self._extent = _recover(files[-1], self._active, seal)
+            break_seal(directory)
             # A name that a crash left volatile, before anything is acknowledged from its file.
             directory.sync()
         except BaseException:
@@ -137,6 +142,8 @@ class PartitionFiles:
 
     def close(self) -> None:
         """Let others open it. What is being read can be read to its end."""
+        if self._failure is None:
+            write_seal(self.directory, Seal(self._files[-1].base_offset, *self._extent))
         self._active.close()
 
     def _rotate(self) -> None:
@@ -284,7 +291,15 @@ def _open_newest(directory: Directory) -> tuple[list[LogFile], AppendFile]:
         active = directory.append_file(file_name(bases[-1]))
         # The one who had it open may have begun another just before he let go of it.
         if _bases(directory)[-1:] == bases[-1:]:
-            return [LogFile(file_name(base), base, None) for base in bases], active
+            files = [LogFile(file_name(base), base, None) for base in bases]
+            if active.n_bytes > FILE_HEADER.size:
+                return files, active
+            # Nothing was acknowledged from it. Made anew: where its name could not be made
+            # durable, and it not be removed, no later sync of the names would do it.
+            directory.delete(files[-1].name)
+            active.close()
+            files[-1], active = _create(directory, bases[-1])
+            return files, active
         active.close()
     raise StorageError(f"{directory} is being written to by another process")
 
@@ -316,15 +331,15 @@ def _write_header(file: AppendFile, base_offset: int) -> None:
     file.sync()
 
 
-def _recover(file: LogFile, opened: AppendFile) -> Extent:
-    """Find the end of the last file, and cut off what a crash left torn behind it."""
+def _recover(file: LogFile, opened: AppendFile, seal: Seal | None) -> Extent:
+    """Find the end of the last file, and cut off what a crash left torn behind it. Nothing is torn
+    under a seal."""
     size = opened.n_bytes
     if size <= FILE_HEADER.size:
-        # No frame, so nothing was acknowledged from it; the header itself may be torn.
-        _write_header(opened, file.base_offset)
         return Extent(FILE_HEADER.size, file.base_offset)
     check_header(file.name, opened, file.base_offset)
     end, next_offset = FILE_HEADER.size, file.base_offset
+    durable_end = end
     try:
         for frame in read_frames(opened, end, size):
             if frame.base_offset != next_offset:
@@ -334,10 +349,13 @@ def _recover(file: LogFile, opened: AppendFile) -> Extent:
                     f"offset {next_offset} is missing, {frame.base_offset} follows",
                 )
             end, next_offset = frame.end, frame.next_offset
+            durable_end = frame.durable_end
     except BadFrameError as error:
-        if is_known_durable(opened, error.position, size):
+        if seal is not None or is_known_durable(opened, error.position, size):
             raise CorruptionError(file.name, error.position, error.reason) from error
         opened.truncate(end)
-    # What the crash left in the page cache alone becomes durable before anybody reads it.
+    # What the crash left in the page cache alone becomes durable before anybody reads it. It is
+    # written again for that: where its sync failed, the system takes it for written.
+    opened.write(durable_end, opened.read(durable_end, end - durable_end))
     opened.sync()
     return Extent(end, next_offset)

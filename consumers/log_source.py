@@ -94,7 +94,8 @@ class EmbeddedSource:
         try:
             return await sink.open_partition(partition)
         except DamagedShardError:
-            return await sink.rebuild_partition(partition, self._log.start_offset(partition))
+            bounds = self._log.start_offset(partition), self._log.end_offset(partition)
+            return await sink.rebuild_partition(partition, bounds)
 
     async def _serve_partition(self, sink: Sink, partition: int) -> None:
         try:

@@ -17,6 +17,9 @@ Convert = Callable[[Any], Any]
 MAX_TERM_BYTES = 0xFFFF
 """A term's length has 16 bits in the memtable, whatever the options say."""
 
+MOST_NEGATIVE = -(2.0**63)
+"""As a double, the one for the smallest long and for what is a little below it."""
+
 
 def converters(field: Field, options: IndexOptions, analyzer: Analyzer) -> dict[type, Convert]:
     """Return a converter for each JSON type, but null, array and object, that the field takes.
@@ -102,9 +105,6 @@ def _keyword(field: Field, options: IndexOptions, normalizer: Analyzer | None) -
     return encode
 
 
-MOST_NEGATIVE = -(2.0**63)
-
-
 def _unfit(field: Field, value: Any, reason: str) -> MappingError:
     text = str(value).replace("\n", " ")
     return MappingError(
@@ -124,7 +124,7 @@ def _integer(field: Field) -> dict[type, Convert]:
         if not math.isfinite(value):
             raise _unfit(field, value, "not a number")
         if value <= MOST_NEGATIVE:
-            # JSON's -9223372036854775809 comes as this double: it would be stored as another.
+            # -9223372036854775809 comes as this double: another number would be stored.
             raise _unfit(field, value, "out of range")
         return whole(int(value))
 

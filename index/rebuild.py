@@ -15,7 +15,7 @@ import msgspec
 from index.directory import Directory
 from index.errors import CorruptionError
 from index.format import SUFFIX
-from index.manifest import DAMAGED, NOTHING, Manifest, generation_of, load_manifest
+from index.manifest import DAMAGED, NOTHING, Manifest, epoch_of, generation_of, load_manifest
 from index.ownership import fencing, take_over, write_manifest
 
 REBUILD: Final = "rebuild"
@@ -34,10 +34,17 @@ class Rebuild(msgspec.Struct, frozen=True):
 class DamagedShardError(CorruptionError):
     """Files that the manifest names are damaged: the shard cannot be opened."""
 
-    def __init__(self, damage: CorruptionError, origin: int) -> None:
+    def __init__(self, damage: CorruptionError, origin: int, checkpoint: int) -> None:
         super().__init__(damage.name, damage.offset, damage.reason)
         self.origin = origin
         """Where in its log the shard began; -1 where that is not known."""
+        self.checkpoint = checkpoint
+        """How far it had come, durably; -1 where that is not known."""
+
+    def because(self, reason: str) -> DamagedShardError:
+        """Return the same with what else there is to say."""
+        damage = CorruptionError(self.name, self.offset, f"{self.reason}; {reason}")
+        return DamagedShardError(damage, self.origin, self.checkpoint)
 
 
 def rebuild_of(manifest: Manifest) -> Rebuild | None:
@@ -52,20 +59,24 @@ def telling_origin(directory: Directory) -> Iterator[None]:
     try:
         yield
     except CorruptionError as error:
-        raise DamagedShardError(error, _origin_of(directory)) from error
+        manifest = _newest_of(directory)
+        rebuild = rebuild_of(manifest)
+        until = rebuild.until if rebuild is not None else NOTHING
+        checkpoint = max(manifest.next_offset, until)
+        raise DamagedShardError(error, manifest.origin, checkpoint) from error
 
 
-def _origin_of(directory: Directory) -> int:
-    """Return where in its log a shard began, -1 where that is not known."""
-    try:
-        manifest = load_manifest(directory)
-    except CorruptionError:
-        return NOTHING
-    return manifest.origin if manifest is not None else NOTHING
+def _newest_of(directory: Directory) -> Manifest:
+    """Return the newest manifest, one that knows nothing where none can be read."""
+    unknown = Manifest(generation=0, epoch=0, next_offset=NOTHING)
+    with suppress(CorruptionError):
+        return load_manifest(directory) or unknown
+    return unknown
 
 
-def begin_anew(directory: Directory, damage: str) -> None:
-    """Set all files of a damaged shard aside and make it an empty one of the same log.
+def begin_anew(directory: Directory, damage: str, log_end: int) -> None:
+    """Set all files of a damaged shard aside and make it an empty one of the same log, which is
+    rebuilt when it has come as far as the damaged one, or where that is not known to `log_end`.
 
     Cut short, it leaves a shard that is still damaged, or the empty one; then it may be called
     again. Raises: FencedError, StorageError.
@@ -74,15 +85,20 @@ def begin_anew(directory: Directory, damage: str) -> None:
         before = take_over(directory)
     except CorruptionError:  # no manifest is sound
         before = Manifest(generation=0, epoch=0, next_offset=NOTHING)
-    # First the segments: those that no manifest names any more would be removed as orphans.
-    _set_aside(directory, [name for name in directory.list() if name.endswith(SUFFIX)])
+    # First the segments: those that no manifest names any more would be removed as orphans. None
+    # of a later owner, who may be there by now.
+    segments = [name for name in directory.list() if name.endswith(SUFFIX)]
+    if before.epoch > 0:
+        segments = [name for name in segments if epoch_of(name) <= before.epoch]
+    _set_aside(directory, segments)
     if before.epoch == 0:
         _set_aside(directory, _manifests(directory))
         before = take_over(directory)
     older = _manifests(directory)
     known = rebuild_of(before)
+    until = max(before.next_offset, known.until if known is not None else NOTHING)
     rebuild = Rebuild(
-        until=max(before.next_offset, known.until if known is not None else NOTHING),
+        until=until if until >= 0 else log_end,
         damage=damage,
         fence=before.fence or (known.fence if known is not None else None),
     )

@@ -199,6 +199,8 @@ class Disk:
         n_chunks = -(-self._options.disk_reserve_bytes // RESERVE_CHUNK)
         # Not zeros: some file systems keep no room for those.
         chunk = os.urandom(min(RESERVE_CHUNK, self._options.disk_reserve_bytes))
+        with suppress(StorageError):  # usually not there: one that could not be removed
+            self._directory.delete(RESERVE)
         try:
             self._directory.write_file(RESERVE, [chunk] * n_chunks)
         except StorageError:  # then it is not there, and there is no room after all

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from index.directory import FsDirectory, OpenDirectory
 from index.errors import TailraceError
 from pipeline.events import NewRecord, Record
 
@@ -51,11 +52,11 @@ class Sink(Protocol):
         Raises: DamagedShardError, after which `rebuild_partition` may help; StorageError.
         """
 
-    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+    async def rebuild_partition(self, partition: int, bounds: tuple[int, int]) -> int:
         """Let the shard that could not be opened begin anew; return the offset to go on at.
 
-        Raises: DamagedShardError where the log, which begins at `log_start`, has lost records that
-        the shard was made of; StorageError.
+        Raises: DamagedShardError where the log, which has offsets `[start, end)`, has lost records
+        that the shard was made of; StorageError.
         """
 
     async def close_partition(self, partition: int, flush: bool) -> None:
@@ -118,6 +119,8 @@ class FeedRequest:
     """The folder of the index, for a log of its own: `path / "log"`."""
     n_shards: int
     """`number_of_shards`: partitions of an embedded log."""
+    open_directory: OpenDirectory = FsDirectory
+    """How the directories of such a log are opened."""
 
 
 OpenFeed = Callable[[FeedRequest], Awaitable[Feed]]

@@ -10,10 +10,18 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from index.errors import InvalidRequestError, ShardFailedError, TailraceError, TimedOutError
+from index.directory import FsDirectory, OpenDirectory
+from index.errors import (
+    FencedError,
+    InvalidRequestError,
+    ShardFailedError,
+    TailraceError,
+    TimedOutError,
+)
 from index.options import IndexOptions
 from index.query.ast import Query
 from index.query.filter_cache import FilterCache
@@ -59,6 +67,8 @@ class Index:
         telemetry: Telemetry,
         disk: Disk,
         budgets: Budgets,
+        open_directory: OpenDirectory = FsDirectory,
+        on_fenced: Callable[[FencedError], None] = lambda error: None,
     ) -> None:
         self.name = meta.name
         self.uuid = meta.uuid
@@ -68,6 +78,8 @@ class Index:
         self.failure: Exception | None = None
         """Why the source has ended or a shard cannot be opened."""
         self._store = store
+        self._open_directory = open_directory
+        self._on_fenced = on_fenced
         self._meta = meta
         self._threads = threads
         self._options = options
@@ -223,12 +235,13 @@ class Index:
         self._broadcaster.resync()
         return next_offset
 
-    async def rebuild_partition(self, partition: int, log_start: int) -> int:
+    async def rebuild_partition(self, partition: int, bounds: tuple[int, int]) -> int:
         """Let the damaged shard begin anew; return the offset to go on at.
 
-        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        Raises: DamagedShardError where the log does not hold all that the shard was made of;
+        StorageError.
         """
-        next_offset = await self._partitions.rebuild(partition, log_start)
+        next_offset = await self._partitions.rebuild(partition, bounds)
         self._broadcaster.resync()
         return next_offset
 
@@ -304,9 +317,12 @@ class Index:
                 wants_maintenance=self._maintenance.consider,
                 wants_merge=self._maintenance.consider_merge,
                 wants_changes=self._broadcaster.wants_changes,
+                on_fenced=self._on_fenced,
                 must_wait=lambda: self._disk.state >= DiskState.PAUSED,
+                note_full=self._disk.note_full,
             ),
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
+            open_directory=self._open_directory,
         )
 
     def _on_durable(self, partition: int, next_offset: int) -> None:
@@ -392,7 +408,11 @@ class Index:
 
     def searcher(self) -> Searcher:
         """Return a searcher over what is searchable now, all shards in order."""
-        visible, failed = self._visible(), self.failures()
+        # Before and after: neither one that fails meanwhile is seen, nor one as it was while it
+        # was being rebuilt.
+        failed = self.failures()
+        visible = self._visible()
+        failed |= self.failures()
         shown = [visible[number] for number in sorted(visible) if number not in failed]
         views = [view for each in shown for view in each.views]
         known = self._views

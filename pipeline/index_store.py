@@ -6,7 +6,6 @@ it. Thread rule: `IndexStore` may be used by any thread.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,13 @@ import msgspec
 import orjson
 
 from index.analysis.definitions import read_settings
+from index.directory import FsDirectory, OpenDirectory
 from index.errors import CorruptionError, InvalidRequestError, StorageError
 from index.format import checksum
 from index.schema import Schema, SchemaRef
 
 FILE_NAME: Final = "index.json"
+TEMPORARY: Final = ".tmp"
 FORMAT: Final = 2
 """2: with a checksum. 1 is read too."""
 CHECKSUM: Final = "crc32c"
@@ -169,8 +170,9 @@ def _whole(value: Any, name: str, least: int, most: int) -> int:
 class IndexStore:
     """The folder of one index: `index.json`, `shards/<n>/`, `log/`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, open_directory: OpenDirectory = FsDirectory) -> None:
         self.path = path
+        self._open_directory = open_directory
         self._lock = threading.Lock()
         self._persisted: Schema | None = None
         self._is_closed = False
@@ -185,13 +187,13 @@ class IndexStore:
     def load(self) -> tuple[IndexMeta, Schema] | None:
         """Return what `index.json` says; None where there is none.
 
-        Raises: CorruptionError.
+        Raises: CorruptionError, StorageError.
         """
         file = self.path / FILE_NAME
-        try:
-            data = file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        directory = self._open_directory(self.path)
+        if FILE_NAME not in directory.list():
             return None
+        data = directory.read(FILE_NAME)
         try:
             meta = msgspec.json.decode(data, type=IndexMeta)
             schema = Schema.from_json(bytes(meta.schema))
@@ -202,6 +204,9 @@ class IndexStore:
             raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
         if not is_sound:
             raise CorruptionError(str(file), 0, "checksum is wrong")
+        # Its name may be in memory alone, where the process before ended before its sync: durable
+        # before it counts as persisted, and a segment relies on it.
+        directory.sync()
         self._persisted = schema
         return meta, schema
 
@@ -246,22 +251,19 @@ class IndexStore:
         body = orjson.loads(msgspec.json.encode(written))
         body[CHECKSUM] = _checksum_of(body)
         data = orjson.dumps(body, option=orjson.OPT_INDENT_2)
-        try:
-            self._replace_file(data)
-        except OSError as error:
-            raise StorageError(f"{self.path / FILE_NAME}: {error.strerror or error}") from error
+        self._replace_file(data)
         self._persisted = schema
 
     def _replace_file(self, data: bytes) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / f"{FILE_NAME}.tmp"
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self.path / FILE_NAME)
-        sync_directory(self.path)
-        sync_directory(self.path.parent)
+        directory = self._open_directory(self.path)
+        temporary = f"{FILE_NAME}{TEMPORARY}"
+        if temporary in directory.list():
+            directory.delete(temporary)
+        directory.write_file(temporary, (data,))
+        # Opened again: who is not the owner of the node's directory any more hears of it here.
+        directory = self._open_directory(self.path)
+        directory.rename(temporary, FILE_NAME)
+        directory.sync()
 
 
 def _checksum_of(body: dict[str, Any]) -> str:
@@ -273,12 +275,3 @@ def _is_checked(data: bytes) -> bool:
     """Raises: ValueError where it is not JSON as we write it."""
     body = orjson.loads(data)
     return bool(body.pop(CHECKSUM, None) == _checksum_of(body))
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -7,28 +7,20 @@ Thread rule: the event loop's thread.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from index.directory import make_folder
-from index.errors import (
-    IndexExistsError,
-    IndexNotFoundError,
-    StorageError,
-    storage_error,
-)
+from index.directory import Directory, FsDirectory, OpenDirectory
+from index.errors import FencedError, IndexExistsError, IndexNotFoundError, StorageError
 from index.options import IndexOptions
 from index.query.stop import Stop
 from index.schema import Schema
@@ -37,6 +29,7 @@ from pipeline.disk import Disk
 from pipeline.documents import Document
 from pipeline.feed import Feed, FeedRequest, OpenFeed
 from pipeline.index import Index
+from pipeline.index_folders import IndexFolders
 from pipeline.index_stats import IndexStats
 from pipeline.index_store import (
     IndexBody,
@@ -44,10 +37,10 @@ from pipeline.index_store import (
     IndexStore,
     check_index_name,
     parse_index_body,
-    sync_directory,
 )
 from pipeline.loop_probe import LoopProbe
 from pipeline.maintenance import TICK_S
+from pipeline.node_lock import NodeLock
 from pipeline.node_metrics import collect_gauges
 from pipeline.options import PipelineOptions
 from pipeline.telemetry import Telemetry
@@ -68,8 +61,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DELETED: Final = ".deleted-"
-
 
 class Node:
     """Owns all that runs. `start`, use, `stop`."""
@@ -81,14 +72,19 @@ class Node:
         index_options: IndexOptions | None = None,
         *,
         open_feed: OpenFeed,
+        open_directory: OpenDirectory = FsDirectory,
     ) -> None:
         self.data_dir = Path(data_dir)
         self.options = options or PipelineOptions()
         self.index_options = index_options or IndexOptions()
         self.indexes: dict[str, Index] = {}
         self.telemetry = Telemetry(self.options)
-        self.disk = Disk(self.data_dir, self.options)
+        self.disk = Disk(self.data_dir, self.options, open_directory=open_directory)
+        self.fenced: FencedError | None = None
+        """Why this node must stop: another process has its directory."""
         self._open_feed = open_feed
+        self._open_any_directory = open_directory
+        self._folders = IndexFolders(self.data_dir / "indexes")
         self.budgets = Budgets(
             writes=Budget("writes", self.options.max_write_bytes),
             live=Budget("live frames", self.options.max_live_bytes),
@@ -101,7 +97,8 @@ class Node:
         )
         self._changing = asyncio.Lock()
         """Held while an index is made or deleted."""
-        self._lock_file: IO[str] | None = None
+        self._lock: NodeLock | None = None
+        self._has_been_fenced = asyncio.Event()
         self._ticker: asyncio.Task[None] | None = None
         self._is_started = False
         self._probe = LoopProbe(self.telemetry, late_s=self.options.loop_late_s)
@@ -114,11 +111,11 @@ class Node:
         Returns before the indexes have caught up: see `is_ready`.
         Raises: StorageError (another process has the directory), CorruptionError.
         """
-        make_folder(self._indexes_dir)
-        self._lock_file = _lock_directory(self.data_dir)
+        self._folders.make()
+        self._lock = NodeLock(self.data_dir)
         try:
             await asyncio.to_thread(self.disk.start)
-            for path in sorted(self._indexes_dir.iterdir()):
+            for path in await asyncio.to_thread(self._folders.stored):
                 await self._open_stored(path)
         except BaseException:
             await self.stop()
@@ -130,30 +127,29 @@ class Node:
 
     async def stop(self) -> None:
         """Drain: stop the sources, apply and flush what was delivered, close. Gives up after
-        `drain_s`; what is not flushed then, the logs still have."""
+        `drain_s`; what is not flushed then, the logs still have. A node that is fenced flushes
+        nothing."""
         self._is_started = False
         self._probe.stop()
         if self._ticker is not None:
             self._ticker.cancel()
         try:
             async with asyncio.timeout(self.options.drain_s):
-                await asyncio.gather(*(self._stop_index(i) for i in self.indexes.values()))
+                await asyncio.gather(*map(self._stop_index, self.indexes.values()))
         except TimeoutError:
             log.warning("drain took too long, not all is flushed", extra={"data": self.data_dir})
-            if self._lock_file is not None:
-                # A job may still run and write a manifest: the lock stays as long as the process.
-                os.dup(self._lock_file.fileno())
+            if self._lock is not None:
+                self._lock.keep()  # a job may still run and write a manifest
         self.indexes.clear()
         self._threads.close()
         self.telemetry.close()
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
-    @staticmethod
-    async def _stop_index(index: Index) -> None:
+    async def _stop_index(self, index: Index) -> None:
         try:
-            await index.stop()
+            await index.stop(flush=self.fenced is None)
         except Exception as error:  # one index that cannot flush must not keep others from it
             log.error("index not stopped cleanly", extra={"index": index.name}, exc_info=error)
 
@@ -175,6 +171,11 @@ class Node:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            try:
+                await asyncio.to_thread(self._require_owned)
+            except FencedError as error:
+                self._on_fenced(error)
+                return
             await asyncio.to_thread(self.disk.poll)
             for index in self.indexes.values():
                 index.tick()
@@ -191,18 +192,40 @@ class Node:
     @property
     def is_ready(self) -> bool:
         """Return whether every index has caught up with what its log held at the start."""
-        return self._is_started and all(index.is_ready for index in self.indexes.values())
+        is_serving = self._is_started and self.fenced is None
+        return is_serving and all(index.is_ready for index in self.indexes.values())
+
+    # --- ownership ---------------------------------------------------------------------------
+    async def wait_fenced(self) -> FencedError:
+        """Return why this node must stop, once another process has its directory."""
+        await self._has_been_fenced.wait()
+        assert self.fenced is not None
+        return self.fenced
+
+    def _on_fenced(self, error: FencedError) -> None:
+        if self.fenced is None:
+            self.fenced = error
+            self._has_been_fenced.set()
+            log.error("another process has the data directory", extra={"reason": str(error)})
+
+    def _require_owned(self) -> None:
+        """Raises: FencedError."""
+        if self._lock is not None:
+            self._lock.require()
+
+    def _open_directory(self, path: Path) -> Directory:
+        """Raises: FencedError where the data directory is not this node's any more: to open a
+        shard is to take it from its owner."""
+        self._require_owned()
+        return self._open_any_directory(path)
+
+    def _remove(self, name: str) -> None:
+        self._require_owned()
+        self._folders.remove(name)
 
     # --- indexes -----------------------------------------------------------------------------
-    @property
-    def _indexes_dir(self) -> Path:
-        return self.data_dir / "indexes"
-
     async def _open_stored(self, path: Path) -> None:
-        if path.name.startswith(DELETED):
-            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
-            return
-        store = IndexStore(path)
+        store = IndexStore(path, self._open_directory)
         stored = await asyncio.to_thread(store.load)
         if stored is None:
             if await asyncio.to_thread(store.holds_documents):
@@ -258,13 +281,13 @@ class Node:
             settings=parsed.settings,
             schema=msgspec.Raw(schema.to_json()),
         )
-        store = IndexStore(self._indexes_dir / name)
+        store = IndexStore(self._folders.path / name, self._open_directory)
         try:
             await self._threads.query(lambda: store.save(meta, schema))
             return await self._open(store, meta, schema, feed)
         except BaseException:
             with suppress(StorageError):
-                await asyncio.to_thread(_remove, store.path)
+                await asyncio.to_thread(self._folders.remove, name)
             raise
 
     def _read_body(self, body: dict[str, Any] | None) -> tuple[IndexBody, Schema]:
@@ -284,11 +307,15 @@ class Node:
             index_options=self.index_options,
             telemetry=self.telemetry,
             disk=self.disk,
+            open_directory=self._open_directory,
+            on_fenced=self._on_fenced,
             budgets=self.budgets,
         )
         if feed is None:
             n_shards = int(meta.settings.get("number_of_shards", 1))
-            feed = await self._open_feed(FeedRequest(meta.name, store.path, n_shards))
+            feed = await self._open_feed(
+                FeedRequest(meta.name, store.path, n_shards, self._open_directory)
+            )
         index.start(feed)
         self.indexes[meta.name] = index
         return index
@@ -304,7 +331,7 @@ class Node:
             except Exception as error:  # it goes whether it ends well or not
                 log.warning("index not stopped cleanly", extra={"index": name}, exc_info=error)
             self.telemetry.forget(name)
-            await asyncio.to_thread(_remove, self._indexes_dir / name)
+            await asyncio.to_thread(self._remove, name)
 
     def resolve(self, expression: str) -> list[Index]:
         """Return the indexes that names, commas, wildcards, `-name` and `_all` stand for.
@@ -330,34 +357,3 @@ class Node:
     def _matching(self, pattern: str) -> list[str]:
         regex = re.compile(".*".join(re.escape(piece) for piece in pattern.split("*")))
         return [name for name in sorted(self.indexes) if regex.fullmatch(name)]
-
-
-def _lock_directory(path: Path) -> IO[str]:
-    """Take the directory for this process; the lock goes with the process.
-
-    Raises: StorageError.
-    """
-    file = (path / "node.lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read(100).strip() or "unknown"
-        file.close()
-        raise StorageError(f"{path} is in use by another process (pid {owner})") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file
-
-
-def _remove(path: Path) -> None:
-    """Raises: StorageError."""
-    gone = path.parent / f"{DELETED}{secrets.token_hex(8)}"
-    try:
-        # The rename is the deletion: a crash after it leaves rubbish, not half an index.
-        path.rename(gone)
-        sync_directory(path.parent)
-    except OSError as error:
-        raise storage_error(str(path), error) from error
-    shutil.rmtree(gone, ignore_errors=True)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from index.errors import CorruptionError, StorageError
+from index.errors import StorageError
 from index.rebuild import DamagedShardError
 from pipeline.maintenance import Maintenance
 from pipeline.shard import Shard, ShardState
@@ -39,22 +39,23 @@ class Partitions:
                 await self._end(old, flush=False)
             return await self._open(number, Shard.open)
 
-    async def rebuild(self, number: int, log_start: int) -> int:
+    async def rebuild(self, number: int, bounds: tuple[int, int]) -> int:
         """Let a damaged shard begin anew; return the offset to go on at.
 
-        Raises: DamagedShardError where the log begins too late for that; StorageError.
+        Raises: DamagedShardError where the log, with its offsets `[start, end)`, does not hold all
+        that the shard was made of; StorageError.
         """
         async with self._locks[number]:
             damaged = self.shards.get(number)
             damage = damaged.failure if damaged is not None else None
             if damaged is None or not isinstance(damage, DamagedShardError):
                 raise StorageError(f"shard {number} is not damaged")
-            origin = max(damage.origin, 0)
-            if log_start > origin:
-                damaged.failure = _not_rebuilt(damaged, damage, log_start)
+            origin, (start, end) = max(damage.origin, 0), bounds
+            if start > origin or damage.checkpoint > end:
+                damaged.failure = _not_rebuilt(damaged, damage, bounds)
                 raise damaged.failure
             await self._end(damaged, flush=False)
-            await self._open(number, lambda shard: shard.rebuild(damage))
+            await self._open(number, lambda shard: shard.rebuild(damage, end))
             return origin
 
     async def _open(self, number: int, opening: Opening) -> int | None:
@@ -100,12 +101,13 @@ class Partitions:
         return self.shards[number]
 
 
-def _not_rebuilt(shard: Shard, damage: DamagedShardError, log_start: int) -> DamagedShardError:
+def _not_rebuilt(
+    shard: Shard, damage: DamagedShardError, bounds: tuple[int, int]
+) -> DamagedShardError:
     """Return the damage, with why the log does not help and what the operator can do."""
-    began = f"at {damage.origin}" if damage.origin >= 0 else "before"
-    reason = (
-        f"{damage.reason}; the log begins at offset {log_start} and the shard began {began}, so "
-        f"it cannot be rebuilt: restore {shard.path} from a backup, or move it away to begin "
-        "with what the log still holds"
+    covered = f"[{max(damage.origin, 0)}, {max(damage.checkpoint, 0)})"
+    return damage.because(
+        f"the shard covers offsets {covered} and the log holds [{bounds[0]}, {bounds[1]}), so it "
+        f"cannot be rebuilt: restore {shard.path} from a backup, or move it away to begin with "
+        "what the log still holds"
     )
-    return DamagedShardError(CorruptionError(damage.name, damage.offset, reason), damage.origin)

@@ -19,9 +19,16 @@ from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
-from index.directory import FsDirectory
+from index.directory import FsDirectory, OpenDirectory
 from index.engine import Engine
-from index.errors import CorruptionError, ShardFailedError, StorageError, TailraceError
+from index.errors import (
+    CorruptionError,
+    ExhaustedError,
+    FencedError,
+    ShardFailedError,
+    StorageError,
+    TailraceError,
+)
 from index.gaps import Gap
 from index.options import IndexOptions
 from index.rebuild import begin_anew
@@ -45,6 +52,8 @@ DEAD_LETTER_RETRY_S = 1.0
 DRAIN_LETTERS_S = 3.0
 """How long a drain goes on trying to write dead letters."""
 PAUSE_STEP_S = 0.1
+OPEN_RETRIES_S = (0.25, 0.5, 1.0, 2.0)
+"""What a shard waits before it tries again to be opened where there is no room."""
 NOTHING_VISIBLE = Visible((), 0)
 
 
@@ -83,16 +92,15 @@ class ShardHooks:
     wants_changes: Callable[[], bool] = lambda: False
     """In the apply thread: `on_applied` will look at what changed. It may at any time; then the
     event loop has the work."""
+    on_fenced: Callable[[FencedError], None] = lambda error: None
+    """In the event loop: the shard has another owner, who is another process."""
     must_wait: Callable[[], bool] = lambda: False
     """Any thread: nothing may be applied now, but for a drain."""
+    note_full: Callable[[], None] = lambda: None
+    """There was no room."""
 
 
 OpenEngine = Callable[[Path, SchemaRef, IndexOptions, int], Engine]
-
-
-def open_engine(path: Path, schema_ref: SchemaRef, options: IndexOptions, number: int) -> Engine:
-    """Recover the shard's engine from its directory; make an empty one where there is none."""
-    return Engine.open(FsDirectory(path), schema_ref, options, number)
 
 
 class Shard:
@@ -109,7 +117,8 @@ class Shard:
         dead_letters: Log,
         hooks: ShardHooks,
         find_refused: FindRefused = refuse_by_answer,
-        open_engine: OpenEngine = open_engine,
+        open_directory: OpenDirectory = FsDirectory,
+        open_engine: OpenEngine | None = None,
     ) -> None:
         self.index = index
         self.number = number
@@ -132,7 +141,8 @@ class Shard:
         self._dead_letters = dead_letters
         self._hooks = hooks
         self._find_refused = find_refused
-        self._open_engine = open_engine
+        self._open_directory = open_directory
+        self._open_engine = open_engine or self._take_over
         self._applier: Applier | None = None
         self._batcher = Batcher(
             max_records=options.max_batch_docs,
@@ -236,17 +246,18 @@ class Shard:
     async def open(self) -> int | None:
         """Recover, begin to serve, and return the next offset to deliver (None: any).
 
+        Where there is no room, or no more files can be open, it is tried again for a moment.
         Raises: CorruptionError, StorageError; the shard is FAILED then.
         """
         return await self._open(
             lambda: self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
         )
 
-    async def rebuild(self, damage: CorruptionError) -> int | None:
-        """Begin anew, the damaged files set aside; then as `open`."""
+    async def rebuild(self, damage: CorruptionError, log_end: int) -> int | None:
+        """Begin anew, the damaged files set aside; then as `open`. `log_end`: see `begin_anew`."""
 
         def open_anew() -> Engine:
-            begin_anew(FsDirectory(self.path), str(damage))
+            begin_anew(self._open_directory(self.path), str(damage), log_end)
             return self._open_engine(self.path, self._schema_ref, self._index_options, self.number)
 
         log.error(
@@ -255,9 +266,15 @@ class Shard:
         )
         return await self._open(open_anew)
 
+    def _take_over(
+        self, path: Path, schema_ref: SchemaRef, options: IndexOptions, number: int
+    ) -> Engine:
+        """Take the shard's directory over; make an empty shard where there is none."""
+        return Engine.open(self._open_directory(path), schema_ref, options, number)
+
     async def _open(self, open_engine: Callable[[], Engine]) -> int | None:
         try:
-            engine = await self._threads.query(open_engine)
+            engine = await self._recover(open_engine)
         except Exception as error:
             self._fail(error)
             raise
@@ -275,6 +292,19 @@ class Shard:
         self._move("recovered")
         self._task = asyncio.create_task(self._run(), name=f"shard {self.index}/{self.number}")
         return engine.next_offset if engine.next_offset >= 0 else None
+
+    async def _recover(self, open_engine: Callable[[], Engine]) -> Engine:
+        for wait_s in OPEN_RETRIES_S:
+            try:
+                return await self._threads.query(open_engine)
+            except ExhaustedError as error:
+                self._hooks.note_full()
+                log.warning(
+                    "shard not opened, will try again",
+                    extra={"index": self.index, "shard": self.number, "reason": str(error)},
+                )
+                await asyncio.sleep(wait_s)
+        return await self._threads.query(open_engine)
 
     async def drain(self) -> None:
         """Take no more records, and return when all that were delivered are applied."""
@@ -302,6 +332,8 @@ class Shard:
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
+        if isinstance(error, FencedError):
+            self._hooks.on_fenced(error)
         self._move("failed")
         self._batcher.clear()
         self._room.set()

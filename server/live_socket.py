@@ -25,10 +25,9 @@ from pipeline.subscription import Subscription
 from server.answers import encode_json
 from server.bodies import parse_json, require_str
 from server.faults import MalformedBodyError, UnavailableError
-from server.gather import Target
 from server.limits import Limits
 from server.search import run_search, search_timeout_s
-from server.shards import shards_seen
+from server.shards import targets_of
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +177,9 @@ class LiveSocket:
 
     async def _search(self, name: str, request: SearchRequest) -> None:
         began = time.perf_counter()
-        targets = [Target(self._index.name, self._index.searcher())]
+        targets, seen = targets_of([self._index])
         try:
-            shards = shards_seen([self._index]).body()
+            shards = seen.body()
             work = partial(run_search, targets, request)
             found = await self._node.query_for(work, search_timeout_s(request, self._limits))
         except TailraceError as error:

@@ -34,7 +34,7 @@ from server.parameters import INDEX_CHOICE, Parameters, parse_time_s
 from server.query_parameters import CHOICE, QUERY, put_source, query_of
 from server.routes import INDEX, Route
 from server.scrolls import Scroll, ScrollTable
-from server.shards import shards_seen
+from server.shards import targets_of
 from server.writes import wait_after
 
 SEARCH = QUERY | CHOICE
@@ -52,6 +52,10 @@ MSEARCH_HEADER = INDEX_CHOICE | {"index", "preference", "routing", "search_type"
 MSEARCH_HEADER |= {"allow_partial_search_results", "ignore_throttled", "ccs_minimize_roundtrips"}
 SCROLL = frozenset({"scroll", "scroll_id", "rest_total_hits_as_int"})
 
+
+SHAPED = frozenset({"pretty", "filter_path"})
+INLINE_HITS = 500
+"""Answers with more hits are shaped in a thread: they are taken apart and put together again."""
 
 MSEARCH_AT_ONCE = 4
 """Searches of one `_msearch` that wait for a thread at once: others want their turn too."""
@@ -90,7 +94,7 @@ class SearchEndpoints:
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
         if not parameters.flag("allow_partial_search_results", default=True):
-            shards_seen(indexes).require_all()
+            targets_of(indexes)[1].require_all()
         keep = parameters.text("scroll")
         if keep is None:
             answer = await self._answer(indexes, search, began)
@@ -98,13 +102,16 @@ class SearchEndpoints:
             answer = await self._open_scroll(indexes, search, parse_time_s(keep, "scroll"), began)
         if parameters.flag("rest_total_hits_as_int"):
             flatten_total(answer)
+        if search.size > INLINE_HITS and not SHAPED.isdisjoint(request.query):
+            return await self._node.query(partial(json_answer, request, answer))
         return json_answer(request, answer)
 
     async def _answer(
         self, indexes: list[Index], search: SearchRequest, began: float
     ) -> dict[str, Any]:
-        work = partial(run_search, targets_of(indexes), search)
-        shards = shards_seen(indexes).body()
+        targets, seen = targets_of(indexes)
+        shards = seen.body()
+        work = partial(run_search, targets, search)
         found = await self._node.query_for(work, search_timeout_s(search, self._limits))
         timed_out = found.pop("timed_out")
         about = {"took": _took(began), "timed_out": timed_out, "_shards": shards}
@@ -118,8 +125,8 @@ class SearchEndpoints:
             raise InvalidRequestError("using [from] is not allowed in a scroll context")
         if search.size == 0:
             raise InvalidRequestError("[size] cannot be [0] in a scroll context")
-        targets = targets_of(indexes)
-        shards = shards_seen(indexes).body()
+        targets, seen = targets_of(indexes)
+        shards = seen.body()
         name, scroll = self._scrolls.open(targets, search, keep_s)
         try:
             page = await self._next_page(scroll)
@@ -174,8 +181,9 @@ class SearchEndpoints:
         search = replace(parse_search(with_parameters(body, parameters)), size=0)
         indexes = resolve(self._node, request, parameters)
         await wait_after(indexes, parameters, self._limits)
-        work = partial(search_targets, targets_of(indexes), search)
-        shards = shards_seen(indexes).body()
+        targets, seen = targets_of(indexes)
+        shards = seen.body()
+        work = partial(search_targets, targets, search)
         page = await self._node.query_for(work, search_timeout_s(search, self._limits))
         if page.timed_out:
             raise TimedOutError(f"counting took longer than {self._limits.max_search_s:g} s")
@@ -270,11 +278,6 @@ def search_timeout_s(search: SearchRequest, limits: Limits) -> float:
     """Return how long a search may run."""
     asked = limits.search_s if search.timeout_s is None else search.timeout_s
     return min(asked, limits.max_search_s)
-
-
-def targets_of(indexes: list[Index]) -> list[Target]:
-    """Return a snapshot of each index: what is searchable now."""
-    return [Target(index.name, index.searcher()) for index in indexes]
 
 
 # --- what a request means --------------------------------------------------------------

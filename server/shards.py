@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from index.errors import SearchFailedError, ShardFailedError
 from pipeline.index import Index
+from server.gather import Target
 
 
 class ShardFailure(NamedTuple):
@@ -47,13 +48,16 @@ class ShardsSeen(NamedTuple):
             raise SearchFailedError(f"partial shards failure: {self.failures[0].error}")
 
 
-def shards_seen(indexes: Sequence[Index]) -> ShardsSeen:
-    """Return the shards of a search and those that it does not see. To be asked after the
-    searchers were made: one that fails between the two must not be missing in silence."""
-    total = 0
+def targets_of(indexes: Sequence[Index]) -> tuple[list[Target], ShardsSeen]:
+    """Return a snapshot of each index, what is searchable now, and the shards that are in it."""
+    targets: list[Target] = []
     failures: list[ShardFailure] = []
+    total = 0
     for index in indexes:
-        found = index.failures()
-        total += len({*index.shards, *found})
-        failures += [ShardFailure(index.name, shard, found[shard]) for shard in sorted(found)]
-    return ShardsSeen(total, failures)
+        failed = index.failures()
+        targets.append(Target(index.name, index.searcher()))
+        # What fails or comes back meanwhile must not be missing in silence.
+        failed |= index.failures()
+        total += len({*index.shards, *failed})
+        failures += [ShardFailure(index.name, shard, failed[shard]) for shard in sorted(failed)]
+    return targets, ShardsSeen(total, failures)

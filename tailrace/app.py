@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 REQUESTS_SHARE = 0.2
 """Share of the drain that open requests may take; the rest is for the node."""
 
+EXIT_FENCED = 1
 EXIT_MARGIN_S = 0.8
 """What is left of the contract's ten seconds when the drain has used all of its own."""
 
@@ -45,7 +46,8 @@ def serve(settings: Settings, listener: socket.socket, on_ready: Ready | None = 
     """Serve at `listener` until SIGTERM or SIGINT; return the exit code.
 
     `on_ready` is told the address when requests are answered. A second signal ends the process
-    at once. Raises: StorageError, CorruptionError, MappingError.
+    at once. Raises: StorageError, CorruptionError, MappingError; FencedError where another
+    process takes the data directory over: then nothing is flushed.
     """
     set_up_logging(settings.telemetry.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -58,10 +60,12 @@ async def print_address(url: str) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, on_ready: Ready) -> None:
-    stop = _catch_signals(settings.server.drain_s + EXIT_MARGIN_S)
+    exit_s = settings.server.drain_s + EXIT_MARGIN_S
+    stop = _catch_signals(exit_s)
     requests_s = settings.server.drain_s * REQUESTS_SHARE
     node = make_node(settings, drain_s=settings.server.drain_s - requests_s)
     starting = asyncio.create_task(_start(node, settings))
+    fencing = asyncio.create_task(node.wait_fenced())
     runner: web.AppRunner | None = None
     server: asyncio.Server | None = None
     try:
@@ -76,7 +80,9 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Ready) -
         gc.collect()
         gc.freeze()
         await on_ready(address_of(listener))
-        await stop.wait()
+        if await _ended_before(fencing, stop):
+            end_in(exit_s, EXIT_FENCED)
+            raise fencing.result()
         log.info("draining")
     finally:
         if server is not None:
@@ -139,17 +145,22 @@ def _catch_signals(exit_s: float) -> asyncio.Event:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
-        # A merge in a thread cannot be interrupted, and has nothing to lose.
-        end = threading.Timer(exit_s, os._exit, [0])
-        end.daemon = True
-        end.start()
+        end_in(exit_s, 0)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, take, number)
     return stop
 
 
-async def _ended_before(task: asyncio.Task[None], stop: asyncio.Event) -> bool:
+def end_in(seconds: float, code: int) -> None:
+    """End the process after that time, whatever it does then: a merge in a thread cannot be
+    interrupted, and has nothing to lose."""
+    end = threading.Timer(seconds, os._exit, [code])
+    end.daemon = True
+    end.start()
+
+
+async def _ended_before(task: asyncio.Task[Any], stop: asyncio.Event) -> bool:
     """Wait for the task; return False, with it cancelled, if `stop` comes first."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)

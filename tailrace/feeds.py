@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,16 @@ class Feeds:
     async def _open_embedded(self, request: FeedRequest) -> Feed:
         from consumers.log import EmbeddedLog, EmbeddedSource
 
+        open_log = partial(EmbeddedLog, open_directory=request.open_directory)
         log = await asyncio.to_thread(
-            EmbeddedLog, request.path / "log", request.n_shards, topic=request.index
+            open_log, request.path / "log", request.n_shards, topic=request.index
         )
         name = f"{request.index}{DEAD_LETTERS}"
-        dead_letters = await asyncio.to_thread(EmbeddedLog, request.path / "dlq", 1, topic=name)
+        try:
+            dead_letters = await asyncio.to_thread(open_log, request.path / "dlq", 1, topic=name)
+        except BaseException:
+            await log.close()
+            raise
         source = EmbeddedSource(log, budget_bytes=self._max_backlog_bytes)
         return Feed(
             log=log,

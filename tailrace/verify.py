@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import msgspec
@@ -13,22 +12,12 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from consumers.log_file import (
-    FILE_HEADER,
-    BadFrameError,
-    base_offset_of,
-    check_header,
-    decode_records,
-    file_name,
-    is_known_durable,
-    read_frames,
-)
+from consumers.log_check import LogHeld, check_log
 from consumers.log_file import SUFFIX as LOG_SUFFIX
 from index.check import Finding, verify
 from index.directory import FsDirectory
 from index.errors import CorruptionError, TailraceError
 from index.format import SUFFIX as SEGMENT_SUFFIX
-from index.fs_file import FsFile
 from index.schema import Schema
 from pipeline.index_store import FILE_NAME, IndexStore
 
@@ -56,14 +45,6 @@ class Checked:
 
 class NothingToCheckError(TailraceError):
     """A directory that is none of ours."""
-
-
-class Held(NamedTuple):
-    """The offsets [start, end) that a log partition holds, and where its end is torn."""
-
-    start: int
-    end: int
-    torn: tuple[Path, BadFrameError] | None
 
 
 def run_verify(directory: Path, printer: Callable[[Checked], None]) -> int:
@@ -171,15 +152,15 @@ def _check_shard(path: Path, checked: Checked, schema: Schema | None, pace: Pace
     return report.next_offset
 
 
-def _check_checkpoint(partition: Path, held: Held, checkpoint: int, checked: Checked) -> None:
+def _check_checkpoint(partition: Path, held: LogHeld, checkpoint: int, checked: Checked) -> None:
     """The log must hold all that the shard's checkpoint does not cover."""
     needed = max(checkpoint, 0)
     if held.start <= needed <= held.end:
         return
     reason = f"holds offsets {held.start} to {held.end}, the shard goes on at {needed}"
     if held.torn is not None:
-        path, error = held.torn
-        checked.findings.append(Finding(str(path), error.position, f"{error.reason}; {reason}"))
+        path, torn = partition / held.torn.name, held.torn
+        checked.findings.append(Finding(str(path), torn.offset, f"{torn.reason}; {reason}"))
     else:
         checked.findings.append(Finding(str(partition), 0, reason))
 
@@ -188,60 +169,17 @@ def _folders(path: Path) -> list[Path]:
     return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
 
 
-def _check_log(partition: Path, checked: Checked, pace: Pace) -> Held | None:
-    """Read every frame of every file; return what it holds, None where a file is damaged."""
+def _check_log(partition: Path, checked: Checked, pace: Pace) -> LogHeld | None:
+    """Return what a partition holds, None where that is not known."""
     checked.n_log_partitions += 1
-    bases = sorted(
-        base for path in partition.iterdir() if (base := base_offset_of(path.name)) is not None
-    )
-    if not bases:
+    held = check_log(FsDirectory(partition), pace)
+    if held is None:
         return None
-    held = Held(bases[0], bases[0], None)
-    for base in bases:
-        path = partition / file_name(base)
-        if base != held.end:
-            reason = f"begins at offset {base}, the file before it ends at {held.end}"
-            checked.findings.append(Finding(str(path), 0, reason))
-        try:
-            end, torn = _check_log_file(path, base, is_last=base == bases[-1])
-            pace(path.stat().st_size)
-        except CorruptionError as error:
-            checked.findings.append(_to_finding(path, error))
-            return None
-        held = Held(held.start, end, (path, torn) if torn is not None else None)
-        checked.n_records += end - base
-    return held
-
-
-def _check_log_file(
-    path: Path, base_offset: int, *, is_last: bool
-) -> tuple[int, BadFrameError | None]:
-    """Return the offset behind the last record, and where the torn end begins.
-
-    A crash may tear the end of the last file: that is no damage by itself.
-    Raises: CorruptionError.
-    """
-    file = FsFile.open(path)
-    try:
-        size = file.n_bytes
-        if is_last and size <= FILE_HEADER.size:
-            return base_offset, None  # nothing was acknowledged from it; its header may be torn
-        check_header(path.name, file, base_offset)
-        next_offset = base_offset
-        try:
-            for frame in read_frames(file, FILE_HEADER.size, size):
-                if frame.base_offset != next_offset:
-                    reason = f"offset {next_offset} is missing, {frame.base_offset} follows"
-                    raise CorruptionError(path.name, frame.position, reason)
-                decode_records(path.name, frame)
-                next_offset = frame.next_offset
-        except BadFrameError as error:
-            if not is_last or is_known_durable(file, error.position, size):
-                raise CorruptionError(path.name, error.position, error.reason) from error
-            return next_offset, error
-        return next_offset, None
-    finally:
-        file.close()
+    checked.n_records += held.end - held.start
+    checked.findings += [_to_finding(partition / damage.name, damage) for damage in held.damages]
+    if held.torn is not None:
+        checked.notes.append(f"{partition}/{held.torn}: cut off there at the next start")
+    return held if not held.damages else None
 
 
 def _to_finding(path: Path, error: TailraceError) -> Finding:

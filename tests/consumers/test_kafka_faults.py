@@ -17,10 +17,13 @@ from tests.consumers.test_kafka import running, values
 from tests.kafka.brokers import ApacheKafka, Kafka, MockKafka, produce
 
 
-async def test_a_bomb_halts_its_partition_at_its_offset_and_no_other(kafka: Kafka) -> None:
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_bomb_halts_its_partition_at_its_offset_and_no_other(
+    kafka: Kafka, codec: str
+) -> None:
     topic = await kafka.create_topic(2)
     await produce(kafka, topic, values(40), partition=0)
-    await produce(kafka, topic, [b"\0" * 500_000], partition=0, compression_type="zstd")
+    await produce(kafka, topic, [b"\0" * 500_000], partition=0, compression_type=codec)
     await produce(kafka, topic, values(40), partition=0)
     for start in range(0, 200, 50):
         await produce(kafka, topic, values(50, start), partition=1)
@@ -33,9 +36,79 @@ async def test_a_bomb_halts_its_partition_at_its_offset_and_no_other(kafka: Kafk
         assert source.n_sessions == 1
     error = sink.errors[0]
     assert isinstance(error, PoisonError)
-    assert error.offset == 40
+    assert error.offset == error.first == 40
+    assert "inflates to more than 100000 bytes" in str(error)
     assert [r.value for r in sink.records[0]] == values(40)
     assert [r.value for r in sink.records[1]] == values(205)
+
+
+async def test_bits_flipped_on_the_brokers_disk_halt_the_partition_and_no_other(
+    apache_kafka: ApacheKafka,
+) -> None:
+    topic = await apache_kafka.create_topic(2)
+    await produce(apache_kafka, topic, values(20), partition=0)
+    await produce(apache_kafka, topic, [b"to be damaged"], partition=0)
+    await produce(apache_kafka, topic, values(20), partition=0)
+    await produce(apache_kafka, topic, values(20), partition=1)
+    file = apache_kafka.log_file(topic)
+    data = bytearray(file.read_bytes())
+    data[data.index(b"to be damaged")] ^= 1
+    file.write_bytes(data)
+    sink = RecordingSink()
+    async with running(apache_kafka, topic, sink):
+        await sink.wait_until(lambda: 0 in sink.errors and len(sink.records.get(1, [])) == 20)
+        await produce(apache_kafka, topic, values(5, 20), partition=1)
+        await sink.wait_until(lambda: len(sink.records[1]) == 25)
+    error = sink.errors[0]
+    assert isinstance(error, PoisonError)
+    assert error.offset == 20
+    assert "CorruptRecord" in str(error)
+    assert [r.value for r in sink.records[0]] == values(20)
+    # What an operator may do: move the log's start behind it, and accept the loss.
+    await apache_kafka.delete_records(topic, 0, 21)
+    again = RecordingSink({0: 20, 1: 25})
+    skipping = replace(apache_kafka.options, on_data_gap="skip")
+    async with running(apache_kafka, topic, again, skipping):
+        await again.wait_count(20)
+    assert again.skipped == [(0, 20, 21)]
+    assert again.values == values(20)
+
+
+async def test_a_record_larger_than_a_fetch_is_read(apache_kafka: ApacheKafka) -> None:
+    topic = await apache_kafka.create_topic(2, **{"max.message.bytes": str(20 << 20)})
+    large = bytes(range(256)) * (10 << 12)
+    await produce(apache_kafka, topic, [b"before", large, b"after"], max_request_size=20 << 20)
+    await produce(apache_kafka, topic, values(5), partition=1)
+    sink = RecordingSink()
+    async with running(apache_kafka, topic, sink):
+        await sink.wait_count(8)
+    assert [r.value for r in sink.records[0]] == [b"before", large, b"after"]
+
+
+async def test_what_compaction_took_is_a_hole_and_no_gap(apache_kafka: ApacheKafka) -> None:
+    topic = await apache_kafka.create_topic(
+        **{"cleanup.policy": "compact", "segment.ms": "50", "min.cleanable.dirty.ratio": "0.01"}
+    )
+    for _ in range(3):
+        await produce(apache_kafka, topic, values(20))
+        await asyncio.sleep(0.06)  # the broker's clock: the next write begins a segment
+    await produce(apache_kafka, topic, [b"last"], key=b"another")
+    sink = RecordingSink()
+    async with asyncio.timeout(30):
+        while len(await _read_all(apache_kafka, topic)) > 30:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.1)
+    async with running(apache_kafka, topic, sink) as source:
+        await sink.wait_until(lambda: sink.stored.get(0) == 61)
+        assert source.counts.holes > 0
+    assert not sink.errors
+    assert sink.values[-2:] == [b"19", b"last"]
+
+
+async def _read_all(kafka: Kafka, topic: str) -> list[bytes | None]:
+    sink = RecordingSink()
+    async with running(kafka, topic, sink, group=f"look-{topic}"):
+        await sink.wait_until(lambda: sink.stored.get(0) == 61)
+    return sink.values
 
 
 async def test_a_shard_that_cannot_flush_as_it_closes_does_not_end_the_source(

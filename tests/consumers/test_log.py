@@ -11,6 +11,7 @@ import pytest
 from consumers.log import EmbeddedLog, LogOptions
 from consumers.log_file import FILE_HEADER, StoredRecord, file_name
 from consumers.log_partition import PartitionFiles
+from consumers.log_seal import NAME
 from consumers.partition import partition_of
 from consumers.source import LogError, NewRecord
 from index.directory import FsDirectory
@@ -35,6 +36,12 @@ def read_all(log: EmbeddedLog, partition: int = 0, offset: int = 0) -> list[byte
 
 def open_log(path: Path, n_partitions: int = 1, options: LogOptions | None = None) -> EmbeddedLog:
     return EmbeddedLog(path, n_partitions, topic="t", options=options)
+
+
+def crashed(path: Path) -> None:
+    """Leave a log that was closed as a crash would have."""
+    for seal in path.rglob(NAME):
+        seal.unlink()
 
 
 def log_files(path: Path, partition: int = 0) -> list[Path]:
@@ -160,6 +167,7 @@ async def test_torn_end_is_cut_and_overwritten(tmp_path: Path) -> None:
     await log.append(new(b"one"))
     await log.append(new(b"two"))
     await log.close()
+    crashed(tmp_path)
     (file,) = log_files(tmp_path)
     os.truncate(file, file.stat().st_size - 1)
     log = open_log(tmp_path)
@@ -173,6 +181,7 @@ async def test_garbage_behind_the_end_is_cut(tmp_path: Path, tail: bytes) -> Non
     log = open_log(tmp_path)
     await log.append(new(b"one"))
     await log.close()
+    crashed(tmp_path)
     (file,) = log_files(tmp_path)
     file.write_bytes(file.read_bytes() + tail)
     log = open_log(tmp_path)
@@ -185,6 +194,7 @@ async def test_a_new_file_without_its_header_is_empty(tmp_path: Path) -> None:
     for i in range(10):
         await log.append(new(b"%d" % i))
     await log.close()
+    crashed(tmp_path)
     (tmp_path / "0" / f"{10:020d}.log").write_bytes(b"\0" * FILE_HEADER.size)
     log = open_log(tmp_path, options=SMALL_FILES)
     assert await log.append(new(b"10")) == [(0, 10)]

@@ -129,6 +129,28 @@ def test_a_taken_data_directory_says_so(server: Running, tmp_path: Path) -> None
     assert str(server.process.pid) in done.stderr
 
 
+def test_a_stopped_server_keeps_its_log_and_ends_when_it_goes_on(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with start("serve", "--data", str(data), cwd=tmp_path) as first:
+        first.wait_ready()
+        fill(first, tmp_path)
+        first.process.send_signal(signal.SIGSTOP)
+        (data / "node.lock").unlink()
+        done = run("serve", "--data", str(data), "--port", str(free_port()), cwd=tmp_path)
+        assert done.returncode == 1
+        assert f".log is in use by process {first.process.pid}\n" in done.stderr
+        first.process.send_signal(signal.SIGCONT)
+        assert first.process.wait(timeout=15) == 1
+        assert (
+            first.errors()
+            .splitlines()[-1]
+            .startswith(f"tailrace: {data} was taken over by another process")
+        )
+    with start("serve", "--data", str(data), cwd=tmp_path) as second:
+        second.wait_ready()
+        assert second.call("GET", "/notes/_count")["count"] == 50
+
+
 def test_a_configured_index_has_its_mapping_and_shards(tmp_path: Path) -> None:
     file = tmp_path / "tailrace.toml"
     file.write_text(

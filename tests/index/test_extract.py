@@ -67,7 +67,8 @@ def test_nothing_gives_nothing(kind: str, value: Any) -> None:
         ("double", True),
         ("half_float", 70_000), ("boolean", 1), ("boolean", "yes"),
         ("date", "soon"), ("date", True),
-        ("double", 10**400), ("long", 1e400),
+        ("double", 10**400), ("long", 1e400), ("long", float(-(2**63) - 1)), ("long", "1_000"),
+        ("double", "1_0.5"),
     ],
 )  # fmt: skip
 def test_a_value_that_does_not_fit_is_named(kind: str, value: Any) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -91,6 +92,30 @@ class ApacheKafka:
             )
         finally:
             await admin.close()
+
+    async def delete_topic(self, topic: str) -> None:
+        admin = await self._admin()
+        try:
+            await admin.delete_topics([topic])
+        finally:
+            await admin.close()
+
+    async def make_topic(self, topic: str, n_partitions: int = 1) -> None:
+        """Make a topic of this name, once the one that had it is gone."""
+        admin = await self._admin()
+        try:
+            async with asyncio.timeout(READY_S):
+                while True:
+                    answer = await admin.create_topics([NewTopic(topic, n_partitions, 1)])
+                    if answer.topic_errors[0][1] == 0:
+                        return
+                    await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
+
+    def log_file(self, topic: str, partition: int = 0) -> Path:
+        """Return the first file of a partition's log on the broker's disk."""
+        return self.node.directory / "logs" / f"{topic}-{partition}" / f"{0:020d}.log"
 
     async def _admin(self) -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)

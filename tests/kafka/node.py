@@ -29,9 +29,12 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 log.cleaner.dedupe.buffer.size=2097152
+log.cleaner.backoff.ms=100
 num.network.threads=2
 num.io.threads=2
 """
@@ -60,7 +63,7 @@ class KafkaNode:
     """Requires: `missing()` is None. `start` and `stop` block."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.port, self._controller_port = _free_ports(2)
 
@@ -70,16 +73,16 @@ class KafkaNode:
 
     @property
     def log_text(self) -> str:
-        return (self._directory / "node.log").read_text(errors="replace")
+        return (self.directory / "node.log").read_text(errors="replace")
 
     def start(self) -> None:
         """Start the node and wait until it listens; formats its directory the first time."""
-        if not (self._directory / "server.properties").exists():
+        if not (self.directory / "server.properties").exists():
             self._format()
-        with (self._directory / "node.log").open("ab") as log:
+        with (self.directory / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._java("kafka.Kafka", "server.properties"),
-                cwd=self._directory,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -115,19 +118,19 @@ class KafkaNode:
             self._process.send_signal(number)
 
     def _format(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        (self._directory / "log4j2.properties").write_text(LOGGING)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "log4j2.properties").write_text(LOGGING)
         properties = PROPERTIES.format(
-            port=self.port, controller_port=self._controller_port, directory=self._directory
+            port=self.port, controller_port=self._controller_port, directory=self.directory
         )
-        (self._directory / "server.properties").write_text(properties)
+        (self.directory / "server.properties").write_text(properties)
         tool = "kafka.tools.StorageTool"
         cluster_id = subprocess.run(
-            self._java(tool, "random-uuid"), cwd=self._directory, check=True, capture_output=True
+            self._java(tool, "random-uuid"), cwd=self.directory, check=True, capture_output=True
         ).stdout.decode()
         formatted = subprocess.run(
             self._java(tool, "format", "-t", cluster_id.strip(), "-c", "server.properties"),
-            cwd=self._directory,
+            cwd=self.directory,
             capture_output=True,
             text=True,
         )

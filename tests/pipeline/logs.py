@@ -7,6 +7,7 @@ import time
 import zlib
 from pathlib import Path
 
+from index.rebuild import DamagedShardError
 from pipeline.events import NewRecord, Record
 from pipeline.feed import Feed, FeedRequest, Sink
 
@@ -17,6 +18,8 @@ class MemoryLog:
     def __init__(self, topic: str = "docs", n_partitions: int = 1) -> None:
         self.topic = topic
         self.partitions: list[list[Record]] = [[] for _ in range(n_partitions)]
+        self.start = 0
+        """The oldest offset that each partition still holds."""
         self.grown = asyncio.Event()
         self.failures: list[Exception] = []
         """Raised by the next appends, one each."""
@@ -66,15 +69,19 @@ class MemorySource:
         self.log = log
         self.hints: dict[int, int] = {}
         self.next: dict[int, int] = {}
+        self.most_records: int | None = None
+        """Offset at which to wait."""
         self._stopping = False
 
     async def run(self, sink: Sink) -> None:
         for number in range(self.log.n_partitions):
-            self.next[number] = await sink.open_partition(number) or 0
+            await self._open(sink, number)
         while not self._stopping:
             self.log.grown.clear()
-            for number, records in enumerate(self.log.partitions):
-                fresh = records[self.next[number] :]
+            for number in [*self.next]:
+                fresh = self.log.partitions[number][self.next[number] :]
+                if self.most_records is not None:
+                    fresh = fresh[: max(self.most_records - self.next[number], 0)]
                 if fresh:
                     self.next[number] += len(fresh)
                     await sink.deliver(number, fresh, self.next[number])
@@ -82,6 +89,18 @@ class MemorySource:
                 await self.log.grown.wait()
         for number in range(self.log.n_partitions):
             await sink.close_partition(number, True)
+
+    async def _open(self, sink: Sink, number: int) -> None:
+        try:
+            try:
+                next_offset = await sink.open_partition(number)
+            except DamagedShardError:
+                end = len(self.log.partitions[number])
+                next_offset = await sink.rebuild_partition(number, (self.log.start, end))
+        except DamagedShardError as error:
+            await sink.fail_partition(number, error)
+            return
+        self.next[number] = self.log.start if next_offset is None else next_offset
 
     async def stop(self) -> None:
         self._stopping = True
@@ -107,12 +126,15 @@ class Logs:
         self.logs: dict[str, MemoryLog] = {}
         self.dead_letters: dict[str, MemoryLog] = {}
         self.sources: dict[str, MemorySource] = {}
+        self.most_records: int | None = None
+        """Of the sources that are made from now on."""
 
     async def open_feed(self, request: FeedRequest) -> Feed:
         name = request.index
         log = self.logs.setdefault(name, MemoryLog(name, request.n_shards))
         letters = self.dead_letters.setdefault(name, MemoryLog(f"{name}.dlq"))
         self.sources[name] = MemorySource(log)
+        self.sources[name].most_records = self.most_records
         return Feed(log, letters, self.sources[name])
 
 

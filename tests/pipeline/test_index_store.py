@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -73,7 +74,7 @@ def test_a_full_disk_is_an_error_of_the_storage(
         raise OSError(28, "no space left on device")
 
     schema = Schema.from_mapping(MAPPING)
-    monkeypatch.setattr("pipeline.index_store.os.fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(StorageError, match="no space"):
         IndexStore(tmp_path / "docs").save(meta(schema), schema)
 

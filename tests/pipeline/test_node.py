@@ -322,6 +322,8 @@ async def test_a_search_stands_shards_that_come_while_it_looks(docs: Index) -> N
     class Moving:
         """A shard during whose look another one is opened, by the event loop's thread."""
 
+        unsearchable = None
+
         @property
         def visible(self) -> Visible:
             shards.setdefault(2, shards[0])

@@ -57,3 +57,17 @@ async def test_who_comes_after_a_failure_does_not_wait_in_vain() -> None:
     await watermark.wait_for_offset(4)
     with pytest.raises(StorageError):
         await watermark.wait_for_offset(5)
+
+
+async def test_an_end_fails_who_waits_for_more_and_nobody_else() -> None:
+    watermark = Watermark(0)
+    below = asyncio.create_task(watermark.wait_for_offset(4))
+    beyond = asyncio.create_task(watermark.wait_for_offset(5))
+    await started(below)
+    watermark.end_at(5, StorageError("halted"))
+    with pytest.raises(StorageError):
+        await beyond
+    with pytest.raises(StorageError):
+        await watermark.wait_for_offset(9)
+    watermark.advance(5)
+    await below

@@ -18,12 +18,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from consumers.log_check import LogHeld, check_log
+from consumers.log_seal import NAME as SEAL
 from index.check import Report, _check_file
 from index.errors import CorruptionError, TailraceError
 from index.manifest import Manifest, decode_manifest, generation_of
 from index.schema import Schema
 from pipeline.index_store import FILE_NAME, IndexMeta, IndexStore
-from tailrace.verify import Checked, _check_log
 from tests.index.storage_world import MemoryDirectory
 from tests.reliability import forgery
 from tests.reliability.corruption_world import (
@@ -37,6 +38,8 @@ from tests.reliability.corruption_world import (
 from tests.reliability.program import Program, Run, Tally, Violation
 
 N_OPENS = 500
+N_FAST = 60_500
+"""Each byte of about 60 kB, and the opens; there are some more."""
 N_FORGED = 20_000
 MAX_JUNK = 64
 MASKS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -48,7 +51,7 @@ class Sound(NamedTuple):
     files: Files
     newest: Manifest
     answers: list[Any]
-    log: Checked
+    log: LogHeld
 
 
 @cache
@@ -57,10 +60,9 @@ def sound() -> Sound:
     newest = max(path for path in files if generation_of(Path(path).name) is not None)
     manifest = decode_manifest(Path(newest).name, files[newest])
     engine = open_engine(shard_directory(files), _schema(files))
-    log = Checked("")
-    with tempfile.TemporaryDirectory() as folder:
-        _check_log(_log_folder(Path(folder), files), log, lambda n_bytes: None)
-    assert not log.findings
+    log = check_log(_log_directory(files))
+    assert log is not None
+    assert not log.damages
     return Sound(files, manifest, answers(engine), log)
 
 
@@ -79,11 +81,9 @@ def _said(meta: IndexMeta, schema: Schema) -> tuple[Any, ...]:
     return meta.name, meta.uuid, meta.created_ms, meta.settings, schema
 
 
-def _log_folder(folder: Path, files: Files) -> Path:
-    for path, data in files.items():
-        if path.startswith(LOG):
-            (folder / Path(path).name).write_bytes(data)
-    return folder
+def _log_directory(files: Files) -> MemoryDirectory:
+    of_log = {path.removeprefix(LOG): files[path] for path in files if path.startswith(LOG)}
+    return MemoryDirectory(of_log)
 
 
 # --- damaging ------------------------------------------------------------------------------
@@ -159,7 +159,8 @@ class Examiner:
         if case.startswith("open/"):
             self._open(case)
             return
-        for path, data in damaged(case).items():
+        changed = damaged(case)
+        for path, data in changed.items():
             self._look(case, path, data)
 
     # by the verify path: the files that were not touched are known to be sound
@@ -199,14 +200,13 @@ class Examiner:
         return "found" if name in {finding.file for finding in report.findings} else None
 
     def _look_at_log(self, path: str, data: bytes) -> str | None:
-        checked = Checked("")
-        folder = self._folder / "log"
-        folder.mkdir(exist_ok=True)
-        (folder / Path(path).name).write_bytes(data)
-        _check_log(folder, checked, lambda n_bytes: None)
-        if checked.findings:
-            return "found" if path.endswith(Path(checked.findings[0].file).name) else None
-        return "harmless" if checked.n_records == sound().log.n_records else None
+        held = check_log(_log_directory({**sound().files, path: data}))
+        if held is None:
+            return None
+        if held.damages:
+            return "found" if path.endswith(held.damages[0].name) else None
+        # Without its seal a log is as after a crash: nothing in it is another.
+        return "harmless" if path == LOG + SEAL and held == sound().log else None
 
     # with all that is searched
     def _open(self, case: str) -> None:
@@ -248,9 +248,9 @@ def _cases(run: Run) -> Iterator[str]:
 
 
 def _share(cases: list[str], run: Run, size: int) -> list[str]:
-    """Return the cases of a part: all of them, or evenly some where fewer are asked for."""
+    """Return the cases of a part: all of them in a lane, else evenly some."""
     mine = cases[run.part :: run.n_parts]
-    if len(mine) <= size:
+    if len(mine) <= size or run.size * run.n_parts >= N_FAST - run.n_parts:
         return mine
     return [mine[number * len(mine) // size] for number in range(size)]
 
@@ -278,7 +278,7 @@ def replay(case: str) -> None:
 PROGRAM = Program(
     name="corruption",
     counts="damages",
-    fast=60_500,
+    fast=N_FAST,
     deep=580_000,
     run=run,
     replay=replay,

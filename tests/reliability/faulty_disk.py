@@ -16,12 +16,20 @@ from typing import BinaryIO
 import numpy as np
 
 from index.directory import Chunk
-from index.errors import CorruptionError, FencedError, storage_error
+from index.errors import CorruptionError, FencedError, StorageError, storage_error
 from index.reader import U8
 
-READS = frozenset({"read", "map", "list", "size"})
-NEEDS_FILE = READS - {"size"} | {"write_file", "sync", "scratch"}
-NEEDS_ROOM = frozenset({"write_file", "publish", "rename", "scratch_write"})
+READS = frozenset({"read", "map", "list", "size", "open", "read_open"})
+NEEDS_FILE = READS - {"size", "read_open"} | {
+    "write_file",
+    "sync",
+    "scratch",
+    "open",
+    "append_file",
+}
+NEEDS_ROOM = frozenset(
+    {"write_file", "publish", "rename", "scratch_write", "append", "append_file"}
+)
 ERRORS = {"EIO": EIO, "ENOSPC": ENOSPC, "EMFILE": EMFILE}
 
 
@@ -87,8 +95,12 @@ class FaultyDisk:
         self.capacity = capacity
         self.verbs: list[str] = []
         """Of each operation so far."""
+        self.n_taken = 0
+        """Bytes of others."""
         self.n_no_room = 0
         self._dirty: set[str] = set()
+        self.grown: dict[str, FaultyFile] = {}
+        """The files that grew here, by name."""
 
     def __str__(self) -> str:
         return "disk"
@@ -116,7 +128,7 @@ class FaultyDisk:
             raise self._error(name)
 
     def _require_room(self, n_bytes: int, name: str) -> None:
-        if sum(map(len, self.files.values())) + n_bytes > self.capacity:
+        if n_bytes > self.free_bytes():
             self.n_no_room += 1
             raise storage_error(name, OSError(ENOSPC, "no space left on device"))
 
@@ -167,6 +179,7 @@ class FaultyDisk:
         is_failed = self._begin("delete", name)
         self._data(name)
         del self.files[name]
+        self.grown.pop(name, None)
         self._dirty.add(name)
         self._end(is_failed, name)
 
@@ -177,7 +190,9 @@ class FaultyDisk:
     def sync(self) -> None:
         is_failed = self._begin("sync", str(self))
         for name in self._dirty:
-            if name in self.files:
+            if name in self.grown:
+                self.durable[name] = self.grown[name].durable
+            elif name in self.files:
                 self.durable[name] = self.files[name]
             else:
                 self.durable.pop(name, None)
@@ -188,8 +203,23 @@ class FaultyDisk:
         self._begin("scratch", "scratch file")
         return _Scratch(self)
 
+    def open_file(self, name: str) -> FaultyFile:
+        self._begin("open", name)
+        return self.grown.get(name) or FaultyFile(self, name, self._data(name))
+
+    def append_file(self, name: str) -> FaultyFile:
+        is_failed = self._begin("append_file", name)
+        file = self.grown.get(name) or FaultyFile(self, name, self.files.get(name, b""))
+        if name not in self.files:
+            self._require_room(1, name)
+            self.files[name] = b""
+            self._dirty.add(name)
+        self.grown[name] = file
+        self._end(is_failed, name)
+        return file
+
     def free_bytes(self) -> int:
-        return max(self.capacity - sum(map(len, self.files.values())), 0)
+        return max(self.capacity - self.n_taken - sum(map(len, self.files.values())), 0)
 
     def total_bytes(self) -> int:
         return self.capacity
@@ -198,6 +228,77 @@ class FaultyDisk:
         if name not in self.files:
             raise CorruptionError(name, 0, "the file is not there")
         return self.files[name]
+
+
+class FaultyFile:
+    """An `AppendFile`. After a failed sync the system has what was written in memory alone, and
+    takes it for written: on the disk are zeros."""
+
+    def __init__(self, disk: FaultyDisk, name: str, data: bytes) -> None:
+        self.data = self.durable = data
+        self._disk = disk
+        self._name = name
+        self._unsynced: list[tuple[int, bytes]] = []
+
+    @property
+    def n_bytes(self) -> int:
+        return len(self.data)
+
+    def read(self, position: int, n_bytes: int) -> bytes:
+        self._disk._begin("read_open", self._name)
+        return self.data[position : position + n_bytes]
+
+    def write(self, position: int, data: Chunk) -> None:
+        is_failed = self._disk._begin("append", self._name)
+        new = bytes(memoryview(data).cast("B"))  # type: ignore[arg-type]
+        if is_failed:
+            self._put(position, new[: len(new) // 2])
+            raise self._disk._error(self._name)
+        grows = max(position + len(new) - len(self.data), 0)
+        self._disk._require_room(grows, self._name)
+        self._put(position, new)
+
+    def _put(self, position: int, new: bytes) -> None:
+        self.data = put(self.data, position, new)
+        self._unsynced.append((position, new))
+        self._show()
+
+    def truncate(self, n_bytes: int) -> None:
+        is_failed = self._disk._begin("truncate", self._name)
+        self.data = self.data[:n_bytes].ljust(n_bytes, b"\0")
+        self._unsynced = [(at, new[: max(n_bytes - at, 0)]) for at, new in self._unsynced]
+        self.durable = self.durable[:n_bytes]
+        self._show()
+        self._disk._end(is_failed, self._name)
+
+    def sync(self) -> None:
+        try:
+            is_failed = self._disk._begin("fsync", self._name)
+        except StorageError:
+            self._unsynced = [(at, bytes(len(new))) for at, new in self._unsynced]
+            self._write_back()
+            raise
+        self._write_back()
+        self._disk._end(is_failed, self._name)
+
+    def _write_back(self) -> None:
+        for position, new in self._unsynced:
+            self.durable = put(self.durable, position, new)
+        self._unsynced.clear()
+        if self._name in self._disk.durable:
+            self._disk.durable[self._name] = self.durable
+
+    def _show(self) -> None:
+        if self._name in self._disk.files:
+            self._disk.files[self._name] = self.data
+
+    def close(self) -> None:
+        pass
+
+
+def put(data: bytes, position: int, new: bytes) -> bytes:
+    """Return `data` with `new` at `position`."""
+    return data.ljust(position, b"\0")[:position] + new + data[position + len(new) :]
 
 
 class _Scratch(io.BytesIO):

@@ -17,6 +17,7 @@ from consumers.kafka import KafkaOptions, KafkaSource
 from index.options import IndexOptions
 from index.query import ast
 from index.schema import Schema
+from pipeline.budget import Budget, Budgets
 from pipeline.disk import Disk
 from pipeline.documents import get_documents
 from pipeline.feed import Feed
@@ -37,6 +38,7 @@ INFLATED_BYTES: Final = 64 << 10
 
 _threads = Threads()
 _telemetry = Telemetry()
+_budgets = Budgets(Budget("writes", 1 << 30), Budget("live frames", 1 << 30), lambda: False)
 
 
 class Life:
@@ -130,6 +132,7 @@ class World:
             index_options=self._index_options,
             telemetry=_telemetry,
             disk=Disk(self.path, self._options),
+            budgets=_budgets,
         )
         index.life = life
         source = KafkaSource("table", [TOPIC], "g", options=life.options, clients=self.cluster)

@@ -297,16 +297,16 @@ def run(n: int, run: Run, tally: Tally) -> None:
     """Go through `n` forgeries. Raises: Violation."""
     numbers = range(run.seed * 1_000_003 + run.part, sys.maxsize, run.n_parts)
     for first in range(0, n, CHUNK):
-        _run_chunk(numbers[first : min(first + CHUNK, n)], tally)
+        run_chunk(numbers[first : min(first + CHUNK, n)], tally)
         tally.n_cases += min(CHUNK, n - first)
 
 
 def replay(case: str) -> None:
     number = int(case.removeprefix("forge:"))
-    _run_chunk(range(number, number + 1), Tally())
+    run_chunk(range(number, number + 1), Tally())
 
 
-def _run_chunk(numbers: range, tally: Tally) -> None:
+def run_chunk(numbers: range, tally: Tally) -> None:
     """Run some in a child: what kills it, or what is raised there, is a violation."""
     told = mmap.mmap(-1, 1 << 16)
     child = os.fork()

@@ -12,6 +12,7 @@ some tries.
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def replay(case: str) -> None:
 def play(name: str, rounds: list[list[Fault]], tally: Tally) -> None:
     """Run an act from its beginning. Raises: Violation."""
     lane, seed = name.split(".")[:2]
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own clients see all of it
     with tempfile.TemporaryDirectory(prefix="tailrace-kills-") as folder:
         if lane == "fast":
             with running_fake() as fake:

@@ -6,32 +6,24 @@ a replay does the same things to them, and may need some tries to hit the same m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from tests.reliability.kills_points import POINTS, WHEN
 
 N_MEMBERS = 3
-
-FAST: Mapping[str, int] = {
-    "kill": 3,
-    "kill_at": 5,
-    "kill_all": 1,
-    "kill_twice": 1,
-}
-"""Kind of fault -> how often it comes, relatively. librdkafka's broker forgets all when it dies."""
-
-DEEP: Mapping[str, int] = {**FAST, "kill_at": 6, "kill_broker": 2}
-
-QUIET: Mapping[str, int] = {"stop": 2, "drain": 2}
-"""Faults that kill nobody, one in each round beside those that do."""
-
-QUIET_DEEP: Mapping[str, int] = {**QUIET, "storm": 3, "hold_broker": 2, "add_partitions": 1}
-
-N_KILLED = {"kill": 1, "kill_at": 1, "kill_all": N_MEMBERS, "kill_twice": 2, "kill_broker": 1}
 ROUND_KILLS = 5
-"""Kills after which there must be quiet, and all is compared."""
+"""About so many kills, then there must be quiet, and all is compared."""
+KILLS_PER_BROKER_KILL = 10
+
+N_KILLED = {"kill": 1, "kill_at": 1, "kill_twice": 2, "kill_all": N_MEMBERS, "kill_broker": 1}
+KILLS = ("kill_at", "kill", "kill_at", "kill_twice", "kill_at", "kill", "kill_at", "kill_all")
+"""Turn by turn, in an order that the seed says."""
+BESIDE = ("hold", "drain")
+"""Faults that kill nobody: one in each round, turn by turn."""
+BESIDE_DEEP = (*BESIDE, "storm", "hold_broker", "add_partition", "storm")
+"""librdkafka's broker can do none of these, and forgets all when it dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +45,49 @@ class Fault:
 def plan_rounds(seed: int, n_kills: int, *, is_deep: bool) -> list[list[Fault]]:
     """Return rounds of faults that kill `n_kills` processes in all."""
     chance = Random(f"kills {seed}")
-    kinds, beside = (DEEP, QUIET_DEEP) if is_deep else (FAST, QUIET)
-    rounds: list[list[Fault]] = []
-    left = n_kills
+    draw = _Draw(chance)
+    n_broker = n_kills // KILLS_PER_BROKER_KILL if is_deep else 0
+    kinds = ["kill_broker"] * n_broker
+    turns = _in_turn(chance, KILLS)
+    left = n_kills - n_broker
     while left:
-        in_round = min(left, ROUND_KILLS)
-        left -= in_round
+        kind = next(turns)
+        if N_KILLED[kind] <= left:
+            kinds.append(kind)
+            left -= N_KILLED[kind]
+    chance.shuffle(kinds)
+    beside = _in_turn(chance, BESIDE_DEEP if is_deep else BESIDE)
+    rounds: list[list[Fault]] = []
+    while kinds:
         faults: list[Fault] = []
-        while in_round:
-            fault = _draw(chance, {k: n for k, n in kinds.items() if N_KILLED[k] <= in_round})
-            in_round -= fault.n_kills
-            faults.append(fault)
-        faults.insert(chance.randrange(len(faults) + 1), _draw(chance, beside))
+        while kinds and sum(fault.n_kills for fault in faults) < ROUND_KILLS:
+            faults.append(draw.fault(kinds.pop()))
+        faults.insert(chance.randrange(len(faults) + 1), draw.fault(next(beside)))
         rounds.append(faults)
     return rounds
 
 
-def _draw(chance: Random, kinds: Mapping[str, int]) -> Fault:
-    kind = chance.choices([*kinds], [*kinds.values()])[0]
-    member = chance.randrange(N_MEMBERS)
-    delay_s = round(chance.uniform(0.1, 1.0), 3)
-    lasts_s = round(chance.choice((0.0, 0.0, chance.uniform(0.2, 2.0))), 3)
-    order = ""
-    if kind == "kill_at":
-        order = f"{chance.choice([*POINTS])} {chance.choice(WHEN)} {chance.randint(1, 5)}"
-    return Fault(kind, member, delay_s, lasts_s, order)
+class _Draw:
+    """Says who, when and where; all places come before one comes again."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+        self._places = _in_turn(chance, [*POINTS])
+
+    def fault(self, kind: str) -> Fault:
+        chance = self._chance
+        order = ""
+        if kind == "kill_at":
+            order = f"{next(self._places)} {chance.choice(WHEN)} {chance.randint(1, 5)}"
+        return Fault(
+            kind,
+            member=chance.randrange(N_MEMBERS),
+            delay_s=round(chance.uniform(0.1, 0.8), 3),
+            lasts_s=round(chance.choice((0.0, 0.0, chance.uniform(0.2, 2.0))), 3),
+            order=order,
+        )
+
+
+def _in_turn(chance: Random, names: Sequence[str]) -> Iterator[str]:
+    while True:
+        yield from chance.sample(names, len(names))

@@ -7,6 +7,7 @@ A line on stdin, `pause` or `go`, is answered when it holds. The end of stdin is
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -110,6 +111,7 @@ async def produce(writer: Writer, rate: float) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     bootstrap, topic, path, seed, rate = sys.argv[1:]
     writer = Writer(bootstrap, topic, Journal(Path(path)), Random(int(seed)))
     asyncio.run(produce(writer, float(rate)))

@@ -20,9 +20,10 @@ LOCAL = "local"
 """The index on an embedded log, which every server has for itself."""
 
 BUSY = {
-    "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.3",
+    "TAILRACE_PIPELINE__FLUSH_AGE_S": "0.4",
     "TAILRACE_STORAGE__MEMTABLE_DOCS": "60",
     "TAILRACE_STORAGE__MERGE_FACTOR": "2",
+    "TAILRACE_INDEXES__EVENTS__SOURCE__METADATA_MAX_AGE_S": "2",
 }
 """Flushes and merges are under way all the time, so that kills hit them."""
 
@@ -33,6 +34,11 @@ WITH_LOCAL = {
 
 ANSWER_S = 60.0
 END_S = 20.0
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that the system has for what a process does: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class Member:
@@ -103,28 +109,37 @@ class Member:
             await asyncio.sleep(0.02)
         return self.process.poll()
 
+    async def wait_held(self, timeout_s: float) -> bool:
+        """Return whether it has stopped itself at a place."""
+        assert self.process is not None
+        deadline = time.monotonic() + timeout_s
+        while self.is_alive and time.monotonic() < deadline:
+            if state_of(self.process.pid) == "T":
+                self.is_stopped = True
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
     async def kill(self) -> None:
         self.send(signal.SIGKILL)
         await self.wait_end(END_S)
         self.is_stopped = False
 
-    async def wait_answer(self) -> float:
-        """Return how many seconds passed until it answers a count over its shards."""
-        began = time.monotonic()
-        while True:
-            if not self.is_alive:
-                return time.monotonic() - began  # killed meanwhile, or told of later
+    async def wait_answer(self) -> float | None:
+        """Return how many seconds pass until it answers a count over its shards; None where it
+        ends before."""
+        process, began = self.process, time.monotonic()
+        while process is self.process and self.is_alive:
             try:
-                answer = await asyncio.to_thread(
-                    self.server.running.call, "GET", f"/{EVENTS}/_count"
-                )
+                answer = await self.server.call("GET", f"/{EVENTS}/_count")
                 if answer["_shards"]["total"]:
                     return time.monotonic() - began
             except OSError:
                 pass
-            if time.monotonic() - began > ANSWER_S:
+            if time.monotonic() - began > ANSWER_S and not self.is_stopped:
                 raise AssertionError(f"{self} does not answer: {self.errors()}")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.05)
+        return None
 
     def stats(self) -> dict[str, Any] | None:
         """Return the stats of its Kafka index, None where it does not answer. Blocks."""

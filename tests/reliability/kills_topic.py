@@ -21,8 +21,9 @@ READ_S = 60.0
 class Topic:
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self.live: dict[str, Fields] = {}
-        """The newest document of each key."""
+        self.live: dict[tuple[int, str], Fields] = {}
+        """The newest document of each partition and key. A key gets another partition when there
+        are more of them, and its old document stays in the old one: so it is with Kafka."""
         self.writes: defaultdict[str, Counter[int | None]] = defaultdict(Counter)
         self.places: dict[tuple[int, int], tuple[str, int | None]] = {}
         self.next: dict[int, int] = {}
@@ -68,9 +69,9 @@ class Topic:
         self.writes[id][number] += 1
         self.places[partition, offset] = id, number
         if fields is None:
-            self.live.pop(id, None)
+            self.live.pop((partition, id), None)
         else:
-            self.live[id] = fields
+            self.live[partition, id] = fields
 
     def check_acknowledged(self, writes: Iterable[Write]) -> int:
         """Fail where a write that was acknowledged is not in the topic; return how many were."""

@@ -10,9 +10,11 @@ MODULES: dict[str, str] = {
     name: name
     for name in (
         "kills",
+        "overload",
         "crash",
         "simulation",
         "model",
+        "errors",
         "mutants",
         "corruption",
         "feed",
