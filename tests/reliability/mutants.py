@@ -69,8 +69,8 @@ def replay(case: str) -> None:
 PROGRAM = Program(
     name="mutants",
     counts="wrong versions of the product",
-    fast=23,
-    deep=23,
+    fast=84,
+    deep=84,
     run=run,
     replay=replay,
 )
