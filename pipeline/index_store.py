@@ -204,6 +204,9 @@ class IndexStore:
             raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
         if not is_sound:
             raise CorruptionError(str(file), 0, "checksum is wrong")
+        # Its name may be in memory alone, where the process before ended before its sync: durable
+        # before it counts as persisted, and a segment relies on it.
+        directory.sync()
         self._persisted = schema
         return meta, schema
 
