@@ -12,6 +12,7 @@ from index.errors import ExhaustedError, StorageError, UnsettledError
 from index.jobs import FlushJob, MergeJob, Pace
 from index.manifest import load_manifest
 from index.options import IndexOptions
+from index.query.ast import MatchAll
 from pipeline import maintenance
 from pipeline.node import Index, Node, PipelineOptions, WriteOp
 from pipeline.shard import ShardState
@@ -311,8 +312,9 @@ def damage_the_segment(folder: Path) -> None:
     segment.write_bytes(damaged)
 
 
-async def test_damage_that_opening_does_not_see_fails_the_shard_soon(
-    open_node: OpenNode, tmp_path: Path
+@pytest.mark.parametrize("start", [0, 1])
+async def test_damage_that_opening_does_not_see_is_found_soon_and_healed(
+    open_node: OpenNode, tmp_path: Path, logs: Logs, start: int
 ) -> None:
     node = open_node()
     await node.start()
@@ -321,11 +323,18 @@ async def test_damage_that_opening_does_not_see_fails_the_shard_soon(
     await index.flush()
     await node.stop()
     damage_the_segment(tmp_path)
-    again = open_node()
+    logs.logs["docs"].start = start
+    again = open_node(index_options=IndexOptions(check_on_open="tables"))
     await again.start()
+    index = again.indexes["docs"]
     async with asyncio.timeout(10):
-        shard = await again.indexes["docs"]._partitions.wait_open(0)
-        while shard.state is not ShardState.FAILED:  # noqa: ASYNC110
+        first = await index._partitions.wait_open(0)
+        while index.shards.get(0, first) is first or not (index.is_ready or start):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-    assert "checksum" in str(shard.failure)
+    assert first.state is ShardState.CLOSED
+    if start:
+        assert index.shards[0].state is ShardState.FAILED
+        assert "cannot be rebuilt" in str(index.failures()[0])
+    else:
+        assert await index.count(MatchAll()) == 3
     await again.stop()
