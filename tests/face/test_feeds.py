@@ -76,9 +76,11 @@ def test_the_section_reaches_the_clients_of_kafka() -> None:
             "sasl_username": "reader",
             "sasl_password": "s3cret",
             "session_timeout_s": 6,
+            "on_data_gap": "skip",
         }
     )
     options = kafka_options(section, 5_000_000)
+    assert options.on_data_gap == "skip"
     arguments = options.client_arguments()
     assert options.budget_bytes == 5_000_000
     assert options.session_timeout_ms == 6_000
