@@ -60,6 +60,7 @@ GOALS: dict[str, Goal] = {
     "scifact": Goal("nDCG@10 on scifact, distance to the reference", "<=", 0.005),
     "debian-tldr": Goal("MRR@10 on debian-tldr, distance to the reference", "<=", 0.005),
     "kafka": Goal("Kafka record to searchable document", ">=", 30_000.0, "/s"),
+    "durability": Goal("Kafka to durable, over the same without fsync and checks", ">=", 0.95, "x"),
     "fresh": Goal("p99 from sent to searchable at 5,000/s", "<", 50.0, "ms"),
     "memory": Goal("resident memory at rest over the raw documents", "<=", 1.5, "x"),
 }

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.corpus import Corpus
+from bench.durability import run_durability
 from bench.growth import run_growth
 from bench.indexing import run_indexing
 from bench.languages import run_languages
@@ -107,6 +108,7 @@ PARTS: dict[str, Part] = {
     "threads": run_threads,
     "ranking": run_ranking,
     "streaming": run_streaming,
+    "durability": run_durability,
     "memory": run_memory,
     "growth": run_growth,
 }

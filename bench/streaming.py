@@ -84,10 +84,10 @@ def run_streaming(space: Workspace) -> list[Table]:
 
 async def _measure_throughput(corpus: Corpus, data: Path, scores: Scores) -> Table:
     n_docs = min(corpus.n_docs, MAX_BULK_DOCS)
-    async with _broker(PARTITIONS) as bootstrap:
-        producer = await _start_producer(bootstrap, n_docs, 0.0, corpus.folder)
+    async with broker(PARTITIONS) as bootstrap:
+        producer = await start_producer(bootstrap, n_docs, 0.0, corpus.folder)
         await producer.wait()
-        async with _node(data, bootstrap, PARTITIONS) as watch:
+        async with node(data, bootstrap, PARTITIONS) as watch:
             await watch.wait_for(n_docs)
     seconds = watch.last_s - watch.first_s
     table = Table(
@@ -105,10 +105,10 @@ async def _measure_freshness(corpus: Corpus, data: Path, scores: Scores) -> Tabl
     # A small memtable, so that flushes and merges run all the while.
     options = IndexOptions(memtable_docs=5_000, merge_factor=4)
     async with (
-        _broker(STEADY_PARTITIONS) as bootstrap,
-        _node(data, bootstrap, STEADY_PARTITIONS, options) as watch,
+        broker(STEADY_PARTITIONS) as bootstrap,
+        node(data, bootstrap, STEADY_PARTITIONS, options) as watch,
     ):
-        producer = await _start_producer(bootstrap, n_docs, STEADY_RATE, corpus.folder)
+        producer = await start_producer(bootstrap, n_docs, STEADY_RATE, corpus.folder)
         await watch.wait_for(n_docs)
         await producer.wait()
         shards = watch.node.indexes[TOPIC].stats().shards.values()
@@ -134,7 +134,7 @@ async def _measure_freshness(corpus: Corpus, data: Path, scores: Scores) -> Tabl
 
 
 @asynccontextmanager
-async def _broker(n_partitions: int) -> AsyncIterator[str]:
+async def broker(n_partitions: int) -> AsyncIterator[str]:
     broker = await MockBrokerProcess.start({TOPIC: n_partitions})
     try:
         yield broker.bootstrap
@@ -143,12 +143,12 @@ async def _broker(n_partitions: int) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _node(
+async def node(
     data: Path, bootstrap: str, n_partitions: int, options: IndexOptions | None = None
 ) -> AsyncIterator[Watch]:
     source = SourceSection(type="kafka", bootstrap=bootstrap, topics=[TOPIC], group="bench")
     sections = {TOPIC: IndexSection(source=source, mapping=MAPPING)}
-    feeds = Feeds(sections, max_backlog_bytes=PipelineOptions().max_backlog_bytes)
+    feeds = Feeds(sections, data, max_backlog_bytes=PipelineOptions().max_backlog_bytes)
     node = Node(data, PipelineOptions(), options, open_feed=feeds.open)
     watch = Watch(node)
     await node.start()
@@ -162,7 +162,7 @@ async def _node(
         await node.stop()
 
 
-async def _start_producer(
+async def start_producer(
     bootstrap: str, n_docs: int, rate: float, folder: Path | None
 ) -> asyncio.subprocess.Process:
     """Start it and return when it has made its documents and begins to send."""

@@ -7,6 +7,7 @@ it is read. An answer that its client does not take is not waited for: the conne
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
@@ -79,7 +80,8 @@ class Admission:
                 if transport is not None and n_bytes == left:
                     transport.abort()
                 left = n_bytes
-            await sending
+            with suppress(ConnectionError):
+                await sending
         finally:
             sending.cancel()
 

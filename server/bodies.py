@@ -61,7 +61,7 @@ async def read_bytes(request: web.Request, limits: Limits, *, wire_bytes: int) -
             parts.append(inflater.feed(part))
             if claim is not None:
                 claim.grow(len(parts[-1]))
-    except (web.RequestPayloadError, HttpProcessingError) as error:
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
         raise MalformedBodyError("body is cut off") from error
     inflater.finish()
     return parts[0] if len(parts) == 1 else b"".join(parts)

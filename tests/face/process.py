@@ -90,6 +90,10 @@ class Running:
         """Return the end of what it wrote to stderr."""
         return self._log.read_text()[-4_000:]
 
+    def log_text(self) -> str:
+        """Return all that it wrote to stderr."""
+        return self._log.read_text()
+
     def wait_ready(self) -> None:
         self.wait_until(lambda: self.text("/readyz") is not None)
 

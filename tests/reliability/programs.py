@@ -10,6 +10,7 @@ MODULES: dict[str, str] = {
     name: name
     for name in (
         "kills",
+        "overload",
         "crash",
         "simulation",
         "model",

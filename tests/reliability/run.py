@@ -96,6 +96,8 @@ def run_lane(lane: str, names: Sequence[str], seed: int) -> int:
             continue
         n_parts = program.deep_parts if is_deep else 1
         size = program.deep if is_deep else program.fast
+        if size == 0:
+            continue  # it belongs to the other lane
         shares = [size // n_parts + (part < size % n_parts) for part in range(n_parts)]
         jobs += [
             (name, Run(share, seed, is_deep, part, n_parts)) for part, share in enumerate(shares)

@@ -22,6 +22,7 @@ from index.errors import FencedError
 from index.options import IndexOptions
 from index.schema import Schema, SchemaRef
 from pipeline.applied import AppliedBatch
+from pipeline.budget import Budget, Budgets
 from pipeline.disk import Disk
 from pipeline.feed import Feed
 from pipeline.index import Index
@@ -206,6 +207,11 @@ class SimNode:
             index_options=INDEX,
             telemetry=cast(Telemetry, telemetry),
             disk=Disk(Path("node"), PIPELINE, clock=world.loop.time),
+            budgets=Budgets(
+                writes=Budget("writes", PIPELINE.max_write_bytes),
+                live=Budget("live frames", PIPELINE.max_live_bytes),
+                is_backlog_full=lambda: False,
+            ),
             open_directory=self.disk.open,
             on_open=lambda shard: world.check_open(self, life, shard),
         )
@@ -223,10 +229,17 @@ class SimNode:
         world.loop.spawn(life, self._live(index, feed))
 
     async def _live(self, index: Index, feed: Feed) -> None:
+        life = self.life
         stopping = self._stopping = asyncio.Event()
         index.start(feed)
         while not stopping.is_set():
             index.tick()
+            if self.is_fenced():
+                # The process ends, and whoever looks after it starts it again.
+                self.world.trace(f"{life} is fenced")
+                self.world.start_later(self, 0.5)
+                self.kill()
+                return
             try:
                 async with asyncio.timeout(1.0):
                     await stopping.wait()

@@ -30,7 +30,6 @@ N_KEYS = 14
 STATE_SHARE = 0.15
 """Share of the batches after which the whole shard is compared."""
 CLIENT_PAUSE_S = 0.4
-SHARED = False
 
 
 class _Place(TopicPartition):  # type: ignore[misc]
@@ -67,7 +66,7 @@ class World:
         self.topic = cluster.create_topic(TOPIC, n_partitions)
         letters = cluster.create_topic(DEAD, 1).partitions[0]
         self.checks = Checks(self.topic.partitions, letters)
-        self.is_shared = self.rng.random() < 0.35 and SHARED
+        self.is_shared = self.rng.random() < 0.35
         """Whether all nodes have one disk, as with a network volume that moves about."""
         self.is_skipping_gaps = self.rng.random() < 0.3
         self.is_static = self.rng.random() < 0.25
@@ -144,6 +143,9 @@ class World:
 
     def _checking(self) -> _Keeping:
         return _Keeping(self)
+
+    def start_later(self, node: SimNode, delay_s: float) -> None:
+        self.cluster.later(delay_s, lambda: None if node.is_up else node.start())
 
     # --- what clients do ---
     def start(self) -> None:
