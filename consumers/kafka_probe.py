@@ -82,7 +82,7 @@ class OffsetProbe:
                     reader.seek(tp, offset)
                 for tp, offset in offsets.items():
                     # One by one: an error does not say which partition it is of.
-                    record = await _next_record(reader, tp)
+                    record = await _next_record(reader, tp, offset)
                     if record is not None and record.offset == offset:
                         found[tp] = record
         finally:
@@ -117,7 +117,7 @@ class OffsetProbe:
         return self._client
 
 
-async def _next_record(reader: Consumer, tp: TopicPartition) -> ConsumerRecord | None:
+async def _next_record(reader: Consumer, tp: TopicPartition, offset: int) -> ConsumerRecord | None:
     while True:
         try:
             got = await reader.getmany(tp, timeout_ms=100, max_records=1)
@@ -130,6 +130,8 @@ async def _next_record(reader: Consumer, tp: TopicPartition) -> ConsumerRecord |
             return None
         if tp in got:
             return got[tp][0]
+        if await reader.position(tp) > offset:
+            return None  # nothing but markers from there on
 
 
 async def _stop(client: Consumer) -> None:

@@ -335,6 +335,8 @@ class Maintenance:
             self._disk.note_full()
             await asyncio.sleep(SETTLE_RETRY_S)
         await self._threads.apply(partial(shard.applier.install, job))
+        # Not in the apply thread: documents would wait for a slow disk.
+        await self._threads.maintain(shard.engine.sweep)
 
     def _has_no_room(self) -> bool:
         return self._disk.state >= DiskState.NO_MERGES

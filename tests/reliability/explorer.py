@@ -195,7 +195,13 @@ def crashes(name: str, life: Life, first: int) -> Iterator[Crashed]:
 def check_promise(found: Promise, promised: Promise) -> None:
     demand(found.offset >= promised.offset, "durable to", found.offset, "not", promised.offset)
     demand(found.start <= promised.start, "begins at", found.start, "not", promised.start)
-    demand(found.epoch > promised.epoch or not promised.epoch, "epoch", found.epoch, "after", promised.epoch)
+    demand(
+        found.epoch > promised.epoch or not promised.epoch,
+        "epoch",
+        found.epoch,
+        "after",
+        promised.epoch,
+    )
 
 
 @contextmanager

@@ -212,7 +212,7 @@ class ScriptedConsumer:
                 if unreadable.n_times is not None:
                     unreadable.n_times -= 1
                 unreadable.read()
-            records.append(_record(tp, offset, log.records[offset]))
+            records.append(record_of(tp, offset, log.records[offset]))
         if (
             len(records) < most
             and log.end not in log.unreadable
@@ -241,7 +241,7 @@ class ScriptedConsumer:
             raise IllegalStateError(f"{tp} is not assigned")
 
 
-def _record(tp: TopicPartition, offset: int, sent: Sent) -> ConsumerRecord:
+def record_of(tp: TopicPartition, offset: int, sent: Sent) -> ConsumerRecord:
     return ConsumerRecord(
         topic=tp.topic,
         partition=tp.partition,
