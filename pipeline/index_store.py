@@ -257,8 +257,7 @@ class IndexStore:
         if temporary in directory.list():
             directory.delete(temporary)
         directory.write_file(temporary, (data,))
-        # Opened again: who is not the owner of the node's directory any more hears of it here.
-        directory = self._open_directory(self.path)
+        directory.list()  # who is not the owner of the directory any more hears of it here
         directory.rename(temporary, FILE_NAME)
         directory.sync()
 
