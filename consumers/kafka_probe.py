@@ -138,6 +138,8 @@ async def _read_one(reader: Consumer, tp: TopicPartition, offset: int) -> Consum
             continue
         if tp in got:
             return got[tp][0]
+        if await reader.position(tp) > offset:
+            return None  # nothing but markers from there on
 
 
 async def _stop(client: Consumer) -> None:

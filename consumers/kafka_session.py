@@ -36,7 +36,8 @@ STOP_CONSUMER_S = 3.0
 
 
 class StalledError(Exception):
-    """The consumer fetches nothing though there is something; a new one must be made."""
+    """A new session must be made, such as where the consumer fetches nothing though there is
+    something."""
 
 
 class Session(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -138,6 +139,10 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             self._fail(error)
             return
         self._begin(self._open_shards(assigned, self.positions.generation))
+
+    def restart(self, reason: str) -> None:
+        """End the session, so that another opens all shards again."""
+        self._fail(StalledError(reason))
 
     def _fail(self, error: BaseException) -> None:
         """End the session with `error`; aiokafka would only log what its listener raises."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -22,6 +23,10 @@ from server.writes import (
     vector_of,
     write,
 )
+
+SLICE = 500
+"""After so many items others get their turn: a part of 5,000 at once would keep the event loop for
+a tenth of a second."""
 
 
 class BulkWriter:
@@ -58,6 +63,8 @@ class BulkWriter:
         by_index: dict[str, list[int]] = {}
         ops: list[WriteOp | None] = [None] * len(actions)
         for place, action in enumerate(actions):
+            if place % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
             try:
                 ops[place] = _op_of(action, self._limits)
                 by_index.setdefault(action.index, []).append(place)
@@ -91,7 +98,12 @@ class BulkWriter:
             vector[partition] = max(offset, vector.get(partition, 0))
         for result in results:
             self._note_refusal(result.error)
-        return [_item(name, op, result) for op, result in zip(ops, results, strict=True)]
+        items = []
+        for number, (op, result) in enumerate(zip(ops, results, strict=True)):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            items.append(_item(name, op, result))
+        return items
 
     def _note_refusal(self, error: TailraceError | None) -> None:
         if error is not None and error.retry_after_s is not None:

@@ -53,6 +53,10 @@ MSEARCH_HEADER |= {"allow_partial_search_results", "ignore_throttled", "ccs_mini
 SCROLL = frozenset({"scroll", "scroll_id", "rest_total_hits_as_int"})
 
 
+SHAPED = frozenset({"pretty", "filter_path"})
+INLINE_HITS = 500
+"""Answers with more hits are shaped in a thread: they are taken apart and put together again."""
+
 MSEARCH_AT_ONCE = 4
 """Searches of one `_msearch` that wait for a thread at once: others want their turn too."""
 
@@ -98,6 +102,8 @@ class SearchEndpoints:
             answer = await self._open_scroll(indexes, search, parse_time_s(keep, "scroll"), began)
         if parameters.flag("rest_total_hits_as_int"):
             flatten_total(answer)
+        if search.size > INLINE_HITS and not SHAPED.isdisjoint(request.query):
+            return await self._node.query(partial(json_answer, request, answer))
         return json_answer(request, answer)
 
     async def _answer(

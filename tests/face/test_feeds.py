@@ -53,7 +53,9 @@ async def test_closing_closes_every_log() -> None:
 
 
 async def test_an_index_without_a_section_gets_a_log_of_its_own(tmp_path: Path) -> None:
-    feed = await Feeds({}, tmp_path, max_backlog_bytes=1 << 20).open(FeedRequest("notes", tmp_path, 3))
+    feed = await Feeds({}, tmp_path, max_backlog_bytes=1 << 20).open(
+        FeedRequest("notes", tmp_path, 3)
+    )
     assert feed.log is not None
     assert feed.log.n_partitions == 3
     assert feed.topics == ("notes",)

@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError
@@ -20,6 +21,10 @@ from tests.reliability.fake_group import FakeGroup
 from tests.reliability.fake_log import FakePartition, FakeTopic
 
 LATENCY_S = 0.0005
+
+
+class CanHang(Protocol):
+    def hang(self) -> None: ...
 
 
 class FakeCluster:
@@ -33,6 +38,8 @@ class FakeCluster:
     ) -> None:
         self.topics: dict[str, FakeTopic] = {}
         self.groups: dict[str, FakeGroup] = {}
+        self.consumers: list[CanHang] = []
+        """Those in a group that were not stopped; of dead nodes, too."""
         self.is_down = False
         self.max_message_bytes = 1 << 20
         self.latency_s: Callable[[str], float] = lambda api: LATENCY_S
@@ -128,6 +135,8 @@ class FakeCluster:
         self._wake_fetches()
 
     def come_up(self) -> None:
+        self.consumers: list[CanHang] = []
+        """Those in a group that were not stopped; of dead nodes, too."""
         self.is_down = False
         for group in self.groups.values():
             group.come_back()

@@ -106,6 +106,8 @@ class FakeConsumer:
         if self._is_closed:
             return
         self._is_closed = True
+        if self in self._cluster.consumers:
+            self._cluster.consumers.remove(self)
         if self._membership is not None:
             await self._membership.close()
         if self._fetching is not None:
@@ -125,6 +127,7 @@ class FakeConsumer:
             **self._arguments,
         )
         self._fetching = asyncio.create_task(self._fetch_forever())
+        self._cluster.consumers.append(self)
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         self._take_assignment(partitions)
@@ -406,6 +409,11 @@ class FakeConsumer:
             return self._cluster.partition(tp)
         except UnknownTopicOrPartitionError:
             return None
+
+    def hang(self) -> None:
+        """Fetch nothing any more, and tell nobody, as aiokafka's consumer does now and then."""
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     # --- offsets ---
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:

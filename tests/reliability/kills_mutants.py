@@ -55,9 +55,28 @@ def hint_first(commit_hint: Callable[..., Any]) -> Callable[..., Any]:
     return hint
 
 
+def never_fenced(publish: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever wants to publish does, and nobody looks whose directory it is."""
+    from index import ownership
+
+    replace("pipeline.node_lock", "NodeLock.require", lambda require: lambda lock: None)
+    replace("index.ownership", "_refusal", lambda _: lambda *_arguments: StopIteration())
+
+    @functools.wraps(publish)
+    def overwrite(directory: Any, manifest: Any) -> list[str]:
+        names: list[str] = directory.list()
+        temporary = ownership._write_temporary(directory, manifest, names)
+        directory.rename(temporary, ownership.manifest_name(manifest.generation))
+        directory.sync()
+        return names
+
+    return overwrite
+
+
 MUTANTS: dict[str, tuple[str, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
     "checkpoint_ahead": ("index.ownership", "write_manifest", checkpoint_ahead),
     "answered_early": ("consumers.log", "_Writer._commit", answered_early),
+    "never_fenced": ("index.ownership", "_publish", never_fenced),
     "hint_first": ("consumers.kafka", "KafkaSource.commit_hint", hint_first),
 }
 

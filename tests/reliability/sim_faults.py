@@ -11,7 +11,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
@@ -39,8 +39,9 @@ APIS: Final = (
 
 
 class Faults:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, kinds: Kinds | None = None) -> None:
         self._world = world
+        self._kinds = kinds or KINDS
         self._rng = world.rng
         self._down_until = 0.0
         self._n_damages = 0
@@ -50,8 +51,7 @@ class Faults:
     async def inject(self) -> None:
         rng, loop = self._rng, self._world.loop
         n_faults = rng.choice((50, 50, 60, 80, 120, 200))
-        kinds = list(KINDS)
-        weights = [KINDS[kind] for kind in kinds]
+        kinds, weights = list(self._kinds), list(self._kinds.values())
         while self._world.n_faults < n_faults:
             await asyncio.sleep(rng.expovariate(n_faults / FAULTS_S))
             kind = rng.choices(kinds, weights)[0]
@@ -165,6 +165,14 @@ class Faults:
         self._world.latency_s = latency_s
         self._later(slow_s, self._speed_up)
         return f"answers take {latency_s} s for {slow_s:.1f} s"
+
+    def consumer_hangs(self) -> str | None:
+        consumers = self._world.cluster.consumers
+        if not consumers:
+            return None
+        number = self._rng.randrange(len(consumers))
+        consumers[number].hang()
+        return f"consumer {number} hangs"
 
     def _speed_up(self) -> None:
         self._world.latency_s = LATENCY_S
@@ -324,7 +332,9 @@ RETRIABLE: tuple[type[KafkaError], ...] = (
     RequestTimedOutError,
 )
 
-KINDS: dict[Callable[[Faults], str | None], float] = {
+Kinds: TypeAlias = dict[Callable[[Faults], str | None], float]
+
+KINDS: Kinds = {
     Faults.crash: 3,
     Faults.restart: 1,
     Faults.pause: 3,
@@ -336,6 +346,7 @@ KINDS: dict[Callable[[Faults], str | None], float] = {
     Faults.lost_membership: 2,
     Faults.produce_trouble: 4,
     Faults.slow_broker: 4,
+    Faults.consumer_hangs: 1,
     Faults.poison: 4,
     Faults.retention: 4,
     Faults.truncation: 3,

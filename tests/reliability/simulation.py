@@ -15,18 +15,18 @@ import random
 
 from tests.reliability.program import Program, Run, Tally, Violation
 from tests.reliability.sim_checks import BrokenError
-from tests.reliability.sim_faults import Faults
+from tests.reliability.sim_faults import Faults, Kinds
 from tests.reliability.sim_loop import DeadlockError, TooManyStepsError
 from tests.reliability.sim_world import World
 
 CATCH_UP_S = 60.0
 
 
-def simulate(seed: int, *, name: str | None = None) -> World:
-    """Run one seed. Raises: Violation."""
-    case = name or str(seed)
+def simulate(seed: int, kinds: Kinds | None = None) -> World:
+    """Run one seed, with faults of these kinds. Raises: Violation."""
+    case = str(seed)
     world = World(seed)
-    faults = Faults(world)
+    faults = Faults(world, kinds)
     collects = gc.isenabled()
     gc.disable()
     level = logging.root.manager.disable
