@@ -113,6 +113,7 @@ class FetchLoop:
 
     async def _poll_alone(self, tp: TopicPartition) -> None:
         """Take single records, so that a bad batch shows its place and costs no good record."""
+        positions, generation = self._positions, self._positions.generation
         records: list[ConsumerRecord] = []
         failure: Exception | None = None
         while len(records) < self._options.max_poll_records:
@@ -122,6 +123,11 @@ class FetchLoop:
             except Exception as error:
                 failure = error
                 break
+            if positions.generation != generation:
+                # What came so far is of an older owner; what came last has moved the position.
+                if tp in positions.next:
+                    self._seek(tp, positions.next[tp])
+                return
             if tp not in got:
                 break
             fresh = [r for r in got[tp] if not records or r.offset > records[-1].offset]

@@ -18,6 +18,7 @@ from index.check_segment import check_segment
 from index.directory import Directory, FsDirectory
 from index.errors import CorruptionError, StorageError
 from index.format import SUFFIX, Kind, Sections
+from index.gaps import gaps_of
 from index.manifest import (
     DAMAGED,
     KEPT,
@@ -88,6 +89,7 @@ def verify(
         return report
     manifest = manifests[0]
     report.generation, report.next_offset = manifest.generation, manifest.next_offset
+    _tell_gaps(manifest, report)
     segments: list[tuple[Segment, SegmentEntry]] = []
     sound: list[tuple[Segment, SegmentEntry]] = []
     for entry in manifest.segments:
@@ -106,6 +108,19 @@ def verify(
     _check_liveness(sound, manifest_name(manifest.generation), report)
     _check_older(directory, names, manifests, report, pace)
     return report
+
+
+def _tell_gaps(manifest: Manifest, report: Report) -> None:
+    name = manifest_name(manifest.generation)
+    try:
+        gaps = gaps_of(manifest)
+    except CorruptionError as error:
+        report.add(error.name, error.offset, error.reason)
+        return
+    report.notes += [
+        f"{name}: offsets {gap.first} to {gap.end} are lost, the log had dropped them"
+        for gap in gaps
+    ]
 
 
 # --- manifests and files -------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The engine of one shard: a deterministic function of a prefix of its log.
 
 Events go in through `apply`, views of what is searchable come out of `views`. It owns no
-clock, thread or socket. Thread rule: `apply`, `plan_*` and `install` belong to one thread, the
-apply thread; `Job.run` to any other; `views`, `stats` and the offsets to all.
+clock, thread or socket. Thread rule: `apply`, `plan_*`, `take` and `install` belong to one thread,
+the apply thread; `Job.run` to any other; `views`, `stats` and the offsets to all.
 
 Invariants: a key is alive in at most one document of all parts; parts are in log order; the
 manifest on disk describes exactly the events below its checkpoint.
@@ -453,7 +453,13 @@ class Engine:
             job.settle(self._manifest, self._segments.index(job.inputs[0]))
 
     def install(self, job: Job) -> None:
-        """Swap in what a finished job made. Deletes that came meanwhile are carried over."""
+        """Swap in what a finished job made, and remove the files that are not needed any more."""
+        self.take(job)
+        self.sweep()
+
+    def take(self, job: Job) -> None:
+        """Swap in what a finished job made. Deletes that came meanwhile are carried over. Nothing
+        of it waits for the disk; `sweep` is to follow."""
         assert job is self._flush or job is self._merge, "a job of another engine, or done before"
         if isinstance(job, FlushJob):
             self._install_flush(job)
@@ -462,9 +468,16 @@ class Engine:
             self._install_merge(job)
             self._merge = None
         self._publish()
-        merging = {self._merge.segment_name} if self._merge is not None else set()
+
+    def sweep(self) -> None:
+        """Remove the files that no kept manifest needs. Thread rule: any thread, while no flush is
+        between its plan and its install; a merge may be planned and written beside it."""
         with suppress(StorageError):  # the edit is durable; the next one looks for them again
-            remove_orphans(self._directory, self._manifest, merging)
+            remove_orphans(self._directory, self._manifest, self._being_written)
+
+    def _being_written(self) -> set[str]:
+        merge = self._merge
+        return {merge.segment_name} if merge is not None else set()
 
     def abandon(self, job: Job) -> None:
         """Forget a job that failed, and remove its file. What a flush froze stays searchable, and

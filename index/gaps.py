@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from index.manifest import Manifest
+from index.errors import CorruptionError
+from index.manifest import Manifest, manifest_name
 
 GAPS: Final = "gaps"
 """Key of `Manifest.extra`: the gaps, oldest first; absent where there is none."""
@@ -24,7 +25,11 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def gaps_of(manifest: Manifest) -> tuple[Gap, ...]:
-    return msgspec.convert(manifest.extra.get(GAPS, []), tuple[Gap, ...])
+    """Raises: CorruptionError."""
+    try:
+        return msgspec.convert(manifest.extra.get(GAPS, []), tuple[Gap, ...])
+    except msgspec.ValidationError as error:
+        raise CorruptionError(manifest_name(manifest.generation), 0, f"gaps: {error}") from None
 
 
 def with_gap(gaps: tuple[Gap, ...], gap: Gap) -> tuple[Gap, ...]:

@@ -16,7 +16,7 @@ does counts, and harm nothing:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 
@@ -113,6 +113,8 @@ def _publish(directory: Directory, manifest: Manifest) -> list[str]:
         try:
             directory.sync()
             names = directory.list()
+        except FencedError:
+            raise
         except StorageError as error:
             raise UnsettledError(f"{name} may not be durable: {error}") from error
     if newest_generation(names) > manifest.generation:
@@ -131,6 +133,8 @@ def _give_name(directory: Directory, manifest: Manifest, data: bytes, names: lis
         try:
             newest = newest_generation(directory.list())
             is_mine = newest == manifest.generation and directory.read(name) == data
+        except FencedError:
+            raise
         except StorageError:
             raise UnsettledError(f"{name} may be there: {error}") from error
         if newest >= manifest.generation and (_is_takeover(manifest) or not is_mine):
@@ -164,18 +168,21 @@ def _remove_old(directory: Directory, names: list[str]) -> None:
 
 
 def remove_orphans(
-    directory: Directory, manifest: Manifest, being_written: AbstractSet[str] = frozenset()
+    directory: Directory,
+    manifest: Manifest,
+    being_written: Callable[[], AbstractSet[str]] = frozenset,
 ) -> list[str]:
     """Delete segments that no kept manifest names and that are not `being_written`, and temporary
     files, none of a later owner; return their names.
 
+    `being_written` is asked after the names are listed: what is begun later is not among them.
     `manifest` is the owner's newest. Where the one before it cannot be read, no segment is
     deleted. Raises: FencedError where there is a newer one.
     """
     names = directory.list()
     if newest_generation(names) > manifest.generation:
         raise _fenced(directory, manifest, newest_generation(names))
-    live = {entry.meta.name for entry in manifest.segments} | being_written
+    live = {entry.meta.name for entry in manifest.segments} | being_written()
     is_known = True
     for name in names:
         if generation_of(name) in (None, manifest.generation):
@@ -210,6 +217,8 @@ def fencing(directory: Directory, manifest: Manifest) -> Iterator[None]:
     except StorageError as error:
         try:
             newest = load_manifest(directory)
+        except FencedError:
+            raise
         except StorageError:
             newest = None
         if newest is not None and newest.epoch > manifest.epoch:

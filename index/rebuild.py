@@ -15,7 +15,7 @@ import msgspec
 from index.directory import Directory
 from index.errors import CorruptionError
 from index.format import SUFFIX
-from index.manifest import DAMAGED, NOTHING, Manifest, generation_of, load_manifest
+from index.manifest import DAMAGED, NOTHING, Manifest, epoch_of, generation_of, load_manifest
 from index.ownership import fencing, take_over, write_manifest
 
 REBUILD: Final = "rebuild"
@@ -85,8 +85,12 @@ def begin_anew(directory: Directory, damage: str, log_end: int) -> None:
         before = take_over(directory)
     except CorruptionError:  # no manifest is sound
         before = Manifest(generation=0, epoch=0, next_offset=NOTHING)
-    # First the segments: those that no manifest names any more would be removed as orphans.
-    _set_aside(directory, [name for name in directory.list() if name.endswith(SUFFIX)])
+    # First the segments: those that no manifest names any more would be removed as orphans. None
+    # of a later owner, who may be there by now.
+    segments = [name for name in directory.list() if name.endswith(SUFFIX)]
+    if before.epoch > 0:
+        segments = [name for name in segments if epoch_of(name) <= before.epoch]
+    _set_aside(directory, segments)
     if before.epoch == 0:
         _set_aside(directory, _manifests(directory))
         before = take_over(directory)

@@ -103,7 +103,7 @@ class Applier:
         self.engine.settle(job)
 
     def install(self, job: Job) -> None:
-        self.engine.install(job)
+        self.engine.take(job)
         self._publish()
 
     def abandon(self, job: Job) -> None:

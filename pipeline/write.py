@@ -43,6 +43,8 @@ from pipeline.threads import Threads
 INLINE_BYTES = 4 << 10
 """Writes up to this size are checked in the event loop: a thread hop would cost more."""
 RECORD_BYTES = 200
+SLICE = 1_000
+"""After so many results others get their turn in the event loop."""
 MANY = 16
 """Ops whose documents are read together: fewer are parsed sooner than a kernel is set up."""
 
@@ -222,10 +224,12 @@ class Writer:
                 tickets.enter_context(shard.outcomes.ticket(shard.watermark.next_offset))
             places = await self._log.append(records)
             await self._wait_searchable(shards, places)
-            return [
-                _result(record, place, shards.get(place[0]))
-                for record, place in zip(records, places, strict=True)
-            ]
+            results = []
+            for number, (record, place) in enumerate(zip(records, places, strict=True)):
+                if number % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+                results.append(_result(record, place, shards.get(place[0])))
+            return results
 
     async def _wait_searchable(
         self, shards: Mapping[int, Shard], places: list[tuple[int, int]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -175,7 +176,9 @@ class IndexEndpoints:
         body = await read_object(request, self._limits)
         name = request.match_info.get("index") or request.query.get("index")
         schema = Schema() if name is None else self._node.resolve(name)[0].schema_ref.current
-        return json_answer(request, analyze.answer(body, schema, has_index=name is not None))
+        # A text may be long, and a chain of filters slow: not in the event loop.
+        work = partial(analyze.answer, body, schema, has_index=name is not None)
+        return json_answer(request, await self._node.read(work))
 
     def _resolve(self, request: web.Request, parameters: Parameters) -> list[Index]:
         return resolve(self._node, request, parameters)

@@ -30,6 +30,8 @@ from index.query.string_leaves import refined
 
 MAX_CLAUSES = 1024
 MAX_DEPTH = 20
+MAX_TERMS = 65_536
+"""Of a `terms` or `ids` query, as in OpenSearch."""
 
 _OPERATORS: dict[str, ast.Operator] = {"or": "or", "and": "and"}
 _ZERO_TERMS: dict[str, Literal["none", "all"]] = {"none": "none", "all": "all"}
@@ -266,12 +268,18 @@ def _term(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     return ast.Ids((str(query.value),), boost=query.boost) if field == "_id" else query
 
 
+def _check_terms(items: list[object], path: str) -> None:
+    if len(items) > MAX_TERMS:
+        raise fail(path, f"the number of terms [{len(items)}] is above the limit of [{MAX_TERMS}]")
+
+
 def _terms(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     body = Body(value, path)
     body.ignore("_name")
     boost = body.boost()
     field, listed = body.only()
     items = as_list(listed, f"{path}.{field}")
+    _check_terms(items, f"{path}.{field}")
     values = tuple(scalar(item, f"{path}.{field}") for item in items)
     if field == "_id":
         return ast.Ids(tuple(str(value) for value in values), boost=boost)
@@ -312,6 +320,7 @@ def _ids(_: ClauseParser, value: object, path: str, __: int) -> ast.Query:
     body.ignore("_name", "type")
     values = body.need("values")
     items = values if isinstance(values, list) else [values]
+    _check_terms(items, body.at("values"))
     keys = tuple(str(scalar(item, body.at("values"))) for item in items)
     query = ast.Ids(keys, boost=body.boost())
     body.done()

@@ -55,6 +55,8 @@ class _MarkedField:
         how = self._how
         found: list[tuple[str, Fragment]] = []
         for text in values:
+            if not text:
+                continue  # a keyword may be an empty string, and match: there is nothing to mark
             part = text[: how.max_analyzed]
             tokens = self._analyzer.tokens_among(part, self._known, self._wanted.is_of_use)
             marks = find_marks(tokens, self._wanted) if tokens else []

@@ -74,6 +74,17 @@ async def test_bits_flipped_on_the_brokers_disk_halt_the_partition_and_no_other(
     assert again.values == values(20)
 
 
+async def test_a_record_larger_than_a_fetch_is_read(apache_kafka: ApacheKafka) -> None:
+    topic = await apache_kafka.create_topic(2, **{"max.message.bytes": str(20 << 20)})
+    large = bytes(range(256)) * (10 << 12)
+    await produce(apache_kafka, topic, [b"before", large, b"after"], max_request_size=20 << 20)
+    await produce(apache_kafka, topic, values(5), partition=1)
+    sink = RecordingSink()
+    async with running(apache_kafka, topic, sink):
+        await sink.wait_count(8)
+    assert [r.value for r in sink.records[0]] == [b"before", large, b"after"]
+
+
 async def test_what_compaction_took_is_a_hole_and_no_gap(apache_kafka: ApacheKafka) -> None:
     topic = await apache_kafka.create_topic(
         **{"cleanup.policy": "compact", "segment.ms": "50", "min.cleanable.dirty.ratio": "0.01"}

@@ -53,7 +53,9 @@ async def test_closing_closes_every_log() -> None:
 
 
 async def test_an_index_without_a_section_gets_a_log_of_its_own(tmp_path: Path) -> None:
-    feed = await Feeds({}, tmp_path, max_backlog_bytes=1 << 20).open(FeedRequest("notes", tmp_path, 3))
+    feed = await Feeds({}, tmp_path, max_backlog_bytes=1 << 20).open(
+        FeedRequest("notes", tmp_path, 3)
+    )
     assert feed.log is not None
     assert feed.log.n_partitions == 3
     assert feed.topics == ("notes",)
@@ -74,9 +76,11 @@ def test_the_section_reaches_the_clients_of_kafka() -> None:
             "sasl_username": "reader",
             "sasl_password": "s3cret",
             "session_timeout_s": 6,
+            "on_data_gap": "skip",
         }
     )
     options = kafka_options(section, 5_000_000)
+    assert options.on_data_gap == "skip"
     arguments = options.client_arguments()
     assert options.budget_bytes == 5_000_000
     assert options.session_timeout_ms == 6_000

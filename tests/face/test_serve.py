@@ -141,8 +141,10 @@ def test_a_stopped_server_keeps_its_log_and_ends_when_it_goes_on(tmp_path: Path)
         assert f".log is in use by process {first.process.pid}\n" in done.stderr
         first.process.send_signal(signal.SIGCONT)
         assert first.process.wait(timeout=15) == 1
-        assert first.errors().splitlines()[-1].startswith(
-            f"tailrace: {data} was taken over by another process"
+        assert (
+            first.errors()
+            .splitlines()[-1]
+            .startswith(f"tailrace: {data} was taken over by another process")
         )
     with start("serve", "--data", str(data), cwd=tmp_path) as second:
         second.wait_ready()

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from index.check import verify
 from index.document import DocumentEvent, Op
 from index.engine import Engine
 from index.errors import FencedError, StorageError
-from index.manifest import NOTHING, load_manifest
+from index.manifest import NOTHING, generation_of, load_manifest
 from index.options import IndexOptions
 from index.schema import Schema, SchemaRef
 from index.searcher import Searcher
@@ -82,6 +81,9 @@ class Owner:
         self._n_allowed: float = 0
         self._may_go = threading.Semaphore(0)
         self._has_stopped = threading.Semaphore(0)
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -93,6 +95,12 @@ class Owner:
         self._n_allowed = n_operations
         self._may_go.release()
         assert self._has_stopped.acquire(timeout=WAIT_S), "an owner hangs"
+
+    def go_on_with(self, script: Callable[[Owner], None]) -> None:
+        """Let it do something else, to its end."""
+        self._script, self.is_done = script, False
+        self._start()
+        self.go_on()
 
     @property
     def is_fenced(self) -> bool:
@@ -131,8 +139,6 @@ class Owner:
 
     # --- its thread ----------------------------------------------------------------------
     def _gate(self) -> None:
-        if threading.current_thread() is not self._thread:
-            return
         if self._n_allowed <= 0:
             self._has_stopped.release()
             self._may_go.acquire()
@@ -191,13 +197,21 @@ def n_operations(script: Callable[[Owner], None]) -> int:
 
 
 def run_interleaving(
-    n_first: int, successor: Callable[[Owner], None], n_second: float = float("inf")
+    n_first: int,
+    successor: Callable[[Owner], None],
+    n_second: float = float("inf"),
+    *,
+    meanwhile: Callable[[MemoryDirectory], None] = lambda disk: None,
 ) -> None:
     """One owner is stopped after `n_first` operations, the next does `n_second`; the first goes on
-    to its end, then the next does. Raises: AssertionError where a promise is broken."""
+    to its end, then the next does. Raises: AssertionError where a promise is broken.
+
+    `meanwhile` happens to the disk before the next owner comes.
+    """
     disk = MemoryDirectory()
     first, second = Owner(disk, first_owner), Owner(disk, successor)
     first.go_on(n_first)
+    meanwhile(disk)
     second.go_on(n_second)
     has_taken_over = n_first > 0 and second.directory.has_published
     first.go_on()
@@ -210,23 +224,37 @@ def run_interleaving(
     newest = load_manifest(disk)
     assert newest is not None
     for owner in (first, second):
-        assert newest.next_offset >= owner.durable, "what was durable is lost"
+        # What a damaged manifest told, the log tells again.
+        is_kept = newest.next_offset >= owner.durable or meanwhile is damage_newest
+        assert is_kept, "what was durable is lost"
     assert first.engine is not None or second.engine is not None, "both are refused"
+    if has_taken_over:
+        assert second.engine is not None
+        assert second.engine.manifest.epoch == newest.epoch, "who was fenced came back"
     for owner in (first, second):
         if owner.engine is not None:
             check_goes_on(owner, is_newest=owner.engine.manifest.epoch == newest.epoch)
     check_disk(disk)
 
 
+def damage_newest(disk: MemoryDirectory) -> None:
+    """Flip a bit of the newest manifest, unless it is the only one."""
+    manifests = [name for name in disk.list() if generation_of(name) is not None]
+    if len(manifests) > 1:
+        disk.flip(manifests[-1], 80)
+
+
 def check_goes_on(owner: Owner, *, is_newest: bool) -> None:
     """The newest owner goes on, any other never does."""
-    with suppress(FencedError):
-        if owner.error is None:
-            owner.apply(N_EVENTS)
-            owner.flush()
-            assert is_newest, "a fenced owner goes on"
-            return
-    assert not is_newest, "the newest owner is fenced"
+    if owner.error is None:
+        owner.go_on_with(_one_more_flush)
+    assert owner.error is None or owner.is_fenced, f"not fenced, but {owner.error!r}"
+    assert owner.is_fenced != is_newest, "two go on" if owner.error is None else "nobody goes on"
+
+
+def _one_more_flush(owner: Owner) -> None:
+    owner.apply(N_EVENTS)
+    owner.flush()
 
 
 def check_disk(disk: MemoryDirectory) -> None:

@@ -47,6 +47,13 @@ def test_the_tokens_that_the_query_asks_are_marked() -> None:
     ]
 
 
+def test_an_empty_keyword_that_matches_has_nothing_to_mark() -> None:
+    anything = {"prefix": {"title.raw": {"value": "", "case_insensitive": True}}}
+    assert highlight({"title": ""}, anything, require_field_match=False) == {}
+    found = highlight({"title": ["", "fox"]}, {"wildcard": {"title.raw": "*"}})
+    assert found == {"title.raw": ["<em>fox</em>"]}
+
+
 def test_stemmed_words_are_marked_as_they_stand() -> None:
     found = highlight({"body": "he runs, running"}, {"match": {"body": "run"}})
     assert found == {"body": ["he <em>runs</em>, <em>running</em>"]}

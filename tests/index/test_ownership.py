@@ -229,6 +229,11 @@ def test_whoever_is_stopped_anywhere_is_fenced_and_harms_nobody(
         world.run_interleaving(n_first, successor)
 
 
+def test_nobody_is_misled_by_a_damaged_manifest() -> None:
+    for n_first in range(world.n_operations(world.first_owner) + 1):
+        world.run_interleaving(n_first, world.outruns, meanwhile=world.damage_newest)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_two_that_are_stopped_in_turn_leave_one_owner(data: st.DataObject) -> None:

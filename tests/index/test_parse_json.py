@@ -218,3 +218,11 @@ def test_a_boost_that_scores_cannot_hold_is_refused_by_name(boost: object) -> No
         parse_query({"match": {"t": {"query": "a", "boost": boost}}})
     with pytest.raises(InvalidQueryError, match=r"fields"):
         parse_query({"multi_match": {"query": "a", "fields": [f"t^{boost}"]}})
+
+
+@pytest.mark.parametrize(
+    "query", [{"terms": {"tag": ["x"] * 65_537}}, {"ids": {"values": [1] * 65_537}}]
+)
+def test_terms_have_a_limit(query: dict[str, Any]) -> None:
+    with pytest.raises(InvalidQueryError, match=r"terms \[65537\] is above the limit of \[65536\]"):
+        parse_search({"query": query})

@@ -77,6 +77,10 @@ async def test_one_dead_file_costs_one_more_and_nothing_else(
     assert len(set(names)) == 2
 
 
+def is_of_shard(directory: FsDirectory) -> bool:
+    return directory.path.parent.name == "shards"
+
+
 async def test_an_edit_that_may_not_be_durable_is_promised_once_the_names_are_synced(
     docs: Index, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,8 +91,8 @@ async def test_an_edit_that_may_not_be_durable_is_promised_once_the_names_are_sy
 
     def run_out_of_files(directory: FsDirectory) -> None:
         nonlocal n_calls
-        n_calls += 1
-        if n_calls in (2, 3):  # the segment's name is synced before
+        n_calls += is_of_shard(directory)
+        if is_of_shard(directory) and n_calls in (2, 3):  # the segment's name is synced before
             assert logs.sources["docs"].hints == {}
             raise ExhaustedError("too many open files")
         sync(directory)
@@ -108,8 +112,8 @@ async def test_an_edit_whose_sync_failed_is_not_promised(
 
     def fail_at_the_manifest(directory: FsDirectory) -> None:
         nonlocal n_calls
-        n_calls += 1
-        if n_calls == 2:
+        n_calls += is_of_shard(directory)
+        if is_of_shard(directory) and n_calls == 2:
             raise StorageError("input/output error")
         sync(directory)
 
@@ -302,30 +306,3 @@ async def test_a_merge_that_waited_while_its_shard_was_closed_writes_nothing(doc
     stored = load_manifest(FsDirectory(shard.path))
     assert stored is not None
     assert stored.generation == generation
-
-
-def damage_the_segment(folder: Path) -> None:
-    (segment,) = folder.rglob("*.seg")
-    damaged = bytearray(segment.read_bytes())
-    damaged[64] ^= 0xFF
-    segment.write_bytes(damaged)
-
-
-async def test_damage_that_opening_does_not_see_fails_the_shard_soon(
-    open_node: OpenNode, tmp_path: Path
-) -> None:
-    node = open_node()
-    await node.start()
-    index = await node.create_index("docs")
-    await index.write(upserts(0, 3))
-    await index.flush()
-    await node.stop()
-    damage_the_segment(tmp_path)
-    again = open_node()
-    await again.start()
-    async with asyncio.timeout(10):
-        shard = await again.indexes["docs"]._partitions.wait_open(0)
-        while shard.state is not ShardState.FAILED:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-    assert "checksum" in str(shard.failure)
-    await again.stop()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from index.directory import FsDirectory
 from index.document import Outcome
 from index.engine import Engine
 from index.errors import InvalidRequestError, StorageError
@@ -15,7 +16,7 @@ from index.schema import SchemaRef
 from pipeline.applied import AppliedBatch
 from pipeline.events import NewRecord, Record
 from pipeline.options import PipelineOptions
-from pipeline.shard import Shard, ShardHooks, ShardState, open_engine
+from pipeline.shard import Shard, ShardHooks, ShardState
 from pipeline.threads import Threads
 from tests.pipeline.logs import MemoryLog
 
@@ -26,7 +27,7 @@ class Stand:
     def __init__(
         self,
         path: Path,
-        open_engine: Any = open_engine,
+        open_engine: Any = None,
         observe: Any = lambda _: None,
         letters: MemoryLog | None = None,
     ) -> None:
@@ -214,7 +215,7 @@ class BrokenEngine:
 
 
 async def test_a_broken_engine_fails_the_shard_and_all_who_wait(tmp_path: Path) -> None:
-    stand = Stand(tmp_path, lambda *a: BrokenEngine(open_engine(*a)))
+    stand = Stand(tmp_path, lambda *a: BrokenEngine(Engine.open(FsDirectory(a[0]), *a[1:])))
     await stand.shard.open()
     waiting = asyncio.ensure_future(stand.shard.watermark.wait_for_offset(0))
     await stand.shard.deliver(records(0, 1), 1)

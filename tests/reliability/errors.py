@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from random import Random
 
-from tests.reliability import errors_engine, errors_shard
+from tests.reliability import errors_engine, errors_log, errors_shard, errors_store
 from tests.reliability.program import Program, Run, Tally
 
 REPLAYS: dict[str, Callable[[str], None]] = {
@@ -22,6 +22,11 @@ REPLAYS: dict[str, Callable[[str], None]] = {
     "shard": errors_shard.replay,
     "tight": errors_shard.replay,
     "tide": errors_shard.replay,
+    "reserve": errors_shard.replay,
+    "slow": errors_shard.replay,
+    "log": errors_log.replay,
+    "store": errors_store.replay,
+    "logfull": errors_log.replay,
 }
 
 
@@ -36,11 +41,17 @@ def every_operation() -> Iterator[str]:
 
 
 def the_rest() -> Iterator[str]:
+    for letters in errors_store.WORKLOADS:
+        yield from errors_store.cases_of(letters)
+    for letters in errors_log.WORKLOADS:
+        yield from errors_log.cases_of(letters)
+        yield from errors_log.sizes_of(letters)
     for workload in errors_engine.WORKLOADS:
         yield from errors_engine.sizes_of(*workload)
     for letters in errors_shard.WORKLOADS:
         yield from errors_shard.cases_of(letters)
         yield from errors_shard.sizes_of(letters)
+        yield from (f"slow.{letters}.{delay}" for delay in errors_shard.DELAYS_MS)
 
 
 def by_chance(chosen: Random) -> Iterator[str]:

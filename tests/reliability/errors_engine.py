@@ -20,7 +20,7 @@ from tests.reliability.short_workloads import LETTERS
 FILLED = "ufuaf"
 """What a shard went through that is not empty: two segments, a document dead in the first."""
 WORKLOADS = (
-    ("empty", "uuf"),
+    ("empty", "ufaf"),
     ("empty", "ufrdf"),
     ("filled", "uf"),
     ("filled", "m"),

@@ -1,7 +1,7 @@
 """Errors of the disk below a partition of the embedded log.
 
-`a` appends two records, `b` a large one, behind which a new file begins, `c` cuts behind the middle,
-`r` opens the partition again. A case is `log.LETTERS.OPERATION.ERROR.HOW`, or
+`a` appends two records, `b` a large one, behind which a new file begins, `c` cuts what it can, `r`
+opens the partition again. A case is `log.LETTERS.OPERATION.ERROR.HOW`, or
 `logfull.LETTERS.BYTES`.
 """
 

@@ -4,7 +4,8 @@ clock is virtual, with flushes and merges as they come by themselves.
 A case is `shard.LETTERS.OPERATION.ERROR.HOW`; or `tight.LETTERS.BYTES`, a disk that holds no more
 than so many bytes until others give some back; or `tide.LETTERS.SEED`, one that others fill and
 empty every second; or `reserve.LETTERS.EVENTS`, one that others fill to the last byte after so
-many events, and leave full.
+many events, and leave full; or `slow.LETTERS.MILLISECONDS`, one each of whose operations takes so
+long.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from index.document import DocumentEvent, Op
 from index.engine import Engine
 from index.errors import StorageError, TailraceError
+from index.manifest import load_manifest
 from index.options import IndexOptions
 from index.schema import SchemaRef
 from pipeline import disk as disk_module
@@ -56,6 +58,9 @@ HEALED_S = 12.0
 PATIENCE_S = 120.0
 """How long after that all must be durable."""
 STEP = 256
+SOON_S = 0.1
+"""Within which a document is searchable, however slow the disk is."""
+DELAYS_MS = (10, 50, 200, 1_000, 5_000)
 TIDES = (0.5, 0.825, 0.835, 0.845, 0.855, 0.875, 0.885, 0.895, 0.905, 0.925, 0.935, 0.945, 0.955)
 
 
@@ -68,6 +73,47 @@ def record_of(event: DocumentEvent) -> Record:
     if event.upsert is not None:
         headers.append(("upsert", b'{"t":"%s","n":-1}' % str(event.upsert["t"]).encode()))
     return Record("t", 0, event.offset, 1_000, event.key, event.source, tuple(headers))
+
+
+class SlowLoop(SimLoop):
+    """A loop whose threads take their time: each operation of the disk costs `delay_s`."""
+
+    def __init__(self, rng: Random, faults: Faults, delay_s: float) -> None:
+        super().__init__(rng)
+        self.delay_s = delay_s
+        self._faults = faults
+        self._free_at: dict[int, float] = {}
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Run it once the thread is free; its result comes when all its operations are done."""
+        done = self.create_future()
+        begins_at = max(self.time(), self._free_at.get(id(executor), 0.0))
+        if begins_at > self.time():
+            # Others may come before it: it asks again then.
+            self.call_at(begins_at, self._begin, executor, done, func, args)
+        else:
+            self._begin(executor, done, func, args)
+        return done
+
+    def _begin(self, executor: Any, done: Any, func: Callable[..., Any], args: Any) -> None:
+        begins_at = self._free_at.get(id(executor), 0.0)
+        if begins_at > self.time():
+            self.call_at(begins_at, self._begin, executor, done, func, args)
+            return
+        n_before = self._faults.n_operations
+        result = super().run_in_executor(executor, func, *args)
+        cost_s = (self._faults.n_operations - n_before) * self.delay_s
+        self._free_at[id(executor)] = self.time() + cost_s
+        self.call_later(cost_s, _hand_over, result, done)
+
+
+def _hand_over(result: Any, done: Any) -> None:
+    if done.done():
+        return
+    if result.exception() is not None:
+        done.set_exception(result.exception())
+    else:
+        done.set_result(result.result())
 
 
 class Marks:
@@ -119,6 +165,9 @@ class ShardCase:
         self.events = log_of(self.history).events
         self.promised = -1
         self.n_failures = 0
+        self.broken = ""
+        """A promise that did not hold when it was given."""
+        self.is_slow = False
         self._tide = tide
         self._marks = Marks()
         self._threads = Threads()
@@ -144,6 +193,9 @@ class ShardCase:
 
     def _on_durable(self, number: int, next_offset: int) -> None:
         self.promised = max(self.promised, next_offset)
+        durable = load_manifest(FaultyDisk(files=self.files.durable))
+        if durable is None or durable.next_offset < next_offset:
+            self.broken = f"{next_offset} is promised and not durable"
 
     async def live(self) -> None:
         """Deliver all, with whatever the disk does; heal it; wait until all is durable."""
@@ -158,7 +210,26 @@ class ShardCase:
             survive(self.files, self.promised, self.history)
             self.files.faults.heal()
             self.files.capacity, self.files.n_taken, self._tide = 1 << 40, 0, None
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, SlowLoop)
+            loop.delay_s = 0.0
             await self._resume()
+            await self._end()
+
+    async def live_on_reserve(self, n_events: int) -> None:
+        """Have others fill the disk for good: what is kept back is enough for what is in memory."""
+        with _quiet():
+            self._try_start()
+            await self._open()
+            self._tick()
+            demand(self.disk.has_reserve, "no reserve on an empty disk")
+            for event in self.events[:n_events]:
+                await self._deliver(event)
+            await asyncio.sleep(0.1)
+            self.files.n_taken += self.files.free_bytes()
+            is_done = await self._tick_until(lambda: self.promised == n_events, HEALED_S)
+            demand(is_done and not self.n_failures, f"{self.promised} durable of {n_events}")
+            demand(self.shard is not None and self.shard.state is ShardState.SERVING, "has failed")
             await self._end()
 
     def _try_start(self) -> None:
@@ -202,8 +273,12 @@ class ShardCase:
         return Engine.open(self.files, schema, options, number)
 
     async def _deliver(self, event: DocumentEvent) -> None:
-        if self.shard is not None and self.shard.state is ShardState.SERVING:
-            await self.shard.deliver([record_of(event)], event.offset + 1)
+        shard = self.shard
+        if shard is not None and shard.state is ShardState.SERVING:
+            await shard.deliver([record_of(event)], event.offset + 1)
+            if self.is_slow:
+                await asyncio.sleep(SOON_S)
+                demand(shard.watermark.next_offset > event.offset, "late:", event.offset)
 
     def _tick(self) -> None:
         if self._tide is not None:
@@ -274,11 +349,21 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def run_case(disk: FaultyDisk, letters: str, tide: Random | None = None) -> ShardCase:
-    loop = SimLoop(Random(1))
+def run_case(
+    disk: FaultyDisk,
+    letters: str,
+    tide: Random | None = None,
+    *,
+    n_events: int | None = None,
+    delay_s: float = 0.0,
+) -> ShardCase:
+    loop = SlowLoop(Random(1), disk.faults, delay_s)
     case = ShardCase(disk, letters, tide)
+    case.is_slow = delay_s > 0.0
     try:
-        loop.run_until_complete(case.live())
+        life = case.live() if n_events is None else case.live_on_reserve(n_events)
+        loop.run_until_complete(life)
+        demand(not case.broken, case.broken)
         demand(not loop.errors, "nobody took:", loop.errors)
     finally:
         loop.close()
@@ -316,16 +401,21 @@ def random_letters(chosen: Random) -> str:
 def replay(case: str) -> None:
     """Raises: Violation."""
     kind, letters, *rest = case.split(".")
-    tide = None
+    tide = n_events = None
+    delay_s = 0.0
     if kind == "tight":
         disk = FaultyDisk(capacity=int(rest[0]))
+    elif kind == "slow":
+        disk, delay_s = FaultyDisk(), int(rest[0]) / 1_000
+    elif kind == "reserve":
+        disk, n_events = FaultyDisk(capacity=1 << 20), int(rest[0])
     elif kind == "tide":
         disk, tide = FaultyDisk(capacity=1 << 20), Random(case)
     else:
         number, error, how = rest
         disk = FaultyDisk(Faults(int(number), error, how == "sticky", how == "after"))
     try:
-        lived = run_case(disk, letters, tide)
+        lived = run_case(disk, letters, tide, n_events=n_events, delay_s=delay_s)
         if lived.n_failures and disk.faults.error != "EIO":
             raise BrokenError(f"failed for {disk.faults.error} at {disk.faults.verb}")
     except (BrokenError, AssertionError, TailraceError, OSError, KeyError, ValueError) as error:

@@ -20,7 +20,13 @@ from index.errors import CorruptionError, FencedError, StorageError, storage_err
 from index.reader import U8
 
 READS = frozenset({"read", "map", "list", "size", "open", "read_open"})
-NEEDS_FILE = READS - {"size", "read_open"} | {"write_file", "sync", "scratch", "open", "append_file"}
+NEEDS_FILE = READS - {"size", "read_open"} | {
+    "write_file",
+    "sync",
+    "scratch",
+    "open",
+    "append_file",
+}
 NEEDS_ROOM = frozenset(
     {"write_file", "publish", "rename", "scratch_write", "append", "append_file"}
 )

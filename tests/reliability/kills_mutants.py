@@ -32,6 +32,12 @@ def checkpoint_ahead(write_manifest: Callable[..., Any]) -> Callable[..., Any]:
 def answered_early(commit: Callable[..., Any]) -> Callable[..., Any]:
     """An append to the embedded log is answered before the records are in the file."""
 
+    async def wait_for_nothing(*_arguments: Any) -> None:
+        return
+
+    # It would hide the rest: what is searchable has been read from the file.
+    replace("pipeline.write", "Writer._wait_searchable", lambda wait: wait_for_nothing)
+
     @functools.wraps(commit)
     async def answer(writer: Any, loop: Any) -> None:
         offset = writer.files.next_offset
@@ -55,9 +61,28 @@ def hint_first(commit_hint: Callable[..., Any]) -> Callable[..., Any]:
     return hint
 
 
+def never_fenced(publish: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever wants to publish does, and nobody looks whose directory it is."""
+    from index import ownership
+
+    replace("pipeline.node_lock", "NodeLock.require", lambda require: lambda lock: None)
+    replace("index.ownership", "_refusal", lambda _: lambda *_arguments: StopIteration())
+
+    @functools.wraps(publish)
+    def overwrite(directory: Any, manifest: Any) -> list[str]:
+        names: list[str] = directory.list()
+        temporary = ownership._write_temporary(directory, manifest, names)
+        directory.rename(temporary, ownership.manifest_name(manifest.generation))
+        directory.sync()
+        return names
+
+    return overwrite
+
+
 MUTANTS: dict[str, tuple[str, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
     "checkpoint_ahead": ("index.ownership", "write_manifest", checkpoint_ahead),
     "answered_early": ("consumers.log", "_Writer._commit", answered_early),
+    "never_fenced": ("index.ownership", "_publish", never_fenced),
     "hint_first": ("consumers.kafka", "KafkaSource.commit_hint", hint_first),
 }
 

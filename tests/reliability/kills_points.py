@@ -2,7 +2,8 @@
 
 Loaded into the servers of the kills program alone, before anything of the product. While no order
 is given a place costs a look at a file; the order is one line, `NAME WHEN NTH`: end at the nth
-time from now that the named function is about to run (`before`) or has returned (`after`).
+time from now that the named function is about to run (`before`) or has returned (`after`). With a
+fourth word, `hold`, it stops there until somebody sends SIGCONT.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ POINTS: dict[str, tuple[str, str]] = {
     "remove_orphans": ("index.ownership", "remove_orphans"),
     "publish": ("index.directory", "FsDirectory.publish"),
     "delete": ("index.directory", "FsDirectory.delete"),
+    "require_owned": ("pipeline.node_lock", "NodeLock.require"),
     "take_over": ("index.ownership", "take_over"),
     "open_engine": ("index.engine", "Engine.open"),
     "save_schema": ("pipeline.index_store", "IndexStore.save_schema"),
@@ -75,7 +77,8 @@ class Order:
             self._left -= 1
             is_due = self._left == 0
         if is_due:
-            os.kill(os.getpid(), signal.SIGKILL)
+            is_hold = text.split()[3:] == ["hold"]
+            os.kill(os.getpid(), signal.SIGSTOP if is_hold else signal.SIGKILL)
 
 
 def install() -> None:

@@ -36,6 +36,11 @@ ANSWER_S = 60.0
 END_S = 20.0
 
 
+def state_of(pid: int) -> str:
+    """Return the letter that the system has for what a process does: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 class Member:
     """One server of the group. Calls that block are made in threads."""
 
@@ -103,6 +108,17 @@ class Member:
         while self.process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return self.process.poll()
+
+    async def wait_held(self, timeout_s: float) -> bool:
+        """Return whether it has stopped itself at a place."""
+        assert self.process is not None
+        deadline = time.monotonic() + timeout_s
+        while self.is_alive and time.monotonic() < deadline:
+            if state_of(self.process.pid) == "T":
+                self.is_stopped = True
+                return True
+            await asyncio.sleep(0.02)
+        return False
 
     async def kill(self) -> None:
         self.send(signal.SIGKILL)

@@ -89,7 +89,8 @@ class SimThreads(Threads):
 
     def __init__(self, delay_s: Callable[[str], float], wall_s: Callable[[], float]) -> None:
         self.wall_s = wall_s
-        self.n_queries = 0
+        self.n_queries = self.n_waiting = self.n_refused = 0
+        self.max_waiting = 1_000
         self._delay_s = delay_s
         self._pools = {name: _Pool() for name in ("apply", "query", "flush", "merge")}
 
