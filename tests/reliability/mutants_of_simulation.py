@@ -190,7 +190,7 @@ MUTANTS: list[Mutant] = [
         "no_generations",
         "what was begun before a rebalance goes on after it, from its positions",
         _patch(Positions, "begin_generation", _forget_nothing),
-        search_owners,
+        search,
     ),
     Mutant(
         "revoked_shards_stay_open",
