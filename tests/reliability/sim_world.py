@@ -194,8 +194,8 @@ class World:
 
     def _add_what_nobody_reads(self) -> None:
         partition = self.rng.choice(self.topic.partitions)
-        if partition.is_frozen:
-            return
+        if partition.is_frozen or partition.past:
+            return  # a hole where a checkpoint rests on a record hides that the log was cut
         kind = self.rng.randrange(3)
         if kind == 0:
             partition.append(None, None, kind=Kind.MARKER)
