@@ -113,6 +113,8 @@ def _publish(directory: Directory, manifest: Manifest) -> list[str]:
         try:
             directory.sync()
             names = directory.list()
+        except FencedError:
+            raise
         except StorageError as error:
             raise UnsettledError(f"{name} may not be durable: {error}") from error
     if newest_generation(names) > manifest.generation:
@@ -131,6 +133,8 @@ def _give_name(directory: Directory, manifest: Manifest, data: bytes, names: lis
         try:
             newest = newest_generation(directory.list())
             is_mine = newest == manifest.generation and directory.read(name) == data
+        except FencedError:
+            raise
         except StorageError:
             raise UnsettledError(f"{name} may be there: {error}") from error
         if newest >= manifest.generation and (_is_takeover(manifest) or not is_mine):
@@ -213,6 +217,8 @@ def fencing(directory: Directory, manifest: Manifest) -> Iterator[None]:
     except StorageError as error:
         try:
             newest = load_manifest(directory)
+        except FencedError:
+            raise
         except StorageError:
             newest = None
         if newest is not None and newest.epoch > manifest.epoch:

@@ -187,7 +187,8 @@ class IndexStore:
     def load(self) -> tuple[IndexMeta, Schema] | None:
         """Return what `index.json` says; None where there is none.
 
-        Raises: CorruptionError, StorageError.
+        What is read may not be durable, where a process before could not sync it: so that
+        `save_schema` writes it again. Raises: CorruptionError, StorageError.
         """
         file = self.path / FILE_NAME
         directory = self._open_directory(self.path)
@@ -204,7 +205,6 @@ class IndexStore:
             raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
         if not is_sound:
             raise CorruptionError(str(file), 0, "checksum is wrong")
-        self._persisted = schema
         return meta, schema
 
     def holds_documents(self) -> bool:
@@ -224,7 +224,7 @@ class IndexStore:
             self._write(meta, schema)
 
     def save_schema(self, meta: IndexMeta, schema_ref: SchemaRef) -> None:
-        """Write `index.json` if the one on disk has another schema.
+        """Write `index.json` unless this very schema was written here before.
 
         Raises: StorageError, also once it is closed.
         """
@@ -257,8 +257,7 @@ class IndexStore:
         if temporary in directory.list():
             directory.delete(temporary)
         directory.write_file(temporary, (data,))
-        # Opened again: who is not the owner of the node's directory any more hears of it here.
-        directory = self._open_directory(self.path)
+        directory.list()  # who is not the owner of the directory any more hears of it here
         directory.rename(temporary, FILE_NAME)
         directory.sync()
 

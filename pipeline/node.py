@@ -43,6 +43,7 @@ from pipeline.maintenance import TICK_S
 from pipeline.node_lock import NodeLock
 from pipeline.node_metrics import collect_gauges
 from pipeline.options import PipelineOptions
+from pipeline.owned_directory import OwnedDirectory
 from pipeline.telemetry import Telemetry
 from pipeline.threads import Threads
 from pipeline.write import WriteOp, WriteResult
@@ -214,10 +215,9 @@ class Node:
             self._lock.require()
 
     def _open_directory(self, path: Path) -> Directory:
-        """Raises: FencedError where the data directory is not this node's any more: to open a
-        shard is to take it from its owner."""
-        self._require_owned()
-        return self._open_any_directory(path)
+        """Open a directory that tells only the owner of the data directory what is in it: to open
+        a shard is to take it from whoever has it."""
+        return OwnedDirectory(self._open_any_directory(path), self._require_owned)
 
     def _remove(self, name: str) -> None:
         self._require_owned()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from index.directory import FsDirectory
 from index.errors import FencedError, StorageError
 from index.manifest import generation_of
-from pipeline.index_store import IndexStore
 from pipeline.node import Index, Node
 from pipeline.node_lock import FILE_NAME, NodeLock
 from pipeline.shard import ShardState
@@ -100,6 +101,24 @@ async def test_a_fenced_node_opens_no_shard_again(
     await second.stop()
 
 
+async def test_a_node_that_is_stopped_while_it_opens_a_shard_takes_it_from_nobody(
+    docs: Index, open_node: OpenNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has looked at its lock, and lists what the next owner made."""
+    await docs.close_partition(0, flush=False)
+    names = FsDirectory.list
+
+    def list_late(self: FsDirectory) -> list[str]:
+        (tmp_path / FILE_NAME).unlink(missing_ok=True)
+        return names(self)
+
+    before = files(tmp_path)
+    monkeypatch.setattr(FsDirectory, "list", list_late)
+    with pytest.raises(FencedError):
+        await docs.open_partition(0)
+    assert files(tmp_path) == before
+
+
 async def test_a_fenced_node_changes_no_mapping_and_deletes_no_index(
     docs: Index, node: Node, open_node: OpenNode, tmp_path: Path
 ) -> None:
@@ -114,21 +133,16 @@ async def test_a_fenced_node_changes_no_mapping_and_deletes_no_index(
 
 
 async def test_a_node_that_is_stopped_before_the_rename_changes_no_mapping(
-    docs: Index, node: Node, open_node: OpenNode, tmp_path: Path
+    docs: Index, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = 0
+    write_file = FsDirectory.write_file
 
-    def open_later(path: Path) -> object:
-        nonlocal opened
-        opened += 1
-        if opened == 2:  # the file is written, and not in its place
-            (tmp_path / FILE_NAME).unlink()
-        return open_directory(path)
+    def write_and_lose(self: FsDirectory, name: str, chunks: Any) -> int:
+        n_bytes = write_file(self, name, chunks)
+        (tmp_path / FILE_NAME).unlink(missing_ok=True)
+        return n_bytes
 
-    store = docs._store
-    assert isinstance(store, IndexStore)
-    open_directory = store._open_directory
-    store._open_directory = open_later  # type: ignore[assignment]
+    monkeypatch.setattr(FsDirectory, "write_file", write_and_lose)
     before = index_json(tmp_path, "docs").read_bytes()
     with pytest.raises(FencedError):
         await docs.put_mapping({"properties": {"late": {"type": "long"}}})

@@ -20,12 +20,14 @@ from tests.reliability.short_workloads import (
     outcomes_of,
 )
 
+WORKLOADS = {"log": ("sb", "ssmbcr"), "index": ("nf", "pnfmnr")}
+
 
 @pytest.mark.parametrize("name", SCENES)
 def test_no_crash_and_no_crash_of_a_recovery_breaks_a_promise(name: str) -> None:
     with speeded_up():
         explorer = Explorer(scene(name))
-        for letters in ("sb", "ssmbcr") if name == "log" else ("uf", "dfmuf"):
+        for letters in WORKLOADS.get(name, ("uf", "dfmuf")):
             explorer.crash(letters)
             n_states = explorer.n_states
             explorer.crash_twice(letters, Random(1), n_states + 60)
