@@ -43,7 +43,7 @@ from tests.reliability.shard_life import check_answers
 from tests.reliability.short_workloads import SCHEMA, log_of
 from tests.reliability.sim_loop import SimLoop
 
-INDEX_OPTIONS = IndexOptions(merge_factor=2, memtable_docs=2)
+INDEX_OPTIONS = IndexOptions(merge_factor=2, memtable_docs=2, check_on_open="tables")
 RESERVE_BYTES = 4_096
 OPTIONS = PipelineOptions(
     flush_age_s=2.0,
