@@ -183,10 +183,10 @@ def take_over_again(directory: Directory, topic_id: str = "") -> Manifest:
 
 
 def remove_all_orphans(
-    directory: Directory, manifest: Manifest, being_written: Any = frozenset()
+    directory: Directory, manifest: Manifest, being_written: Any = frozenset
 ) -> list[str]:
     """As if all that this owner's manifest does not name were rubbish."""
-    live = {entry.meta.name for entry in manifest.segments} | being_written
+    live = {entry.meta.name for entry in manifest.segments} | being_written()
     names = directory.list()
     orphans = [name for name in names if name.endswith(SUFFIX) and name not in live]
     for name in orphans:
