@@ -62,11 +62,15 @@ GOALS: dict[str, Goal] = {
     "kafka": Goal("Kafka record to searchable document", ">=", 30_000.0, "/s"),
     "durability": Goal("Kafka to durable, over the same without fsync and checks", ">=", 0.95, "x"),
     "fresh": Goal("p99 from sent to searchable at 5,000/s", "<", 50.0, "ms"),
+    "verify": Goal("verify, megabytes per CPU second", ">=", 100.0, "MB/s"),
+    "recovery": Goal("opening 1 GB, to the first answer", "<", 2_000.0, "ms"),
     "memory": Goal("resident memory at rest over the raw documents", "<=", 1.5, "x"),
 }
 
 
 def in_unit(value: float, unit: str) -> str:
+    if unit == "MB/s":
+        return f"{value:,.0f} MB/s"
     if unit == "/s":
         return f"{value:,.0f}/s"
     if unit in ("ms", "us"):

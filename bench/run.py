@@ -28,6 +28,7 @@ from bench.merging import run_merging
 from bench.page import with_growth, with_main
 from bench.progress import say
 from bench.ranking import run_ranking
+from bench.recovery import run_recovery
 from bench.searching import run_queries
 from bench.sizes import run_sizes
 from bench.streaming import run_streaming
@@ -109,6 +110,7 @@ PARTS: dict[str, Part] = {
     "ranking": run_ranking,
     "streaming": run_streaming,
     "durability": run_durability,
+    "recovery": run_recovery,
     "memory": run_memory,
     "growth": run_growth,
 }

@@ -81,6 +81,10 @@ class KafkaSource:
         self._stopping.set()
         await self._ended.wait()
 
+    def reopen(self, partition: int) -> None:
+        if self._session is not None:
+            self._session.restart(f"shard {partition} is damaged")
+
     def commit_hint(self, partition: int, next_offset: int) -> None:
         self._hints[partition] = max(next_offset, self._hints.get(partition, 0))
 

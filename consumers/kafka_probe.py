@@ -16,6 +16,8 @@ from consumers.kafka_poison import is_poison
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+MAX_FAILURES = 3
+"""Fetches of one record that may fail before it counts as unreadable."""
 
 
 class OffsetProbe:
@@ -43,7 +45,8 @@ class OffsetProbe:
         return {tp: (starts[tp], ends[tp]) for tp in tps}
 
     async def topic_ids(self, topics: list[str]) -> dict[str, str]:
-        """Return the ids of the topics; those are left out that cannot be had."""
+        """Return the ids of the topics; those are left out that have none. Raises as `ends`:
+        no answer says nothing about a topic."""
         if not topics:
             return {}
         async with self._lock:
@@ -51,10 +54,9 @@ class OffsetProbe:
                 async with asyncio.timeout(TIMEOUT_S):
                     client = await self._connected()
                     return await client.topic_ids(topics)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.info("topic ids not known", extra={"reason": repr(error)})
+            except BaseException:
                 await self.close()
-                return {}
+                raise
 
     async def records_at(
         self, offsets: dict[TopicPartition, int]
@@ -118,6 +120,8 @@ class OffsetProbe:
 
 
 async def _next_record(reader: Consumer, tp: TopicPartition, offset: int) -> ConsumerRecord | None:
+    """Return the first record from `offset` on, None where it is not to be had."""
+    n_failures = 0
     while True:
         try:
             got = await reader.getmany(tp, timeout_ms=100, max_records=1)
@@ -126,8 +130,12 @@ async def _next_record(reader: Consumer, tp: TopicPartition, offset: int) -> Con
         except Exception as error:
             if not is_poison(error):
                 raise
-            log.warning("last record not compared", extra={"reason": repr(error)})
-            return None
+            n_failures += 1
+            if n_failures == MAX_FAILURES:
+                log.warning("last record not compared", extra={"reason": repr(error)})
+                return None
+            reader.seek(tp, offset)
+            continue
         if tp in got:
             return got[tp][0]
         if await reader.position(tp) > offset:

@@ -71,9 +71,11 @@ class PartitionFiles:
         files, self._active = _open_newest(directory)
         try:
             seal = read_seal(directory)
+            sealed_end = 0
             if seal is not None:
-                seal.check(files[-1].name, files[-1].base_offset, self._active.n_bytes)
-            self._extent = _recover(files[-1], self._active, seal)
+                newest = files[-1]
+                sealed_end = seal.sealed_end(newest.name, newest.base_offset, self._active.n_bytes)
+            self._extent = _recover(files[-1], self._active, sealed_end)
             break_seal(directory)
             # A name that a crash left volatile, before anything is acknowledged from its file.
             directory.sync()
@@ -331,9 +333,9 @@ def _write_header(file: AppendFile, base_offset: int) -> None:
     file.sync()
 
 
-def _recover(file: LogFile, opened: AppendFile, seal: Seal | None) -> Extent:
+def _recover(file: LogFile, opened: AppendFile, sealed_end: int) -> Extent:
     """Find the end of the last file, and cut off what a crash left torn behind it. Nothing is torn
-    under a seal."""
+    before `sealed_end`."""
     size = opened.n_bytes
     if size <= FILE_HEADER.size:
         return Extent(FILE_HEADER.size, file.base_offset)
@@ -351,7 +353,7 @@ def _recover(file: LogFile, opened: AppendFile, seal: Seal | None) -> Extent:
             end, next_offset = frame.end, frame.next_offset
             durable_end = frame.durable_end
     except BadFrameError as error:
-        if seal is not None or is_known_durable(opened, error.position, size):
+        if error.position < sealed_end or is_known_durable(opened, error.position, size):
             raise CorruptionError(file.name, error.position, error.reason) from error
         opened.truncate(end)
     # What the crash left in the page cache alone becomes durable before anybody reads it. It is

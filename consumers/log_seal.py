@@ -1,8 +1,9 @@
 """The seal of a log partition that was closed in order: where its newest file ends.
 
 After a crash the end of the newest file may be torn, and nobody can tell a torn end from one that
-was damaged or cut off later. A seal can: a sealed log ends where the seal says, or is damaged.
-The seal is broken before anything is written.
+was damaged or cut off later. A seal can: a sealed log reaches to where the seal says, or is
+damaged. The seal is broken before anything is written. Where it comes back all the same, because
+its removal was not durable, it still says nothing wrong: what it sealed is still there.
 """
 
 from __future__ import annotations
@@ -33,11 +34,23 @@ class Seal(NamedTuple):
     def check(self, name: str, base_offset: int, n_bytes: int) -> None:
         """Compare the newest file with it. Raises: CorruptionError."""
         if (base_offset, n_bytes) != (self.base_offset, self.n_bytes):
-            reason = (
-                f"{n_bytes} bytes, but the log was closed at offset {self.next_offset} with "
-                f"{self.n_bytes} bytes in the file of offset {self.base_offset}"
-            )
-            raise CorruptionError(name, min(n_bytes, self.n_bytes), reason)
+            raise self._differs(name, n_bytes)
+
+    def sealed_end(self, name: str, base_offset: int, n_bytes: int) -> int:
+        """Return how far the newest file must be sound. More may lie behind it: a power loss may
+        bring back a seal that was broken. Raises: CorruptionError where less is there."""
+        if base_offset > self.base_offset:
+            return 0
+        if base_offset < self.base_offset or n_bytes < self.n_bytes:
+            raise self._differs(name, n_bytes)
+        return self.n_bytes
+
+    def _differs(self, name: str, n_bytes: int) -> CorruptionError:
+        reason = (
+            f"{n_bytes} bytes, but the log was closed at offset {self.next_offset} with "
+            f"{self.n_bytes} bytes in the file of offset {self.base_offset}"
+        )
+        return CorruptionError(name, min(n_bytes, self.n_bytes), reason)
 
 
 def encode_seal(seal: Seal) -> bytes:

@@ -46,10 +46,13 @@ class EmbeddedSource:
         self._budget_bytes = budget_bytes // log.n_partitions
         self._positions: dict[int, _Position] = {}
         self._hints: dict[int, int] = {}
-        self._stopping = asyncio.Event()
+        self._is_stopping = False
+        self._is_over = [asyncio.Event() for _ in range(log.n_partitions)]
+        """Of each partition: to be closed, and opened again unless all ends."""
         self._ended = asyncio.Event()
         self._ended.set()
-        self._n_opened = 0
+        self._opened: set[int] = set()
+        """Partitions that were opened, or could not be."""
 
     async def run(self, sink: Sink) -> None:
         self._ended.clear()
@@ -63,8 +66,13 @@ class EmbeddedSource:
             self._ended.set()
 
     async def stop(self) -> None:
-        self._stopping.set()
+        self._is_stopping = True
+        for is_over in self._is_over:
+            is_over.set()
         await self._ended.wait()
+
+    def reopen(self, partition: int) -> None:
+        self._is_over[partition].set()
 
     def commit_hint(self, partition: int, next_offset: int) -> None:
         """Let the log go of what the index holds durably, also where its newest manifest gets
@@ -79,15 +87,18 @@ class EmbeddedSource:
         return {no: end_offset(no) - at.next_offset for no, at in self._positions.items()}
 
     def is_caught_up(self) -> bool:
-        return self._n_opened == self._log.n_partitions and all(
+        return len(self._opened) == self._log.n_partitions and all(
             at.next_offset >= at.first_end for at in self._positions.values()
         )
 
     async def _run_partition(self, sink: Sink, partition: int) -> None:
-        try:
-            await self._serve_partition(sink, partition)
-        finally:
-            await sink.close_partition(partition, True)
+        while not self._is_stopping:
+            self._is_over[partition].clear()
+            try:
+                await self._serve_partition(sink, partition)
+            finally:
+                self._positions.pop(partition, None)
+                await sink.close_partition(partition, True)
 
     async def _open(self, sink: Sink, partition: int) -> int | None:
         """Return where the shard goes on; a damaged one begins anew if the log holds all of it."""
@@ -101,26 +112,26 @@ class EmbeddedSource:
         try:
             stored = await self._open(sink, partition)
         except TailraceError as error:
-            self._n_opened += 1
+            self._opened.add(partition)
             await self._give_up(sink, partition, error)
-            await self._stopping.wait()
+            await self._is_over[partition].wait()
             return
         gap = self._gap(partition, stored) or await self._replaced(sink, partition)
         if gap is not None:
-            self._n_opened += 1
+            self._opened.add(partition)
             await self._give_up(sink, partition, gap)
-            await self._stopping.wait()
+            await self._is_over[partition].wait()
             return
         start = self._log.start_offset(partition) if stored is None else stored
         self._positions[partition] = _Position(start, self._log.end_offset(partition))
-        self._n_opened += 1
+        self._opened.add(partition)
         reader = self._log.reader(partition, start)
         try:
             await self._feed(sink, partition, reader)
         finally:
             reader.close()
         # A shard that has failed takes nothing more, but what it has stays searchable.
-        await self._stopping.wait()
+        await self._is_over[partition].wait()
 
     def _gap(self, partition: int, stored: int | None) -> SourceError | None:
         start, end = self._log.start_offset(partition), self._log.end_offset(partition)
@@ -147,7 +158,7 @@ class EmbeddedSource:
 
     async def _feed(self, sink: Sink, partition: int, reader: LogReader) -> None:
         position = self._positions[partition]
-        while not self._stopping.is_set():
+        while not self._is_over[partition].is_set():
             if sink.backlog_bytes(partition) > self._budget_bytes:
                 await asyncio.sleep(RECHECK_S)
                 continue
@@ -182,7 +193,7 @@ class EmbeddedSource:
 
     async def _wait_growth(self, partition: int, offset: int) -> None:
         growth = asyncio.ensure_future(self._log.wait_past(partition, offset))
-        stop = asyncio.ensure_future(self._stopping.wait())
+        stop = asyncio.ensure_future(self._is_over[partition].wait())
         try:
             await asyncio.wait([growth, stop], return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -85,6 +85,9 @@ class Source(Protocol):
     async def stop(self) -> None:
         """Stop reading; closes the partitions it has open, with a flush."""
 
+    def reopen(self, partition: int) -> None:
+        """Close the partition's shard soon and open it again: it was found to be damaged."""
+
     def commit_hint(self, partition: int, next_offset: int) -> None:
         """Learn that everything below `next_offset` is durable in the index."""
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -96,12 +97,15 @@ class Index:
         self._ready_at: dict[int, int] = {}
         """Shard -> how much of its log had been delivered when the source had caught up."""
         self._is_dropping = False
+        self._suspects: set[int] = set()
+        """Shards that were found to be damaged: what they open is read wholly first."""
         self._maintenance = Maintenance(
             threads=threads,
             options=options,
             telemetry=telemetry,
             persist_schema=self._persist_schema,
             on_durable=self._on_durable,
+            on_damage=self._on_damage,
             disk=disk,
         )
         self._partitions = Partitions(self._make_shard, self._maintenance)
@@ -309,7 +313,7 @@ class Index:
             self.schema_ref,
             threads=self._threads,
             options=self._options,
-            index_options=self._index_options,
+            index_options=self._options_of(number),
             dead_letters=self._feed.dead_letters,
             hooks=ShardHooks(
                 on_applied=self._broadcaster.publish,
@@ -324,6 +328,17 @@ class Index:
             find_refused=find_refused if self._feed.is_shared else refuse_by_answer,
             open_directory=self._open_directory,
         )
+
+    def _options_of(self, number: int) -> IndexOptions:
+        if number not in self._suspects:
+            return self._index_options
+        return replace(self._index_options, check_on_open="all")
+
+    def _on_damage(self, partition: int) -> None:
+        """Let the shard be opened again, so that it is rebuilt where that can be."""
+        self._suspects.add(partition)
+        if self._feed is not None and self._feed.source is not None:
+            self._feed.source.reopen(partition)
 
     def _on_durable(self, partition: int, next_offset: int) -> None:
         if self._feed is not None and self._feed.source is not None:
@@ -371,18 +386,21 @@ class Index:
 
     async def flush(self) -> None:
         """Return when all that was searchable before the call is durable in the index."""
-        for shard in list(self.shards.values()):
+        for shard in self._open_shards():
             await self._maintenance.flush(shard)
 
     async def force_merge(self, max_segments: int = 1) -> None:
         """Flush, and merge each shard down to `max_segments`."""
-        for shard in list(self.shards.values()):
+        for shard in self._open_shards():
             await self._maintenance.force_merge(shard, max_segments)
 
     async def expunge_deletes(self) -> None:
         """Flush, and write the segments again that have many deleted documents."""
-        for shard in list(self.shards.values()):
+        for shard in self._open_shards():
             await self._maintenance.expunge_deletes(shard)
+
+    def _open_shards(self) -> list[Shard]:
+        return [shard for shard in self.shards.values() if shard.is_open]
 
     # --- searches ----------------------------------------------------------------------------
     def failures(self) -> dict[int, ShardFailedError]:

@@ -187,7 +187,9 @@ class IndexStore:
     def load(self) -> tuple[IndexMeta, Schema] | None:
         """Return what `index.json` says; None where there is none.
 
-        Raises: CorruptionError, StorageError.
+        Its name is durable then, for the process before may have ended before its sync. Its bytes
+        need not be, where that process could not sync them: so that `save_schema` writes them
+        again. Raises: CorruptionError, StorageError.
         """
         file = self.path / FILE_NAME
         directory = self._open_directory(self.path)
@@ -204,7 +206,7 @@ class IndexStore:
             raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
         if not is_sound:
             raise CorruptionError(str(file), 0, "checksum is wrong")
-        self._persisted = schema
+        directory.sync()
         return meta, schema
 
     def holds_documents(self) -> bool:
@@ -224,7 +226,7 @@ class IndexStore:
             self._write(meta, schema)
 
     def save_schema(self, meta: IndexMeta, schema_ref: SchemaRef) -> None:
-        """Write `index.json` if the one on disk has another schema.
+        """Write `index.json` unless this very schema was written here before.
 
         Raises: StorageError, also once it is closed.
         """

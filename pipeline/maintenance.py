@@ -19,8 +19,14 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from index.errors import ExhaustedError, FencedError, StorageError, UnsettledError
-from index.jobs import Job, Pace, at_full_speed
+from index.errors import (
+    CorruptionError,
+    ExhaustedError,
+    FencedError,
+    StorageError,
+    UnsettledError,
+)
+from index.jobs import Job, MergeJob, Pace, at_full_speed
 from pipeline.applier import Applier
 from pipeline.disk import Disk, DiskState
 from pipeline.options import PipelineOptions
@@ -42,6 +48,7 @@ SETTLE_RETRY_S = 0.25
 
 PersistSchema = Callable[[], None]
 OnDurable = Callable[[int, int], None]
+OnDamage = Callable[[int], None]
 
 
 class Remedy(Enum):
@@ -87,14 +94,17 @@ class Maintenance:
         telemetry: Telemetry,
         persist_schema: PersistSchema,
         on_durable: OnDurable,
+        on_damage: OnDamage = lambda shard: None,
         disk: Disk,
     ) -> None:
+        """`on_damage`: told of a shard that has failed because files of it are damaged."""
         self._threads = threads
         self._options = options
         self._disk = disk
         self._telemetry = telemetry
         self._persist_schema = persist_schema
         self._on_durable = on_durable
+        self._on_damage = on_damage
         self._flushes: dict[Shard, asyncio.Task[None]] = {}
         self._merges: dict[Shard, asyncio.Task[None]] = {}
         self._checks: dict[Shard, asyncio.Task[None]] = {}
@@ -127,7 +137,13 @@ class Maintenance:
         except MergeStoppedError:
             pass
         except Exception as error:
-            shard.fail(error)
+            self._fail(shard, error)
+
+    def _fail(self, shard: Shard, error: Exception) -> None:
+        is_serving = shard.state is ShardState.SERVING
+        shard.fail(error)
+        if is_serving and isinstance(error, CorruptionError):
+            self._on_damage(shard.number)
 
     def _flush_ended(self, shard: Shard) -> None:
         self._flushes.pop(shard, None)
@@ -305,8 +321,8 @@ class Maintenance:
                     return False
                 if isinstance(error, ExhaustedError):
                     self._disk.note_full()
-                elif isinstance(error, (UnsettledError, FencedError)):
-                    shard.fail(error)
+                elif isinstance(error, (UnsettledError, FencedError)) or _is_damaged(job, error):
+                    self._fail(shard, error)
                 raise
             finally:
                 shard.note_job_ended()
@@ -360,3 +376,9 @@ async def _to_its_end(job: Coroutine[Any, Any, bool]) -> bool:
     """Go on to the end if the caller gives up: a job that was planned must be installed or
     abandoned."""
     return await asyncio.shield(asyncio.ensure_future(job))
+
+
+def _is_damaged(job: Job, error: Exception) -> bool:
+    """Return whether what a job reads is damaged; what it writes is its own."""
+    inputs = job.inputs if isinstance(job, MergeJob) else []
+    return isinstance(error, CorruptionError) and error.name in {part.name for part in inputs}

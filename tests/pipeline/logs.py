@@ -72,12 +72,17 @@ class MemorySource:
         self.most_records: int | None = None
         """Offset at which to wait."""
         self._stopping = False
+        self._reopening: set[int] = set()
 
     async def run(self, sink: Sink) -> None:
         for number in range(self.log.n_partitions):
             await self._open(sink, number)
         while not self._stopping:
             self.log.grown.clear()
+            for number in [*self._reopening]:
+                await sink.close_partition(number, True)
+                await self._open(sink, number)
+            self._reopening.clear()
             for number in [*self.next]:
                 fresh = self.log.partitions[number][self.next[number] :]
                 if self.most_records is not None:
@@ -104,6 +109,11 @@ class MemorySource:
 
     async def stop(self) -> None:
         self._stopping = True
+        self.log.grown.set()
+
+    def reopen(self, partition: int) -> None:
+        del self.next[partition]
+        self._reopening.add(partition)
         self.log.grown.set()
 
     def commit_hint(self, partition: int, next_offset: int) -> None:

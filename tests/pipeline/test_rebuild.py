@@ -12,6 +12,7 @@ from index.check import verify
 from index.directory import FsDirectory
 from index.document import Op
 from index.errors import ShardFailedError
+from index.options import IndexOptions
 from index.query.ast import MatchAll
 from pipeline.node import Index, Node, WriteOp
 from pipeline.shard import ShardState
@@ -208,4 +209,27 @@ async def test_a_shard_that_is_ahead_of_its_log_is_not_rebuilt(
     await until(lambda: "cannot be rebuilt" in str(index.failures().get(0)))
     assert "covers offsets [0, 44) and the log holds [0, 43)" in str(index.failures()[0])
     assert damaged.exists()
+    await node.stop()
+
+
+@pytest.mark.parametrize("start", [0, 1])
+async def test_damage_that_opening_does_not_see_is_found_soon_and_healed(
+    open_node: OpenNode, logs: Logs, tmp_path: Path, start: int
+) -> None:
+    await filled(open_node)
+    damage(tmp_path)
+    logs.logs["docs"].start = start
+    node = open_node(index_options=IndexOptions(check_on_open="tables"))
+    await node.start()
+    index = node.indexes["docs"]
+    await until(lambda: 0 in index.shards)
+    first = index.shards[0]
+    await until(lambda: index.shards.get(0, first) is not first)
+    assert first.state is ShardState.CLOSED
+    if start:
+        await until(lambda: index.shards[0].state is ShardState.FAILED)
+        assert "cannot be rebuilt" in str(index.failures()[0])
+    else:
+        await until(lambda: index.is_ready)
+        await check_all(index)
     await node.stop()

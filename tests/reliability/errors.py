@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from random import Random
 
-from tests.reliability import errors_engine, errors_log, errors_shard
+from tests.reliability import errors_engine, errors_log, errors_shard, errors_store
 from tests.reliability.program import Program, Run, Tally
 
 REPLAYS: dict[str, Callable[[str], None]] = {
@@ -25,6 +25,7 @@ REPLAYS: dict[str, Callable[[str], None]] = {
     "reserve": errors_shard.replay,
     "slow": errors_shard.replay,
     "log": errors_log.replay,
+    "store": errors_store.replay,
     "logfull": errors_log.replay,
 }
 
@@ -40,6 +41,8 @@ def every_operation() -> Iterator[str]:
 
 
 def the_rest() -> Iterator[str]:
+    for letters in errors_store.WORKLOADS:
+        yield from errors_store.cases_of(letters)
     for letters in errors_log.WORKLOADS:
         yield from errors_log.cases_of(letters)
         yield from errors_log.sizes_of(letters)

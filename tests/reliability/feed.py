@@ -208,8 +208,8 @@ class Case:
     def _check_count(self, place: tuple[int, int], n_letters: int) -> None:
         """A letter comes once, and once more for each time that its record was read again."""
         number, offset = place
-        n_lives = sum((life.stored.get(number) or 0) <= offset for life in self.world.lives)
-        most = max(n_lives, 1) + self.letters.n_ambiguous
+        openings = [at for life in self.world.lives for at in life.openings[number]]
+        most = sum(at <= offset for at in openings) + self.letters.n_ambiguous
         self.require(n_letters <= most, f"{place} has {n_letters} letters, at most {most} are due")
 
     def _check_halt(self, life: Life, number: int, end: Ended) -> None:
@@ -287,6 +287,20 @@ def flaky(case: Case) -> None:
         bad = make_unreadable(case.rng, case.rng.randint(1, 2))
         stream.log.unreadable[case.rng.choice(stream.log.offsets)] = bad
     life = case.live_until_quiet()
+    case.flush(life)
+    case.check_end(life)
+
+
+def rebalances(case: Case) -> None:
+    """The same, while partitions are taken away and given back again and again."""
+    for stream in case.streams:
+        bad = make_unreadable(case.rng, case.rng.randint(1, 2))
+        stream.log.unreadable[case.rng.choice(stream.log.offsets)] = bad
+    case.cluster.n_rebalances = case.rng.randint(1, 6)
+    life = case.live_until_quiet()
+    case.cluster.n_rebalances = 0
+    case.wait(10.0)
+    case.wait_quiet(life)
     case.flush(life)
     case.check_end(life)
 
@@ -413,6 +427,7 @@ SCENARIOS = {
     "crashes": crashes,
     "group ahead": group_ahead,
     "flaky": flaky,
+    "rebalances": rebalances,
     "unreadable": unreadable,
     "another topic by id": another_topic_by_id,
     "another topic by record": another_topic_by_record,

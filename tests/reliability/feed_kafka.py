@@ -15,7 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import CorruptRecordException, IllegalStateError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -80,6 +85,8 @@ class Cluster:
     """How often records come that have come before."""
     n_errors: int = 0
     """How many times a fetch fails for no reason."""
+    n_rebalances: int = 0
+    """How many times all partitions are taken away and given back."""
     committed: dict[TopicPartition, int] = field(default_factory=dict)
 
     # --- the factory of clients -------------------------------------------------------------
@@ -108,7 +115,8 @@ class ScriptedConsumer:
         self._reset: str = arguments.get("auto_offset_reset", "latest")
         self._positions: dict[TopicPartition, int | None] = {}
         self._paused: set[TopicPartition] = set()
-        self._assigning: asyncio.Task[None] | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._listener: Any = None
 
     async def start(self) -> None:
         await asyncio.sleep(0)
@@ -118,14 +126,25 @@ class ScriptedConsumer:
         self._positions.clear()
 
     def subscribe(self, *, topics: list[str], listener: Any) -> None:
-        async def join() -> None:
-            await asyncio.sleep(0)
-            tps = self._cluster.tps()
-            # A group goes on where it has committed; who knows better seeks.
-            self._positions = {tp: self._cluster.committed.get(tp) for tp in tps}
-            await listener.on_partitions_assigned(set(tps))
+        self._listener = listener
+        self._moving = asyncio.create_task(self._join())
 
-        self._assigning = asyncio.create_task(join())
+    async def _join(self) -> None:
+        await asyncio.sleep(0)
+        tps = self._cluster.tps()
+        if self._positions:
+            await self._listener.on_partitions_revoked(set(tps))
+        # A group goes on where it has committed; who knows better seeks.
+        self._positions = {tp: self._cluster.committed.get(tp) for tp in tps}
+        self._paused.clear()
+        await self._listener.on_partitions_assigned(set(tps))
+
+    def _rebalance_maybe(self) -> None:
+        cluster = self._cluster
+        is_joined = self._moving is not None and self._moving.done()
+        if is_joined and cluster.n_rebalances and cluster.rng.random() < 0.1:
+            cluster.n_rebalances -= 1
+            self._moving = asyncio.create_task(self._join())
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         self._positions = dict.fromkeys(partitions)
@@ -175,6 +194,7 @@ class ScriptedConsumer:
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        self._rebalance_maybe()
         await asyncio.sleep(0)
         rng = self._cluster.rng
         wanted = [tp for tp in partitions or self._positions if tp not in self._paused]
@@ -230,6 +250,8 @@ class ScriptedConsumer:
         position = self._positions[tp]
         if position is not None and log.start <= position <= log.end:
             return position
+        if self._reset == "none" and position is None:
+            raise NoOffsetForPartitionError(tp)
         if self._reset == "none":
             raise OffsetOutOfRangeError({tp: position})
         position = log.start if self._reset == "earliest" else log.end

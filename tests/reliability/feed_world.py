@@ -7,6 +7,7 @@ import logging
 import random
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +50,9 @@ class Life:
         self.world = world
         self.name = f"life {number}"
         self.stored: dict[int, int | None] = {}
-        """Where each shard stood when it was opened."""
+        """Where each shard stood when it was first opened."""
+        self.openings: defaultdict[int, list[int]] = defaultdict(list)
+        """Where each shard stood at each of its openings."""
         self.hints: dict[int, int] = {}
         self.options = KafkaOptions(
             max_poll_records=rng.choice([1, 3, 10, 100]),
@@ -161,7 +164,13 @@ class _Opened(Index):
     async def open_partition(self, partition: int) -> int | None:
         stored = await super().open_partition(partition)
         self.life.stored.setdefault(partition, stored)
+        self.life.openings[partition].append(stored or 0)
         return stored
+
+    async def close_partition(self, partition: int, flush: bool) -> None:
+        # Now and then there is no time for the flush, or the disk does not take it.
+        is_flushed = flush and self.life.world.rng.random() < 0.5
+        await super().close_partition(partition, is_flushed)
 
 
 def search_all(index: Index, keys: list[bytes]) -> tuple[int, list[bytes | None]]:

@@ -28,6 +28,8 @@ class Promise(NamedTuple):
     """An owner's; the next owner's is greater."""
     start: int = 0
     """What is below it may be gone."""
+    n_fields: int = 0
+    """Fields of the mapping that were acknowledged, and one for the mapping itself."""
 
 
 class Life(ABC):
@@ -66,9 +68,9 @@ class Life(ABC):
         Raises: BrokenError, and whatever the product raises.
         """
 
-    def promise(self, offset: int, epoch: int = 0, start: int = 0) -> None:
+    def promise(self, offset: int, epoch: int = 0, start: int = 0, n_fields: int = 0) -> None:
         """Note what is promised from now on."""
-        self.promised = Promise(max(self.promised.offset, offset), epoch, start)
+        self.promised = Promise(max(self.promised.offset, offset), epoch, start, n_fields)
         self.disk.note(self.promised)
 
     def cut_history(self, length: int) -> None:

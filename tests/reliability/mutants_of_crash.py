@@ -22,10 +22,13 @@ from index.check import verify
 from index.directory import AppendFile, FsDirectory
 from index.engine import Engine
 from index.format import Sections
-from index.fs_file import write_all
+from index.fs_file import FsAppendFile, write_all
 from index.jobs import FlushJob, MergeJob
 from index.manifest import Manifest, encode_manifest, generation_of, manifest_name
 from index.merge import MergeDraft
+from pipeline.index_store import IndexStore
+from pipeline.maintenance import Maintenance
+from tests.reliability import log_life
 from tests.reliability.crash import FILLED, scene, speeded_up
 from tests.reliability.crash_disk import CrashDisk
 from tests.reliability.explorer import Explorer, OsScene, Scene
@@ -59,9 +62,10 @@ def search_recoveries() -> None:
 
 
 def search_system_calls() -> None:
-    """Crash a workload of a shard on files of the system."""
+    """Crash a workload of a shard, and one of the log, on files of the system."""
     with speeded_up():
         Explorer(OsScene("system", LETTERS, ShardLife)).crash(SYSTEM_WORKLOAD)
+        Explorer(OsScene("system-log", log_life.LETTERS, log_life.LogLife)).crash("sbmbs")
 
 
 def search_logs() -> None:
@@ -71,6 +75,14 @@ def search_logs() -> None:
         for letters in ("ssmbr", "smcbmsc", "bbbbbbbbc"):
             explorer.crash(letters)
             explorer.crash_twice(letters, Random(1), explorer.n_states + 300)
+
+
+def search_indexes() -> None:
+    """Crash workloads of an index whose mapping grows."""
+    with speeded_up():
+        explorer = Explorer(scene("index"))
+        explorer.crash("pnpfm")
+        explorer.crash_twice("np", Random(1), 10_000)
 
 
 def search_flips() -> None:
@@ -267,6 +279,44 @@ def torn_end_kept() -> Iterator[None]:
 
 
 @contextmanager
+def schema_after_segment() -> Iterator[None]:
+    install = Engine.install
+    waiting: list[Callable[[], None]] = []
+
+    def write(maintenance: Maintenance, job: Any, pace: Any) -> None:
+        waiting.append(maintenance._persist_schema)
+        job.write(pace)
+
+    def persist_and_install(engine: Engine, job: Any) -> None:
+        while waiting:
+            waiting.pop()()
+        install(engine, job)
+
+    with (
+        patch.object(Maintenance, "_write", write),
+        patch.object(Engine, "install", persist_and_install),
+    ):
+        yield
+
+
+@contextmanager
+def unsynced_in(method: str) -> Iterator[None]:
+    """Of what the folder of an index is asked for in this method, nothing is synced."""
+    really = getattr(IndexStore, method)
+
+    def replaced(store: IndexStore, *rest: Any) -> Any:
+        opened = store._open_directory
+        store._open_directory = lambda path: Unsynced(opened(path))
+        try:
+            return really(store, *rest)
+        finally:
+            store._open_directory = opened
+
+    with patch.object(IndexStore, method, replaced):
+        yield
+
+
+@contextmanager
 def frames_not_checked() -> Iterator[None]:
     def check_frame(data: bytes, position: int) -> Frame:
         _, _, _n_bytes, n_records, base_offset, _ = FRAME_HEADER.unpack_from(data)
@@ -317,6 +367,14 @@ MUTANTS = [
         no_fsync(".tmp"), search_system_calls,
     ),
     Mutant(
+        "no_folder_fsync", "names are never made durable",
+        patched(FsDirectory, "sync", lambda directory: None), search_system_calls,
+    ),
+    Mutant(
+        "no_log_fsync", "a file of the log is not synced",
+        patched(FsAppendFile, "sync", lambda file: None), search_system_calls,
+    ),
+    Mutant(
         "one_dir_sync", "a segment's name is not durable before the manifest has its own",
         one_dir_sync, search_orders,
     ),
@@ -360,6 +418,18 @@ MUTANTS = [
     Mutant(
         "orphans_taken_early", "a segment that a merge is writing counts as an orphan",
         orphans_taken_early, search_orders,
+    ),
+    Mutant(
+        "schema_after_segment", "a segment is in a manifest before index.json has its fields",
+        schema_after_segment, search_indexes,
+    ),
+    Mutant(
+        "mapping_not_synced", "a mapping is acknowledged before index.json is durable",
+        partial(unsynced_in, "_replace_file"), search_indexes,
+    ),
+    Mutant(
+        "mapping_read_not_synced", "a mapping that was read counts as durable",
+        partial(unsynced_in, "load"), search_indexes,
     ),
     Mutant(
         "log_not_synced", "the log acknowledges what is not synced",

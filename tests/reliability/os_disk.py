@@ -68,11 +68,11 @@ class OsDisk(CrashDisk):
         if position is None:
             position = at
             self._files[file] = inode, at + len(data)
-        last = self.steps[-1] if self.steps else None
-        if last is not None and last.verb == "write" and last.inode == inode:
-            if last.position + len(last.data) == position:  # one write, in pieces
-                self.steps.pop()
-                data, position = last.data + data, last.position
+        last = self.steps[-1] if self.steps else Step("sync")
+        end = last.position + len(last.data)
+        if (last.verb, last.inode, end) == ("write", inode, position):  # one write, in pieces
+            self.steps.pop()
+            data, position = last.data + data, last.position
         self.do(Step("write", inode=inode, position=position, data=data))
 
     def truncated(self, file: int, n_bytes: int) -> None:

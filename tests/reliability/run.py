@@ -7,14 +7,17 @@ broken. A violation prints its case and the one command that replays it.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import faulthandler
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +29,8 @@ LANE_S = {"fast": 60, "deep": 1800}
 HANG_S = {"fast": 240, "deep": 2400}
 """A child that takes longer hangs: it prints its stacks and ends."""
 N_SLOTS = 2
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 
 @dataclass(slots=True)
@@ -102,12 +107,18 @@ def run_lane(lane: str, names: Sequence[str], seed: int) -> int:
         jobs += [
             (name, Run(share, seed, is_deep, part, n_parts)) for part, share in enumerate(shares)
         ]
-    with ThreadPoolExecutor(N_SLOTS) as slots:
-        told = slots.map(lambda job: (job[0], start_child(lane, *job)), jobs)
-        for name, answer in told:
-            outcomes[name].add(answer)
+    n_left = Counter(name for name, _ in jobs)
     for outcome in outcomes.values():
-        print_outcome(outcome, outcome.program.deep if is_deep else outcome.program.fast)
+        if outcome.skipped is not None:
+            print_outcome(outcome, is_deep)
+    with ThreadPoolExecutor(N_SLOTS) as slots:
+        running = {slots.submit(start_child, lane, *job): job[0] for job in jobs}
+        for done in as_completed(running):
+            name = running[done]
+            outcomes[name].add(done.result())
+            n_left[name] -= 1
+            if n_left[name] == 0:
+                print_outcome(outcomes[name], is_deep)
     took_s = time.monotonic() - started
     print(f"{lane} lane: seed {seed}, {took_s:.0f} s of {LANE_S[lane]} s")
     is_all = all(
@@ -124,25 +135,34 @@ def is_complete(outcome: Outcome, wanted: int) -> bool:
     return not outcome.failures and outcome.n_cases >= wanted
 
 
-def print_outcome(outcome: Outcome, wanted: int) -> None:
+def print_outcome(outcome: Outcome, is_deep: bool) -> None:
     program = outcome.program
+    wanted = program.deep if is_deep else program.fast
     if outcome.skipped is not None:
-        print(f"{program.name:<12} skipped: {outcome.skipped}")
+        print(f"{program.name:<12} skipped: {outcome.skipped}", flush=True)
         return
     notes = ", ".join(f"{name} {value}" for name, value in outcome.notes.items())
     verdict = f"{len(outcome.failures)} VIOLATIONS" if outcome.failures else "none broken"
     print(
         f"{program.name:<12} {outcome.n_cases:>9,} of {wanted:,} {program.counts}, "
-        f"{verdict}, {outcome.took_s:.0f} s" + (f" ({notes})" if notes else "")
+        f"{verdict}, {outcome.took_s:.0f} s" + (f" ({notes})" if notes else ""),
+        flush=True,
     )
     for failure in outcome.failures:
-        print(failure)
+        print(failure, flush=True)
+
+
+def end_with_parent() -> None:
+    """Have the system end this process when the lane's ends, however that is. Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "child":
         lane, name, *numbers = arguments[1:]
         size, seed, part, n_parts = map(int, numbers)
+        end_with_parent()
         faulthandler.dump_traceback_later(HANG_S[lane], exit=True)
         told = run_child(name, Run(size, seed, lane == "deep", part, n_parts))
         print(json.dumps(told), flush=True)

@@ -58,9 +58,11 @@ class ShardLife(Life):
         self.check()
         self.replay()
         self.check()
-        for letter in "sfr":
+        for letter in "sf":
             self.do(letter)
         self.finish()
+        self.check()
+        self.do("r")
         self.check()
 
     def replay(self) -> None:

@@ -1,28 +1,34 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from tests.reliability import errors, errors_engine, errors_log, errors_shard
+from tests.reliability import errors, errors_engine, errors_log, errors_shard, errors_store
 from tests.reliability.faulty_disk import Faults, FaultyDisk
 from tests.reliability.program import Run
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        # A second sync of the log's file would have said that all is well; after a power loss
-        # what was acknowledged later could not be read.
-        "log.aab.8.EIO.once",
-        # An empty file of the log whose name could not be made durable, nor removed.
-        "log.aab.5.EIO.sticky",
-        # The reserve could be neither written nor removed, and was never made again.
-        "shard.uuadu.8.EIO.after",
-        # Files ran out behind the publish of an edit.
-        "engine.filled.uf.22.EMFILE.once",
-        "reserve.uuadu.1",
-    ],
-)
-def test_what_was_once_broken_holds(case: str) -> None:
+def test_a_sync_of_the_log_that_failed_is_not_taken_for_done_by_who_opens_it_next() -> None:
+    replay_all(errors_log.cases_of("aab"), ".EIO.")
+
+
+def test_fields_whose_sync_failed_are_saved_again_by_who_opens_the_index_next() -> None:
+    replay_all(errors_store.cases_of("sr"), "")
+
+
+def test_a_reserve_that_could_neither_be_written_nor_removed_is_made_again() -> None:
+    replay_all(errors_shard.cases_of("uuadu"), ".after")
+
+
+def replay_all(cases: Iterable[str], part: str) -> None:
+    for case in cases:
+        if part in case:
+            errors.replay(case)
+
+
+@pytest.mark.parametrize("case", ["reserve.uuadu.1", "slow.uuaduudu.200", "tide.uuuuaduudu.1"])
+def test_what_is_kept_back_is_enough_and_nobody_waits_for_the_disk(case: str) -> None:
     errors.replay(case)
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tests.reliability.feed import PROGRAM, SCENARIOS, Case
-from tests.reliability.mutants_of_feed import MUTANTS
 from tests.reliability.feed_poison import POISON, Letter
 from tests.reliability.mutant import Mutant
+from tests.reliability.mutants_of_feed import MUTANTS
 from tests.reliability.program import Run, Violation
 
 
