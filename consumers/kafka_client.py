@@ -23,6 +23,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 from aiokafka.structs import RecordMetadata
 
+from consumers.group_owners import find_unowned
 from consumers.topic_ids import ask_topic_ids
 
 
@@ -32,7 +33,7 @@ class Consumer(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """Leave the group and close all connections; the listener hears of the revocation."""
+        """Leave the group and close all connections. The listener is told nothing."""
 
     def subscribe(self, *, topics: list[str], listener: ConsumerRebalanceListener) -> None:
         """Join the group for these topics."""
@@ -69,6 +70,14 @@ class Consumer(Protocol):
 
     async def topic_ids(self, topics: list[str]) -> dict[str, str]:
         """Return the id of each topic that is there, as far as the broker tells them."""
+
+    async def unowned(self, topics: list[str]) -> set[TopicPartition]:
+        """Return the partitions that the group has given to nobody, where it is on this member
+        to see to it; see group_owners.py."""
+
+    def leave_for_good(self) -> None:
+        """Let `stop` leave the group also where this member is a static one, which else is kept
+        a place for."""
 
 
 class Producer(Protocol):
@@ -138,6 +147,15 @@ class AioKafka:
 class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def topic_ids(self, topics: list[str]) -> dict[str, str]:
         return await ask_topic_ids(self._client, topics)
+
+    async def unowned(self, topics: list[str]) -> set[TopicPartition]:
+        mine = self._coordinator
+        return await find_unowned(
+            self._client, mine.coordinator_id, mine.group_id, mine.member_id, topics
+        )
+
+    def leave_for_good(self) -> None:
+        self._coordinator._group_instance_id = None
 
 
 class _Producer(AIOKafkaProducer):  # type: ignore[misc]

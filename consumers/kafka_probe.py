@@ -45,7 +45,8 @@ class OffsetProbe:
         return {tp: (starts[tp], ends[tp]) for tp in tps}
 
     async def topic_ids(self, topics: list[str]) -> dict[str, str]:
-        """Return the ids of the topics; those are left out that cannot be had."""
+        """Return the ids of the topics; those are left out that have none. Raises as `ends`:
+        no answer says nothing about a topic."""
         if not topics:
             return {}
         async with self._lock:
@@ -53,10 +54,9 @@ class OffsetProbe:
                 async with asyncio.timeout(TIMEOUT_S):
                     client = await self._connected()
                     return await client.topic_ids(topics)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.info("topic ids not known", extra={"reason": repr(error)})
+            except BaseException:
                 await self.close()
-                return {}
+                raise
 
     async def records_at(
         self, offsets: dict[TopicPartition, int]
@@ -84,7 +84,7 @@ class OffsetProbe:
                     reader.seek(tp, offset)
                 for tp, offset in offsets.items():
                     # One by one: an error does not say which partition it is of.
-                    record = await _read_one(reader, tp, offset)
+                    record = await _next_record(reader, tp, offset)
                     if record is not None and record.offset == offset:
                         found[tp] = record
         finally:
@@ -119,7 +119,7 @@ class OffsetProbe:
         return self._client
 
 
-async def _read_one(reader: Consumer, tp: TopicPartition, offset: int) -> ConsumerRecord | None:
+async def _next_record(reader: Consumer, tp: TopicPartition, offset: int) -> ConsumerRecord | None:
     """Return the first record from `offset` on, None where it is not to be had."""
     n_failures = 0
     while True:

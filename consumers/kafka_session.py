@@ -72,6 +72,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._transition: asyncio.Task[None] | None = None
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lost_at: float | None = self._clock()
+        self._unowned_since: float | None = None
         self._is_ending = False
         self.was_assigned = False
         """Whether the group has given its first assignment, and it is open."""
@@ -293,17 +294,19 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._lost_at is not None and self._clock() - self._lost_at > unowned_s:
                 raise StalledError(f"the group has assigned nothing for {unowned_s:.0f} s")
             await self._watch(watchdog)
+            if self._options.group_instance_id is not None:
+                await self._watch_owners()
 
     async def _watch(self, watchdog: Watchdog) -> None:
         positions, generation = self.positions, self.positions.generation
         try:
             ends = await self._probe.ends([*positions.next])
+            if positions.generation != generation:
+                return
+            replaced = await self._continuity.find_other_topics([*positions.next])
         except (KafkaError, TimeoutError, OSError) as error:
             log.info("ends of partitions not known", extra={"reason": repr(error)})
             return
-        if positions.generation != generation:
-            return
-        replaced = await self._continuity.find_other_topics([*positions.next])
         for tp, trouble in replaced.items():
             if positions.generation == generation and tp in positions.next:
                 await self._fetch.halt(tp, trouble)
@@ -318,6 +321,24 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         stalled = [tp for tp in watchdog.stalled(now) if tp in positions.next]
         if stalled:
             raise StalledError(f"no records for {self._options.stall_s:g} s from {stalled[0]}")
+
+    async def _watch_owners(self) -> None:
+        """Leave and come back where the group has forgotten a partition: that wakes it up."""
+        try:
+            unowned = await self._consumer.unowned([*self._topics])
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.info("owners of partitions not known", extra={"reason": repr(error)})
+            return
+        if not unowned:
+            self._unowned_since = None
+            return
+        now = self._clock()
+        self._unowned_since = self._unowned_since or now
+        # Until then the group's leader may learn of new partitions by itself.
+        patience_s = self._options.metadata_max_age_ms / 1000 + self._options.probe_interval_s
+        if now - self._unowned_since > patience_s:
+            self._consumer.leave_for_good()
+            raise StalledError(f"the group has no owner for {min(unowned)}")
 
     # -- the end -------------------------------------------------------------------------------
 

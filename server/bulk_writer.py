@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from pipeline.node import Node
 from pipeline.tokens import Vector
 from pipeline.write import WriteOp, WriteResult
 from server.answers import encode_json
+from server.bodies import INLINE_BYTES
 from server.bulk import OPS, Action, parse_update
 from server.limits import Limits
 from server.writes import (
@@ -61,17 +63,14 @@ class BulkWriter:
     async def _write_part(self, actions: list[Action]) -> None:
         items: list[dict[str, Any] | None] = [None] * len(actions)
         by_index: dict[str, list[int]] = {}
-        ops: list[WriteOp | None] = [None] * len(actions)
-        for place, action in enumerate(actions):
-            if place % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-            try:
-                ops[place] = _op_of(action, self._limits)
+        ops = await self._ops_of(actions)
+        for place, (action, op) in enumerate(zip(actions, ops, strict=True)):
+            if isinstance(op, TailraceError):
+                items[place] = error_item(action.index, action.key, op)
+            else:
                 by_index.setdefault(action.index, []).append(place)
-            except TailraceError as error:
-                items[place] = error_item(action.index, action.key, error)
         for name, places in by_index.items():
-            chosen = [op for place in places if (op := ops[place]) is not None]
+            chosen = [op for place in places if isinstance(op := ops[place], WriteOp)]
             for place, item in zip(places, await self._write_index(name, chosen), strict=True):
                 items[place] = item
         answers: list[dict[str, Any]] = []
@@ -84,6 +83,13 @@ class BulkWriter:
     def items(self) -> orjson.Fragment:
         """Return the answers to all actions, as JSON."""
         return orjson.Fragment(b"[%b]" % b",".join(self._items))
+
+    async def _ops_of(self, actions: list[Action]) -> list[WriteOp | TailraceError]:
+        read = partial(_read_ops, actions, self._limits)
+        n_bytes = sum([len(action.source or b"") for action in actions])
+        if len(actions) <= SLICE and n_bytes <= INLINE_BYTES:
+            return read()
+        return await self._node.query(read)
 
     async def _write_index(self, name: str, ops: list[WriteOp]) -> list[dict[str, Any]]:
         try:
@@ -114,6 +120,17 @@ def _item(index: str, op: WriteOp, result: WriteResult) -> dict[str, Any]:
     if result.error is not None:
         return error_item(index, result.key, result.error)
     return result_body(index, op, result) | {"status": result.status}
+
+
+def _read_ops(actions: list[Action], limits: Limits) -> list[WriteOp | TailraceError]:
+    """Return what each action writes, or why it cannot. Any thread."""
+    ops: list[WriteOp | TailraceError] = []
+    for action in actions:
+        try:
+            ops.append(_op_of(action, limits))
+        except TailraceError as error:
+            ops.append(error)
+    return ops
 
 
 def _op_of(action: Action, limits: Limits) -> WriteOp:

@@ -88,7 +88,9 @@ class DocumentEndpoints:
         return await self._write(request, parameters, op)
 
     async def _update(self, request: web.Request, parameters: Parameters) -> web.Response:
-        update = parse_update(await self._read(request), self._limits)
+        data = await self._read(request)
+        read = partial(parse_update, data, self._limits)
+        update = read() if len(data) <= INLINE_BYTES else await self._node.query(read)
         key = request.match_info["id"]
         op = WriteOp(Op.UPDATE, key, update.source, upsert=update.upsert)
         return await self._write(request, parameters, op)

@@ -17,7 +17,7 @@ from index.query.request import SearchRequest
 from index.query.stop import Stop
 from pipeline.node import Index, Node
 from server.answers import json_answer, shards_body
-from server.bodies import parse_object, read_bytes, read_object, read_with
+from server.bodies import INLINE_BYTES, parse_object, read_bytes, read_object, read_with
 from server.explanations import profile_body
 from server.faults import MalformedBodyError, UnsupportedError, error_body
 from server.gather import (
@@ -195,14 +195,19 @@ class SearchEndpoints:
     async def _msearch(self, request: web.Request, parameters: Parameters) -> web.Response:
         began = time.perf_counter()
         data = await read_bytes(request, self._limits, wire_bytes=self._limits.body_bytes)
-        searches = parse_msearch(data, request.match_info.get("index"), self._limits)
+        read = partial(parse_msearch, data, request.match_info.get("index"), self._limits)
+        searches = read() if len(data) <= INLINE_BYTES else await self._node.query(read)
         flat = parameters.flag("rest_total_hits_as_int")
         typed = parameters.flag("typed_keys")
         slots = asyncio.Semaphore(MSEARCH_AT_ONCE)
 
-        async def answer_one(expression: str, body: dict[str, Any]) -> dict[str, Any]:
+        async def answer_one(
+            expression: str, search: SearchRequest | TailraceError
+        ) -> dict[str, Any]:
+            if isinstance(search, TailraceError):
+                return error_body(search)
             async with slots:
-                return await self._one_of_many(expression, body, typed)
+                return await self._one_of_many(expression, replace(search, typed_keys=typed))
 
         answers = await asyncio.gather(*(answer_one(*search) for search in searches))
         for answer in answers:
@@ -210,12 +215,9 @@ class SearchEndpoints:
                 flatten_total(answer)
         return json_answer(request, {"took": _took(began), "responses": answers})
 
-    async def _one_of_many(
-        self, expression: str, body: dict[str, Any], typed_keys: bool
-    ) -> dict[str, Any]:
+    async def _one_of_many(self, expression: str, search: SearchRequest) -> dict[str, Any]:
         began = time.perf_counter()
         try:
-            search = replace(parse_search(body), typed_keys=typed_keys)
             answer = await self._answer(self._node.resolve(expression), search, began)
             return answer | {"status": 200}
         except TailraceError as error:
@@ -333,8 +335,8 @@ def _number(parameters: Parameters, name: str) -> float:
 
 def parse_msearch(
     data: bytes, default_index: str | None, limits: Limits
-) -> list[tuple[str, dict[str, Any]]]:
-    """Return (index expression, body) of each search of an `_msearch`.
+) -> list[tuple[str, SearchRequest | TailraceError]]:
+    """Return (index expression, search or why it is none) of each search of an `_msearch`.
 
     Raises: MalformedBodyError, InvalidRequestError.
     """
@@ -347,7 +349,7 @@ def parse_msearch(
         raise InvalidRequestError(
             f"{len(lines) // 2} searches in one _msearch, at most {limits.msearch_requests}"
         )
-    searches: list[tuple[str, dict[str, Any]]] = []
+    searches: list[tuple[str, SearchRequest | TailraceError]] = []
     for place in range(0, len(lines), 2):
         header = parse_object(lines[place], limits, where=f"line {place + 1}")
         unknown = set(header) - MSEARCH_HEADER
@@ -356,8 +358,15 @@ def parse_msearch(
         name = header.get("index", default_index or "_all")
         names = name if isinstance(name, list) else [name]
         body = parse_object(lines[place + 1], limits, where=f"line {place + 2}")
-        searches.append((",".join(str(part) for part in names) or "_all", body))
+        searches.append((",".join(str(part) for part in names) or "_all", _search_or_error(body)))
     return searches
+
+
+def _search_or_error(body: dict[str, Any]) -> SearchRequest | TailraceError:
+    try:
+        return parse_search(body)
+    except TailraceError as error:
+        return error
 
 
 def scroll_ids(request: web.Request, parameters: Parameters, body: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
@@ -116,6 +116,14 @@ class ApacheKafka:
     def log_file(self, topic: str, partition: int = 0) -> Path:
         """Return the first file of a partition's log on the broker's disk."""
         return self.node.directory / "logs" / f"{topic}-{partition}" / f"{0:020d}.log"
+
+    async def add_partitions(self, topic: str, n_partitions: int) -> None:
+        """Let the topic have so many in all."""
+        admin = await self._admin()
+        try:
+            await admin.create_partitions({topic: NewPartitions(n_partitions)})
+        finally:
+            await admin.close()
 
     async def _admin(self) -> AIOKafkaAdminClient:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)

@@ -12,6 +12,7 @@ from index.errors import (
     IndexExistsError,
     IndexNotFoundError,
     MappingError,
+    OverloadError,
     StorageError,
     TimedOutError,
 )
@@ -24,6 +25,7 @@ from pipeline.applied import Visible
 from pipeline.events import NewRecord
 from pipeline.index_store import InvalidIndexNameError
 from pipeline.node import Index, Node, PipelineOptions, WriteOp
+from pipeline.shard import Shard
 from tests.pipeline.conftest import OpenNode, shards_open
 from tests.pipeline.logs import Logs, MemoryLog, index_json
 
@@ -264,6 +266,33 @@ async def test_a_shard_that_moved_away_is_not_searched(docs: Index, log: MemoryL
     assert docs.backlog_bytes(0) == 0
     assert await docs.open_partition(0) == 1
     assert await keys(docs, "x") == ["a"]
+
+
+async def test_all_shards_together_have_one_bound_of_what_waits(
+    open_node: OpenNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = open_node(PipelineOptions(max_backlog_bytes=1_000, max_node_backlog_bytes=100))
+    await node.start()
+    names = ["a", "b", "c"]
+    indexes = [await node.create_index(name) for name in names]
+    waiting = {"a": 40, "b": 60, "c": 0}
+    monkeypatch.setattr(Shard, "backlog_bytes", property(lambda shard: waiting[shard.index]))
+    assert [index.backlog_bytes(0) for index in indexes] == [40, 60, 0]
+    waiting["a"] = 41
+    # Whose documents wait looks full to its source; whose do not goes on.
+    assert [index.backlog_bytes(0) for index in indexes] == [1_001, 1_001, 0]
+    await node.stop()
+
+
+async def test_writes_of_all_indexes_share_one_bound(open_node: OpenNode) -> None:
+    node = open_node(PipelineOptions(max_write_bytes=1_000))
+    await node.start()
+    index = await node.create_index("docs")
+    with node.budgets.writes.held(900), pytest.raises(OverloadError, match="900 bytes of writes"):
+        await index.write([WriteOp(Op.UPSERT, "k", b'{"t":"x"}')])
+    [result] = await index.write([WriteOp(Op.UPSERT, "k", b'{"t":"x"}')])
+    assert result.status == 201
+    await node.stop()
 
 
 async def test_a_source_that_fails_is_told_by_readiness(docs: Index, logs: Logs) -> None:

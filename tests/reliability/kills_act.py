@@ -29,7 +29,7 @@ PRODUCED_PER_S = 150
 WRITTEN_PER_S = 40
 QUIET_S = 60.0
 TRIES = 3
-AT_POINT_S = 4.0
+AT_POINT_S = 3.0
 STORM = 8
 """Times that one more member comes and goes."""
 SAMPLE_S = 0.5
@@ -41,13 +41,23 @@ class Act:
     """`run` once. Raises: Violation."""
 
     def __init__(
-        self, name: str, folder: Path, broker: Broker, launch: Launch, tally: Tally, seed: int
+        self,
+        name: str,
+        folder: Path,
+        broker: Broker,
+        launch: Launch,
+        tally: Tally,
+        seed: int,
+        *,
+        quiet_s: float = QUIET_S,
     ) -> None:
+        """`quiet_s`: how soon all must be quiet after a round."""
         self.name = name
         self._folder = folder
         self._broker = broker
         self._tally = tally
         self._seed = seed
+        self._quiet_s = quiet_s
         self._round = 0
         self._began = time.monotonic()
         sessions = {"TAILRACE_INDEXES__EVENTS__SOURCE__SESSION_TIMEOUT_S": str(broker.session_s)}
@@ -281,7 +291,7 @@ class Act:
         for tries_left in reversed(range(TRIES)):
             self.say("quiet?")
             began = time.monotonic()
-            await self._group.wait_quiet(self._topic, self._broker.n_partitions, QUIET_S)
+            await self._group.wait_quiet(self._topic, self._broker.n_partitions, self._quiet_s)
             self.say("quiet")
             self.recoveries.append(time.monotonic() - began)
             try:

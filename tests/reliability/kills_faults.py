@@ -42,7 +42,7 @@ class Fault:
         return N_KILLED.get(self.kind, 0)
 
 
-def plan_rounds(seed: int, n_kills: int, *, is_deep: bool) -> list[list[Fault]]:
+def plan_rounds(seed: int, n_kills: int, *, is_deep: bool = False) -> list[list[Fault]]:
     """Return rounds of faults that kill `n_kills` processes in all."""
     chance = Random(f"kills {seed}")
     draw = _Draw(chance)

@@ -311,12 +311,18 @@ def unordered_differences(expected: OracleResult, found: OracleResult) -> str | 
     if expected.total != found.total or len(expected.hits) != len(found.hits):
         return f"{len(found.hits)} of {found.total}, expected {expected}"
     for hit, other in zip(expected.hits, found.hits, strict=True):
-        pairs = [(hit.score, other.score), *zip(hit.sort or (), other.sort or (), strict=True)]
+        # what is equal by its sort keys may differ in score
+        pairs = [*zip(hit.sort or (), other.sort or (), strict=True)]
+        pairs += [(hit.score, other.score)] if hit.sort is None else []
         for a, b in pairs:
             is_close = isinstance(a, float) and isinstance(b, int | float) and close([b], [a])
             if a != b and not is_close:
                 return f"{other}, expected {hit}"
     is_whole = len(found.hits) == found.total
-    if is_whole and {h.key for h in expected.hits} != {h.key for h in found.hits}:
+    scores = {hit.key: hit.score for hit in expected.hits}
+    own = {hit.key: hit.score for hit in found.hits}
+    if is_whole and scores.keys() != own.keys():
         return f"keys of {found.hits}, expected {expected.hits}"
+    if is_whole and not close([own[k] or 0.0 for k in scores], [s or 0.0 for s in scores.values()]):
+        return f"scores {own}, expected {scores}"
     return None

@@ -54,6 +54,7 @@ KAFKA = KafkaOptions(
     rebalance_timeout_ms=3_000,
     fetch_max_wait_ms=1_000,
     max_poll_records=20,
+    budget_bytes=10_000,
     commit_interval_s=0.5,
     probe_interval_s=1.0,
     stall_s=6.0,
@@ -62,6 +63,8 @@ KAFKA = KafkaOptions(
 PIPELINE = PipelineOptions(
     max_batch_docs=16,
     max_batch_age_s=0.01,
+    # So little that sources wait, and pause.
+    max_backlog_bytes=6_000,
     flush_age_s=4.0,
     slow_segments=8,
     max_segments=16,
@@ -86,7 +89,8 @@ class SimThreads(Threads):
 
     def __init__(self, delay_s: Callable[[str], float], wall_s: Callable[[], float]) -> None:
         self.wall_s = wall_s
-        self.n_queries = 0
+        self.n_queries = self.n_waiting = self.n_refused = 0
+        self.max_waiting = 1_000
         self._delay_s = delay_s
         self._pools = {name: _Pool() for name in ("apply", "query", "flush", "merge")}
 
