@@ -120,7 +120,8 @@ class Checks:
                     f"to {manifest.next_offset}"
                 )
         known.manifest, known.publisher = manifest, life
-        if manifest.next_offset >= 0 and (life, _number(folder)) in self._origins:
+        is_takeover = manifest.generation == manifest.epoch  # then it says what was there
+        if manifest.next_offset >= 0 and not is_takeover:
             known.origin = self._origins[life, _number(folder)] or 0
         self._check_letters(folder, manifest.next_offset)
 
