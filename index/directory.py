@@ -134,8 +134,13 @@ def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where they are not there, their names durable: what is
     durable in a folder that a power loss takes away is lost. Raises: OSError."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    there = missing[-1].parent if missing else path
+    with suppress(PermissionError):  # a mount, whose parent is not ours
+        # Somebody may have made it and ended before its name was durable.
+        sync_folder(there.parent)
     for folder in reversed(missing):
+        # One by one: of those that a process leaves unfinished only the last may be volatile.
+        folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
 
 

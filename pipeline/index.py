@@ -386,18 +386,21 @@ class Index:
 
     async def flush(self) -> None:
         """Return when all that was searchable before the call is durable in the index."""
-        for shard in list(self.shards.values()):
+        for shard in self._open_shards():
             await self._maintenance.flush(shard)
 
     async def force_merge(self, max_segments: int = 1) -> None:
         """Flush, and merge each shard down to `max_segments`."""
-        for shard in list(self.shards.values()):
+        for shard in self._open_shards():
             await self._maintenance.force_merge(shard, max_segments)
 
     async def expunge_deletes(self) -> None:
         """Flush, and write the segments again that have many deleted documents."""
-        for shard in list(self.shards.values()):
+        for shard in self._open_shards():
             await self._maintenance.expunge_deletes(shard)
+
+    def _open_shards(self) -> list[Shard]:
+        return [shard for shard in self.shards.values() if shard.is_open]
 
     # --- searches ----------------------------------------------------------------------------
     def failures(self) -> dict[int, ShardFailedError]:

@@ -187,8 +187,9 @@ class IndexStore:
     def load(self) -> tuple[IndexMeta, Schema] | None:
         """Return what `index.json` says; None where there is none.
 
-        What is read may not be durable, where a process before could not sync it: so that
-        `save_schema` writes it again. Raises: CorruptionError, StorageError.
+        Its name is durable then, for the process before may have ended before its sync. Its bytes
+        need not be, where that process could not sync them: so that `save_schema` writes them
+        again. Raises: CorruptionError, StorageError.
         """
         file = self.path / FILE_NAME
         directory = self._open_directory(self.path)
@@ -205,6 +206,7 @@ class IndexStore:
             raise StorageError(f"{file}: format {meta.format}, this version reads {FORMAT}")
         if not is_sound:
             raise CorruptionError(str(file), 0, "checksum is wrong")
+        directory.sync()
         return meta, schema
 
     def holds_documents(self) -> bool:

@@ -63,11 +63,16 @@ class Partitions:
         try:
             next_offset = await opening(shard)
             self._maintenance.check(shard)
-        finally:
-            self.shards[number] = shard
-            async with self._changed:
-                self._changed.notify_all()
+        except Exception:
+            await self._put(shard)
+            raise
+        await self._put(shard)
         return next_offset
+
+    async def _put(self, shard: Shard) -> None:
+        self.shards[shard.number] = shard
+        async with self._changed:
+            self._changed.notify_all()
 
     async def close(self, number: int, *, flush: bool) -> None:
         """Apply and flush what was delivered, or drop it, and close the shard. Goes on to its

@@ -224,15 +224,15 @@ class Shard:
     def unsearchable(self) -> ShardFailedError | None:
         """Return why a search must not see this shard: its files are damaged, or it is being
         rebuilt and lacks what it had. None where it may. Any thread."""
-        applier, failure = self._applier, self.failure
+        applier, failure, name = self._applier, self.failure, f"[{self.index}][{self.number}]"
         if isinstance(failure, CorruptionError) or (failure is not None and applier is None):
-            return ShardFailedError(f"[{self.index}][{self.number}] has failed: {failure}")
-        rebuild = applier.engine.rebuild if applier is not None else None
-        if applier is not None and rebuild is not None:
-            at = applier.visible.next_offset
-            if at < rebuild.until:
-                reason = f"is being rebuilt from the log, {at} of {rebuild.until} offsets are done"
-                return ShardFailedError(f"[{self.index}][{self.number}] {reason}")
+            return ShardFailedError(f"{name} has failed: {failure}")
+        if applier is None:
+            return ShardFailedError(f"{name} is not open")
+        rebuild, at = applier.engine.rebuild, applier.visible.next_offset
+        if rebuild is not None and at < rebuild.until:
+            reason = f"is being rebuilt from the log, {at} of {rebuild.until} offsets are done"
+            return ShardFailedError(f"{name} {reason}")
         return None
 
     @property

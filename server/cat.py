@@ -14,6 +14,7 @@ from pipeline.node import Index, Node
 from server.answers import body_answer, json_answer
 from server.parameters import INDEX_CHOICE, Parameters
 from server.routes import INDEX, Route
+from server.shards import status_of
 
 KNOWN = frozenset({"format", "v", "h", "s", "help", "local", "timeout", "time", "bytes", "health"})
 KNOWN |= {"master_timeout", "cluster_manager_timeout", "pri", "ts", "include_unloaded_segments"}
@@ -77,7 +78,7 @@ class CatEndpoints:
         n_shards = sum(len(index.shards) for index in self._node.indexes.values())
         row = _now_row() | {
             "cluster": "tailrace",
-            "status": "green" if self._node.is_ready else "yellow",
+            "status": status_of([*self._node.indexes.values()], is_ready=self._node.is_ready),
             "node.total": "1",
             "node.data": "1",
             "shards": str(n_shards),
@@ -140,7 +141,7 @@ def _index_row(index: Index, unit: str | None) -> Row:
     stats = index.stats()
     size = show_bytes(stats.n_bytes, unit)
     return {
-        "health": "green",
+        "health": status_of([index], is_ready=True),
         "status": "open",
         "index": index.name,
         "uuid": index.uuid,

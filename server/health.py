@@ -19,6 +19,7 @@ from server.limits import Limits
 from server.page import is_browser, page_answer
 from server.parameters import INDEX_CHOICE, Parameters
 from server.routes import INDEX, Route
+from server.shards import status_of
 
 COMPATIBLE_VERSION = "2.19.0"
 """The OpenSearch whose interface this is a subset of; clients choose their manners by it."""
@@ -109,7 +110,8 @@ class HealthEndpoints:
         if parameters.text("level", "cluster") not in {"cluster", "indices", "shards"}:
             raise InvalidRequestError("[level] is not one of cluster, indices, shards")
         indexes = resolve(self._node, request, parameters)
-        n_shards = sum(len(index.shards) for index in indexes)
+        n_failed = sum(len(index.failures()) for index in indexes)
+        n_shards = sum(len({*index.shards, *index.failures()}) for index in indexes) - n_failed
         answer = {
             "cluster_name": "tailrace",
             "status": self._status(),
@@ -122,14 +124,16 @@ class HealthEndpoints:
             "active_shards": n_shards,
             "relocating_shards": 0,
             "initializing_shards": 0,
-            "unassigned_shards": 0,
+            "unassigned_shards": n_failed,
             "delayed_unassigned_shards": 0,
             "number_of_pending_tasks": 0,
             "number_of_in_flight_fetch": 0,
             "task_max_waiting_in_queue_millis": 0,
-            "active_shards_percent_as_number": 100.0,
+            "active_shards_percent_as_number": 100.0 * n_shards / (n_shards + n_failed)
+            if n_failed
+            else 100.0,
         }
         return json_answer(request, answer, status=200 if is_met else 408)
 
     def _status(self) -> str:
-        return "green" if self._node.is_ready else "yellow"
+        return status_of([*self._node.indexes.values()], is_ready=self._node.is_ready)

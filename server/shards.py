@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from index.errors import SearchFailedError, ShardFailedError
 from pipeline.index import Index
+from pipeline.shard import ShardState
 from server.gather import Target
 
 
@@ -61,3 +62,13 @@ def targets_of(indexes: Sequence[Index]) -> tuple[list[Target], ShardsSeen]:
         total += len({*index.shards, *failed})
         failures += [ShardFailure(index.name, shard, failed[shard]) for shard in sorted(failed)]
     return targets, ShardsSeen(total, failures)
+
+
+def status_of(indexes: Sequence[Index], *, is_ready: bool) -> str:
+    """Return OpenSearch's word for the health: red where documents are that no search finds."""
+    has_failed = any(
+        shard.state is ShardState.FAILED and shard.unsearchable is not None
+        for index in indexes
+        for shard in index.shards.values()
+    )
+    return "red" if has_failed else "green" if is_ready else "yellow"

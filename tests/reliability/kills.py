@@ -24,7 +24,7 @@ from tests.kafka.node import missing
 from tests.reliability.kills_act import Act
 from tests.reliability.kills_brokers import ApacheBroker, Broker, running_apache, running_fake
 from tests.reliability.kills_faults import Fault, plan_rounds
-from tests.reliability.kills_launch import launch_fork, launch_new
+from tests.reliability.kills_launch import LaunchMixed, launch_fork
 from tests.reliability.kills_mutants import MUTANTS
 from tests.reliability.kills_points import MUTANT_VARIABLE
 from tests.reliability.kills_zombie import PLACES, play_zombie
@@ -80,8 +80,7 @@ def play_act(name: str, rounds: list[list[Fault]], tally: Tally) -> None:
     """Run an act from its beginning. Raises: Violation."""
     lane, seed, _ = name.split(".")
     with scene(is_apache=lane == "deep") as (broker, folder):
-        # In the fast lane the servers are forked, which spares most of their start.
-        launch = launch_new if lane == "deep" else launch_fork
+        launch = LaunchMixed() if lane == "deep" else launch_fork
         act = Act(name, folder, broker, launch, tally, int(seed))
         asyncio.run(act.run(rounds))
     tally.notes |= act.tell()

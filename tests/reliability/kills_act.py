@@ -29,7 +29,7 @@ PRODUCED_PER_S = 150
 WRITTEN_PER_S = 40
 QUIET_S = 60.0
 TRIES = 3
-AT_POINT_S = 4.0
+AT_POINT_S = 3.0
 STORM = 8
 """Times that one more member comes and goes."""
 SAMPLE_S = 0.5

@@ -22,12 +22,13 @@ from index.check import verify
 from index.directory import AppendFile, FsDirectory
 from index.engine import Engine
 from index.format import Sections
-from index.fs_file import write_all
+from index.fs_file import FsAppendFile, write_all
 from index.jobs import FlushJob, MergeJob
 from index.manifest import Manifest, encode_manifest, generation_of, manifest_name
 from index.merge import MergeDraft
 from pipeline.index_store import IndexStore
 from pipeline.maintenance import Maintenance
+from tests.reliability import log_life
 from tests.reliability.crash import FILLED, scene, speeded_up
 from tests.reliability.crash_disk import CrashDisk
 from tests.reliability.explorer import Explorer, OsScene, Scene
@@ -61,9 +62,10 @@ def search_recoveries() -> None:
 
 
 def search_system_calls() -> None:
-    """Crash a workload of a shard on files of the system."""
+    """Crash a workload of a shard, and one of the log, on files of the system."""
     with speeded_up():
         Explorer(OsScene("system", LETTERS, ShardLife)).crash(SYSTEM_WORKLOAD)
+        Explorer(OsScene("system-log", log_life.LETTERS, log_life.LogLife)).crash("sbmbs")
 
 
 def search_logs() -> None:
@@ -363,6 +365,14 @@ MUTANTS = [
     Mutant(
         "no_manifest_fsync", "a manifest is not synced before it gets its name",
         no_fsync(".tmp"), search_system_calls,
+    ),
+    Mutant(
+        "no_folder_fsync", "names are never made durable",
+        patched(FsDirectory, "sync", lambda directory: None), search_system_calls,
+    ),
+    Mutant(
+        "no_log_fsync", "a file of the log is not synced",
+        patched(FsAppendFile, "sync", lambda file: None), search_system_calls,
     ),
     Mutant(
         "one_dir_sync", "a segment's name is not durable before the manifest has its own",

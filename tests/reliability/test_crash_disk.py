@@ -213,5 +213,5 @@ def test_the_files_of_a_real_folder_are_those_that_were_recorded(tmp_path: Path)
         directory.write_file("b", (b"12", b"34"))
         directory.delete("a")
     assert below.files == below.on_disk() == {"shards/0/b": b"1234"}
-    verbs = [step.verb for step in below.steps]
+    verbs = [step.verb for step in below.steps if step.verb != "sync"]
     assert verbs == ["create", "write", "fsync", "unlink"]

@@ -127,6 +127,10 @@ async def test_the_state_of_the_shard_can_be_read(client: Client) -> None:
     assert shard["failure"]["type"] == "corruption_exception"
     assert (await client.call("GET", "/metrics"))[0] == 200
     assert (await client.call("GET", "/_cat/indices"))[0] == 200
+    health = await client.ok("GET", "/_cluster/health")
+    assert health["status"] == "red"
+    assert (health["active_shards"], health["unassigned_shards"]) == (1, 1)
+    await client.ok("POST", "/docs/_flush")
     assert (await client.call("GET", "/docs/_stats"))[0] == 200
 
 
