@@ -33,7 +33,7 @@ class Consumer(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """Leave the group and close all connections; the listener hears of the revocation."""
+        """Leave the group and close all connections. The listener is told nothing."""
 
     def subscribe(self, *, topics: list[str], listener: ConsumerRebalanceListener) -> None:
         """Join the group for these topics."""

@@ -45,7 +45,8 @@ class OffsetProbe:
         return {tp: (starts[tp], ends[tp]) for tp in tps}
 
     async def topic_ids(self, topics: list[str]) -> dict[str, str]:
-        """Return the ids of the topics; those are left out that cannot be had."""
+        """Return the ids of the topics; those are left out that have none. Raises as `ends`:
+        no answer says nothing about a topic."""
         if not topics:
             return {}
         async with self._lock:
@@ -53,10 +54,9 @@ class OffsetProbe:
                 async with asyncio.timeout(TIMEOUT_S):
                     client = await self._connected()
                     return await client.topic_ids(topics)
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.info("topic ids not known", extra={"reason": repr(error)})
+            except BaseException:
                 await self.close()
-                return {}
+                raise
 
     async def records_at(
         self, offsets: dict[TopicPartition, int]

@@ -301,12 +301,12 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         positions, generation = self.positions, self.positions.generation
         try:
             ends = await self._probe.ends([*positions.next])
+            if positions.generation != generation:
+                return
+            replaced = await self._continuity.find_other_topics([*positions.next])
         except (KafkaError, TimeoutError, OSError) as error:
             log.info("ends of partitions not known", extra={"reason": repr(error)})
             return
-        if positions.generation != generation:
-            return
-        replaced = await self._continuity.find_other_topics([*positions.next])
         for tp, trouble in replaced.items():
             if positions.generation == generation and tp in positions.next:
                 await self._fetch.halt(tp, trouble)

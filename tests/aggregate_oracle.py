@@ -54,6 +54,7 @@ class AggregationOracle:
         for oracle in oracles:
             oracle.now_ms = now_ms
             oracle._read_all()
+            oracle._asked = {}  # of queries that may be gone, and others in their place
             self._owner |= {id(doc): oracle for doc in oracle.live.values()}
         self._kept: list[Any] = []
         """The oracle knows queries by where they are in memory."""

@@ -48,7 +48,7 @@ async def test_a_batch_that_cannot_be_read_hides_no_other_record() -> None:
     assert [*found] == [SECOND]
 
 
-async def test_a_broker_that_does_not_answer_says_nothing_of_a_record() -> None:
+async def test_a_broker_that_does_not_answer_says_nothing_of_a_record_or_a_topic() -> None:
     class Away:
         def consumer(self, bootstrap: str, **arguments: Any) -> Any:
             return self
@@ -61,4 +61,5 @@ async def test_a_broker_that_does_not_answer_says_nothing_of_a_record() -> None:
 
     with pytest.raises(KafkaConnectionError):
         await probe(Away()).records_at({FIRST: 2})
-    assert await probe(Away()).topic_ids(["docs"]) == {}
+    with pytest.raises(KafkaConnectionError):
+        await probe(Away()).topic_ids(["docs"])

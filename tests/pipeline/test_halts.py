@@ -65,6 +65,7 @@ async def test_a_skipped_gap_is_remembered_for_good(open_node: OpenNode, logs: L
             logs.logs["docs"].put("a", '{"n": 1}')
             await index.wait_token("0-1", 5)
             await index.skip_gap(0, 7)
+            await index.refresh()
             await index.flush()
         (gap,) = index.shards[0].engine.gaps
         assert (gap.first, gap.end) == (1, 7)

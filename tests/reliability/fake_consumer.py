@@ -437,6 +437,15 @@ class FakeConsumer:
         found = {name: self._cluster.topics.get(name) for name in topics}
         return {name: str(topic.incarnation) for name, topic in found.items() if topic is not None}
 
+    async def unowned(self, topics: list[str]) -> set[TopicPartition]:
+        await self._cluster.reach("describe")
+        assert self._membership is not None
+        return self._membership.unowned(topics)
+
+    def leave_for_good(self) -> None:
+        assert self._membership is not None
+        self._membership.leave_for_good()
+
     async def _ask(
         self, partitions: list[TopicPartition]
     ) -> list[tuple[TopicPartition, FakePartition]]:

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 
 from tests.reliability.fake_broker import FakeCluster
-from tests.reliability.fake_group import Joined
+from tests.reliability.fake_group import GroupState, Joined
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,18 @@ class FakeMembership:
             else:
                 self._cluster.on_commit(self._group, offsets)
                 return
+
+    def unowned(self, topics: list[str]) -> set[TopicPartition]:
+        """Return what a stable group gave to nobody, to its first member alone."""
+        group = self._cluster.group(self._group)
+        if group.state is not GroupState.STABLE or self._member != min(group.members):
+            return set()
+        owned = {tp for member in group.members.values() for tp in member.partitions}
+        wanted = {p.tp for topic in topics for p in self._cluster.topics[topic].partitions}
+        return wanted - owned
+
+    def leave_for_good(self) -> None:
+        self._instance = None
 
     # --- the coordination task ---------------------------------------------------------------
     async def _coordinate(self) -> None:

@@ -194,7 +194,7 @@ class Checks:
         known = self._known(folder)
         if partition.past or partition.start or known.origin != 0:
             return  # what was refused then depends on what the log was
-        fold = self._fold(partition, 0, 0, [], checkpoint)
+        fold = self._fold(partition, 0, 0, [], max(checkpoint, 0))
         self._read_letters()
         missing = [offset for offset in fold.refused if (number, offset) not in self._buried]
         if missing:

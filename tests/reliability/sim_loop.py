@@ -26,6 +26,8 @@ T = TypeVar("T")
 NODE: contextvars.ContextVar[str] = contextvars.ContextVar("node", default="world")
 """The node that the running code belongs to; the world's is everything outside of them."""
 
+BEGINNING_S = 1_000.0
+"""What the clock shows at first."""
 MAX_STEPS_AT_ONCE = 50_000
 """Callbacks at one moment: past it, something spins."""
 
@@ -79,7 +81,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         """What no task and no caller took: a bug, in the product or here."""
         self._max_steps = max_steps
         self._steps_until = min(max_steps, MAX_STEPS_AT_ONCE)
-        self._now = 1_000.0
+        self._now = BEGINNING_S
         self._queues: dict[str, deque[SimHandle]] = {}
         self._active: list[str] = []
         """Nodes with something ready, but for those paused."""

@@ -54,6 +54,7 @@ KAFKA = KafkaOptions(
     rebalance_timeout_ms=3_000,
     fetch_max_wait_ms=1_000,
     max_poll_records=20,
+    budget_bytes=10_000,
     commit_interval_s=0.5,
     probe_interval_s=1.0,
     stall_s=6.0,
@@ -62,6 +63,8 @@ KAFKA = KafkaOptions(
 PIPELINE = PipelineOptions(
     max_batch_docs=16,
     max_batch_age_s=0.01,
+    # So little that sources wait, and pause.
+    max_backlog_bytes=6_000,
     flush_age_s=4.0,
     slow_segments=8,
     max_segments=16,

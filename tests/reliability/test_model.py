@@ -10,9 +10,9 @@ from index import engine
 from tests.reliability import model
 from tests.reliability.model import N_CONFIGURATIONS, Name, history_of, run_named
 from tests.reliability.model_machine import OWN
-from tests.reliability.model_mutants import MUTANTS, no_carry_over
 from tests.reliability.model_steps import LOGICAL, PHYSICAL
 from tests.reliability.mutant import Mutant
+from tests.reliability.mutants_of_model import MUTANTS, no_carry_over
 from tests.reliability.program import Run, Violation
 
 
