@@ -166,7 +166,7 @@ MUTANTS: list[Mutant] = [
         _search("crashes", n_cases=4, n_failures=5),
     ),
     Mutant(
-        "no_seek_after_error",
+        "feed_without_seek_after_error",
         "an error of a fetch is survived without going back to the own positions",
         _replaced(FetchLoop, "_seek", _no_seek),
         _search("flaky"),
@@ -197,7 +197,7 @@ MUTANTS: list[Mutant] = [
         _search("unreadable"),
     ),
     Mutant(
-        "seek_to_committed",
+        "feed_from_the_committed_offset",
         "reading goes on where the group has committed, not where the manifest stands",
         _replaced(Continuity, "enter", _enter_at_committed),
         _search("group ahead"),
