@@ -49,7 +49,7 @@ HANGING: Kinds = {Faults.consumer_hangs: 3, Faults.clock_jump: 6}
 
 def search() -> None:
     """Some seeds with all kinds of faults."""
-    for seed in range(8):
+    for seed in range(24):
         simulate(seed)
 
 
