@@ -121,6 +121,8 @@ class Member:
         return False
 
     async def kill(self) -> None:
+        if self.process is None:
+            return
         self.send(signal.SIGKILL)
         await self.wait_end(END_S)
         self.is_stopped = False
