@@ -37,12 +37,14 @@ from index.manifest import (
     find_newest,
     generation_of,
     is_temporary,
-    load_manifest,
     manifest_name,
     newest_generation,
     next_generation,
     temporary_name,
 )
+
+MAX_RIVALS = 10
+"""Processes that may want to publish the same generation at the same time."""
 
 
 def take_over(directory: Directory, topic_id: str = "") -> Manifest:
@@ -125,19 +127,22 @@ def _publish(directory: Directory, manifest: Manifest) -> list[str]:
 
 def _give_name(directory: Directory, manifest: Manifest, data: bytes, names: list[str]) -> None:
     name = manifest_name(manifest.generation)
-    temporary = _write_temporary(directory, manifest.generation, data, names)
+    temporary = _write_temporary(directory, manifest, data, names)
     try:
         directory.publish(temporary, name)
+    except FencedError as error:
+        raise _fenced(directory, manifest, manifest.generation) from error
     except StorageError as error:
         # An error does not say that nothing was done: the directory does.
         try:
             newest = newest_generation(directory.list())
-            is_mine = newest == manifest.generation and directory.read(name) == data
+            is_there = newest >= manifest.generation
+            is_mine = is_there and not _is_takeover(manifest) and directory.read(name) == data
         except FencedError:
             raise
         except StorageError:
             raise UnsettledError(f"{name} may be there: {error}") from error
-        if newest >= manifest.generation and (_is_takeover(manifest) or not is_mine):
+        if is_there and not is_mine:
             raise _fenced(directory, manifest, newest) from error
         if not is_mine:
             with suppress(StorageError):
@@ -145,18 +150,24 @@ def _give_name(directory: Directory, manifest: Manifest, data: bytes, names: lis
             raise
 
 
-def _write_temporary(directory: Directory, generation: int, data: bytes, names: list[str]) -> str:
-    temporary = temporary_name(generation, names)
-    try:
-        directory.write_file(temporary, (data,))
-    except StorageError:
-        names = directory.list()
-        if temporary not in names:
-            raise
-        # Of somebody who wants to publish the same generation: the first of us will.
-        temporary = temporary_name(generation, names)
-        directory.write_file(temporary, (data,))
-    return temporary
+def _write_temporary(
+    directory: Directory, manifest: Manifest, data: bytes, names: list[str]
+) -> str:
+    for _ in range(MAX_RIVALS):
+        temporary = temporary_name(manifest.generation, names)
+        try:
+            directory.write_file(temporary, (data,))
+        except StorageError as error:
+            names = directory.list()
+            newest = newest_generation(names)
+            if newest >= manifest.generation:
+                raise _fenced(directory, manifest, newest) from error
+            if temporary not in names:
+                raise
+            # Of a rival who wants to publish the same generation: one of us will.
+        else:
+            return temporary
+    raise StorageError(f"{directory}: too many want to publish generation {manifest.generation}")
 
 
 def _remove_old(directory: Directory, names: list[str]) -> None:
@@ -215,15 +226,27 @@ def fencing(directory: Directory, manifest: Manifest) -> Iterator[None]:
     except FencedError:
         raise
     except StorageError as error:
-        try:
-            newest = load_manifest(directory)
-        except FencedError:
-            raise
-        except StorageError:
-            newest = None
+        newest = _newest_manifest(directory)
         if newest is not None and newest.epoch > manifest.epoch:
             raise _fenced(directory, manifest, newest.generation) from error
         raise
+
+
+def _newest_manifest(directory: Directory) -> Manifest | None:
+    """Return the newest manifest, None where that cannot be found out. Raises: FencedError."""
+    for _ in range(MAX_RIVALS):
+        try:
+            names = directory.list()
+            with suppress(CorruptionError):
+                return find_newest(directory, names)[0]
+            if newest_generation(directory.list()) == newest_generation(names):
+                return None
+        except FencedError:
+            raise
+        except StorageError:
+            return None
+        # It was deleted while it was read: there is a newer one.
+    return None
 
 
 def _is_takeover(manifest: Manifest) -> bool:

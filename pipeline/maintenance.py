@@ -112,6 +112,8 @@ class Maintenance:
         """Of the shards whose last merge failed or had to wait for room."""
         self._troubles: dict[Shard, _Trouble] = {}
         """Of the shards whose last flush failed."""
+        self._unchecked: set[Shard] = set()
+        """Shards whose check could not go on."""
 
     def consider(self, shard: Shard) -> None:
         """Flush the shard in the background, then merge what is due, unless that is under way."""
@@ -136,6 +138,10 @@ class Maintenance:
             await self._threads.merge(partial(engine.check, self._pacer(shard, lambda: False)))
         except MergeStoppedError:
             pass
+        except ExhaustedError as error:  # that is not damage
+            self._disk.note_full()
+            self._unchecked.add(shard)
+            self._log_failure(shard, "check", error)
         except Exception as error:
             self._fail(shard, error)
 
@@ -168,6 +174,9 @@ class Maintenance:
         to wait for room. To be called about every `TICK_S`."""
         now = asyncio.get_running_loop().time()
         for shard in shards:
+            if shard in self._unchecked:
+                self._unchecked.discard(shard)
+                self.check(shard)
             oldest = shard.oldest_unflushed
             is_old = oldest is not None and now - oldest >= self._options.flush_age_s
             if is_old or shard in self._troubles:
@@ -208,6 +217,7 @@ class Maintenance:
         a check hears of that and ends."""
         self._no_merge_before.pop(shard, None)
         self._troubles.pop(shard, None)
+        self._unchecked.discard(shard)
         all_tasks = (self._flushes, self._merges, self._checks)
         tasks = [tasks[shard] for tasks in all_tasks if shard in tasks]
         if tasks:

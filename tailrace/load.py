@@ -210,7 +210,9 @@ async def _send(session: aiohttp.ClientSession, plan: LoadPlan, body: bytes) -> 
     for attempt in range(1, ATTEMPTS + 1):
         try:
             async with session.post(path, data=body, headers=headers) as response:
-                return await read_answer(response)
+                answer = await read_answer(response)
+                if not _is_refused(answer) or attempt == ATTEMPTS:
+                    return answer
         except AnswerError as error:
             if error.status not in (429, 502, 503) or attempt == ATTEMPTS:
                 raise
@@ -220,6 +222,12 @@ async def _send(session: aiohttp.ClientSession, plan: LoadPlan, body: bytes) -> 
                 raise UnreachableError(f"no answer after {ATTEMPTS} attempts ({reason})") from error
         await asyncio.sleep(min(MAX_PAUSE_S, FIRST_PAUSE_S * 2**attempt))
     raise AssertionError("the last attempt returns or raises")
+
+
+def _is_refused(answer: Any) -> bool:
+    """Return whether nothing was taken, for now: the disk is full, or too much is under way."""
+    items = answer["items"]
+    return bool(items) and all(next(iter(item.values()))["status"] == 429 for item in items)
 
 
 def _count(file: NdjsonFile, lines: list[Line], answer: Any, tally: Tally) -> None:

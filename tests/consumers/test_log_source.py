@@ -8,7 +8,7 @@ import pytest
 
 from consumers.log import EmbeddedLog, EmbeddedSource, LogOptions
 from consumers.source import DataGapError, NewRecord, ReplacedError, TruncatedError
-from index.errors import CorruptionError
+from index.errors import CorruptionError, ExhaustedError
 from tests.consumers.sinks import FailingSink, FencedSink, RecordingSink, wait_for
 
 
@@ -183,3 +183,18 @@ async def test_the_log_keeps_what_the_checkpoint_before_the_newest_needs(log: Em
         await append(log, 1)
         await it.sink.wait_count(41)
     assert 0 < log.start_offset(0) <= 10
+
+
+class FullSink(RecordingSink):
+    """Finds no room when it is to flush partition 0."""
+
+    async def close_partition(self, partition: int, flush: bool) -> None:
+        await super().close_partition(partition, flush)
+        if partition == 0:
+            raise ExhaustedError("no space left on device")
+
+
+async def test_a_partition_that_cannot_be_flushed_keeps_no_other_from_it(log: EmbeddedLog) -> None:
+    async with Running(EmbeddedSource(log), FullSink()) as it:
+        await it.sink.wait_until(lambda: len(it.sink.open) == 2)
+    assert it.sink.open == set()

@@ -151,6 +151,14 @@ async def test_refused_documents_and_bad_lines_are_told_and_fail(
     assert "2 failures" in captured.out
 
 
+async def test_a_bulk_that_finds_no_room_is_sent_again(server: BulkServer, file: Path) -> None:
+    error = {"type": "cluster_block_exception", "reason": "the disk is 96.0% full"}
+    refused = {"index": {"_id": "1", "status": 429, "error": error}}
+    server.refuse[1] = web.json_response({"items": [refused] * 5})
+    assert await run(server, file) == 0
+    assert sum(len(bulk) for bulk in server.bulks) == 5
+
+
 async def test_a_busy_server_is_asked_again(server: BulkServer, file: Path) -> None:
     server.refuse[1] = web.Response(status=429)
     assert await run(server, file) == 0

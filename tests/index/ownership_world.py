@@ -237,6 +237,26 @@ def run_interleaving(
     check_disk(disk)
 
 
+def run_schedule(turns: list[tuple[int, int]]) -> None:
+    """Three owners get turns: (which, how many operations). Then each goes on to its end.
+    Raises: AssertionError where a promise is broken."""
+    disk = MemoryDirectory()
+    owners = [Owner(disk, script) for script in (first_owner, outruns, flushes)]
+    for number, n_more in turns:
+        owners[number].go_on(n_more)
+    for owner in owners:
+        owner.go_on()
+        assert owner.error is None or owner.is_fenced, f"not fenced, but {owner.error!r}"
+    check_disk(disk)
+    newest = load_manifest(disk)
+    assert newest is not None
+    for owner in owners:
+        assert newest.next_offset >= owner.durable, "what was durable is lost"
+        if owner.engine is not None:
+            check_goes_on(owner, is_newest=owner.engine.manifest.epoch == newest.epoch)
+    check_disk(disk)
+
+
 def damage_newest(disk: MemoryDirectory) -> None:
     """Flip a bit of the newest manifest, unless it is the only one."""
     manifests = [name for name in disk.list() if generation_of(name) is not None]

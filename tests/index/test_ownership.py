@@ -235,12 +235,9 @@ def test_nobody_is_misled_by_a_damaged_manifest() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.data())
-def test_two_that_are_stopped_in_turn_leave_one_owner(data: st.DataObject) -> None:
-    successor = data.draw(st.sampled_from(world.SUCCESSORS))
-    n_first = data.draw(st.integers(0, world.n_operations(world.first_owner)))
-    n_second = data.draw(st.integers(0, 20))
-    world.run_interleaving(n_first, successor, n_second)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 25)), max_size=25))
+def test_three_that_are_stopped_in_turn_leave_one_owner(turns: list[tuple[int, int]]) -> None:
+    world.run_schedule(turns)
 
 
 def test_what_a_fenced_owner_published_late_is_no_part_of_the_history() -> None:

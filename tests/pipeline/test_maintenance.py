@@ -8,6 +8,7 @@ import pytest
 
 from index.directory import FsDirectory
 from index.document import Op
+from index.engine import Engine
 from index.errors import ExhaustedError, StorageError, UnsettledError
 from index.jobs import FlushJob, MergeJob, Pace
 from index.manifest import load_manifest
@@ -306,3 +307,24 @@ async def test_a_merge_that_waited_while_its_shard_was_closed_writes_nothing(doc
     stored = load_manifest(FsDirectory(shard.path))
     assert stored is not None
     assert stored.generation == generation
+
+
+async def test_a_check_without_open_files_is_made_later_and_finds_no_damage(
+    docs: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_calls = 0
+
+    def run_out_of_files(engine: Engine, pace: Pace) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 1:
+            raise ExhaustedError("too many open files")
+
+    monkeypatch.setattr(Engine, "check", run_out_of_files)
+    shard = docs.shards[0]
+    docs._maintenance.check(shard)
+    async with asyncio.timeout(10):
+        while n_calls < 2:
+            docs.tick()
+            await asyncio.sleep(0.001)
+    assert shard.state is ShardState.SERVING

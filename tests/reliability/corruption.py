@@ -19,6 +19,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from consumers.log_check import LogHeld, check_log
+from consumers.log_file import StoredRecord
+from consumers.log_partition import PartitionFiles
 from consumers.log_seal import NAME as SEAL
 from index.check import Report, _check_file
 from index.errors import CorruptionError, TailraceError
@@ -52,6 +54,7 @@ class Sound(NamedTuple):
     newest: Manifest
     answers: list[Any]
     log: LogHeld
+    records: list[StoredRecord]
 
 
 @cache
@@ -63,7 +66,7 @@ def sound() -> Sound:
     log = check_log(_log_directory(files))
     assert log is not None
     assert not log.damages
-    return Sound(files, manifest, answers(engine), log)
+    return Sound(files, manifest, answers(engine), log, _records(files))
 
 
 def _schema(files: Files) -> Schema:
@@ -84,6 +87,16 @@ def _said(meta: IndexMeta, schema: Schema) -> tuple[Any, ...]:
 def _log_directory(files: Files) -> MemoryDirectory:
     of_log = {path.removeprefix(LOG): files[path] for path in files if path.startswith(LOG)}
     return MemoryDirectory(of_log)
+
+
+def _records(files: Files) -> list[StoredRecord]:
+    """Open the log and read it to its end. Raises: TailraceError."""
+    log = PartitionFiles(_log_directory(files), 1 << 30)
+    reader = log.reader(log.start_offset)
+    found: list[StoredRecord] = []
+    while part := reader.read(1 << 20):
+        found += part
+    return found
 
 
 # --- damaging ------------------------------------------------------------------------------
@@ -213,12 +226,9 @@ class Examiner:
         changed = damaged(case.removeprefix("open/"))
         files = {**sound().files, **changed}
         try:
-            if any(path.startswith(LOG) for path in changed):
-                for path in changed:
-                    self._look(case, path, files[path])
-                return
+            records = _records(files)
             engine = open_engine(shard_directory(files), _schema(files))
-            found = answers(engine)
+            found = answers(engine), records
         except CorruptionError as error:
             if not any(Path(path).name == Path(error.name).name for path in changed):
                 raise Violation(case, f"does not name the file: {error}") from error
@@ -229,7 +239,7 @@ class Examiner:
             return
         except Exception as error:
             raise Violation(case, f"no error of ours: {error!r}") from error
-        if found != sound().answers:
+        if found != (sound().answers, sound().records):
             raise Violation(case, "wrong answers")
         self.tally.note("opens answered")
 

@@ -34,6 +34,7 @@ class ErrorLife:
         self.promised = -1
         """The checkpoint that was told to the source."""
         self.n_failures = 0
+        self._has_merged = False
         self._unsettled: Job | None = None
 
     # --- what happens ------------------------------------------------------------------------
@@ -91,6 +92,7 @@ class ErrorLife:
                 self._fail(error)
 
     def _merge(self) -> None:
+        self._has_merged = True
         if not self._settle() or self.engine is None:
             return
         job = self.engine.plan_full_merge()
@@ -174,7 +176,8 @@ class ErrorLife:
             self._flush()
             demand(self.failure is None, "failed on a disk that is well:", self.failure)
         demand(max(self.engine.durable_offset, 0) == n_events, "not durable:", self.promised)
-        self._merge()
+        if self._has_merged:
+            self._merge()
         self.check()
         report = verify(self.disk)
         demand(report.is_sound, *report.findings)

@@ -36,18 +36,24 @@ def replay(case: str) -> None:
 
 
 def every_operation() -> Iterator[str]:
-    for workload in errors_engine.WORKLOADS:
+    """Yield every error at every operation of a few short workloads, which use them all."""
+    for workload in errors_engine.SHORT:
         yield from errors_engine.cases_of(*workload)
+    for letters in errors_log.WORKLOADS[:2]:
+        yield from errors_log.cases_of(letters)
+    for letters in errors_store.WORKLOADS:
+        yield from errors_store.cases_of(letters)
 
 
 def the_rest() -> Iterator[str]:
-    for letters in errors_store.WORKLOADS:
-        yield from errors_store.cases_of(letters)
-    for letters in errors_log.WORKLOADS:
-        yield from errors_log.cases_of(letters)
-        yield from errors_log.sizes_of(letters)
-    for workload in errors_engine.WORKLOADS:
+    for workload in errors_engine.LONGER:
+        yield from errors_engine.cases_of(*workload)
+    for workload in errors_engine.SHORT + errors_engine.LONGER:
         yield from errors_engine.sizes_of(*workload)
+    for letters in errors_log.WORKLOADS[2:]:
+        yield from errors_log.cases_of(letters)
+    for letters in errors_log.WORKLOADS:
+        yield from errors_log.sizes_of(letters)
     for letters in errors_shard.WORKLOADS:
         yield from errors_shard.cases_of(letters)
         yield from errors_shard.sizes_of(letters)

@@ -19,16 +19,14 @@ from tests.reliability.short_workloads import LETTERS
 
 FILLED = "ufuaf"
 """What a shard went through that is not empty: two segments, a document dead in the first."""
-WORKLOADS = (
+SHORT = (
     ("empty", "ufaf"),
     ("empty", "ufrdf"),
     ("filled", "uf"),
     ("filled", "m"),
-    ("filled", "amuf"),
-    ("filled", "dfacf"),
-    ("filled", "fufm"),
     ("filled", "sfrm"),
 )
+LONGER = (("filled", "amuf"), ("filled", "dfacf"), ("filled", "fufm"))
 STEP = 256
 """Bytes between two sizes of a disk."""
 

@@ -35,7 +35,7 @@ from pipeline.telemetry import Telemetry
 from pipeline.threads import Threads
 from tests.pipeline.logs import MemoryLog
 from tests.reliability.error_life import survive
-from tests.reliability.errors_engine import hows_of
+from tests.reliability.errors_engine import hows_of, scene
 from tests.reliability.faulty_disk import ERRORS, Faults, FaultyDisk, can_meet
 from tests.reliability.life import BrokenError, demand
 from tests.reliability.program import Violation
@@ -43,7 +43,7 @@ from tests.reliability.shard_life import check_answers
 from tests.reliability.short_workloads import SCHEMA, log_of
 from tests.reliability.sim_loop import SimLoop
 
-INDEX_OPTIONS = IndexOptions(merge_factor=2, memtable_docs=2)
+INDEX_OPTIONS = IndexOptions(merge_factor=2, memtable_docs=2, check_on_open="tables")
 RESERVE_BYTES = 4_096
 OPTIONS = PipelineOptions(
     flush_age_s=2.0,
@@ -52,7 +52,9 @@ OPTIONS = PipelineOptions(
     max_segments=6,
     disk_reserve_bytes=RESERVE_BYTES,
 )
-WORKLOADS = ("uuadu", "uudusu", "ufuaduu")
+FILLED = "+"
+"""What a workload begins with whose shard has segments already."""
+WORKLOADS = ("uuadu", "uudusu", "+ad")
 HEALED_S = 12.0
 """When the disk is well again."""
 PATIENCE_S = 120.0
@@ -161,8 +163,14 @@ class ShardCase:
 
     def __init__(self, disk: FaultyDisk, letters: str, tide: Random | None = None) -> None:
         self.files = disk
-        self.history = letters.replace("f", "")
+        before = ""
+        if letters.startswith(FILLED):
+            files, before = scene("filled")
+            disk.files.update(files)
+            disk.durable.update(files)
+        self.history = before + letters.removeprefix(FILLED)
         self.events = log_of(self.history).events
+        self._n_before = len(log_of(before).events)
         self.promised = -1
         self.n_failures = 0
         self.broken = ""
@@ -202,7 +210,7 @@ class ShardCase:
         with _quiet():
             self._try_start()
             await self._open()
-            for event in self.events:
+            for event in self.events[self._n_before :]:
                 await self._deliver(event)
                 await asyncio.sleep(0.4)
                 self._tick()
@@ -266,6 +274,7 @@ class ShardCase:
         demand((next_offset or 0) >= self.promised, "opened below what was promised")
         self.promised = max(self.promised, -1 if next_offset is None else next_offset)
         self.shard = shard
+        self.maintenance.check(shard)
 
     def _open_engine(
         self, path: Path, schema: SchemaRef, options: IndexOptions, number: int

@@ -90,6 +90,8 @@ class Known:
     """Of a disk and a history."""
     opened: set[int] = field(default_factory=set)
     """What disks came to once they were opened, and was lived on with."""
+    promises: dict[Promise, Promise] = field(default_factory=dict)
+    """Each once: there are few."""
 
 
 class Explorer:
@@ -189,7 +191,7 @@ class Explorer:
             self.known.opened.add(identity)
             self.n_lives += 1
             life.go_on()
-        return found
+        return self.known.promises.setdefault(found, found)
 
 
 def crashes(name: str, life: Life, first: int) -> Iterator[Crashed]:

@@ -26,7 +26,7 @@ from tests.reliability.feed_world import TOPIC, Life, World, search_all
 from tests.reliability.program import Program, Run, Tally, Violation
 from tests.reliability.sim_loop import DeadlockError, TooManyStepsError
 
-HEAVY_SHARE = 0.002
+HEAVY_SHARE = 0.001
 POISON_SHARE = 0.4
 
 

@@ -18,7 +18,7 @@ from index.manifest import SegmentEntry
 from index.segment import Check, Segment, SegmentMeta
 
 Place: TypeAlias = tuple[bytes, SegmentMeta]
-MOST = 20_000
+MOST = 4_000
 """Segments that are kept. Then all are forgotten."""
 
 

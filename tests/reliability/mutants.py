@@ -16,61 +16,57 @@ from tests.reliability.program import Program, Run, Tally, Violation
 from tests.reliability.programs import MODULES
 
 
-def all_mutants() -> list[Mutant]:
-    """Return those of the programs, and of the modules beside them, by name."""
+def all_mutants() -> dict[str, Mutant]:
+    """Return those of the programs, and of the modules beside them: `feed.gap_unseen`."""
     beside = {
         module.name
         for module in pkgutil.iter_modules(tests.reliability.__path__)
         if "mutants" in module.name and not module.name.startswith("test_")
     }
-    found: list[Mutant] = []
+    found: dict[str, Mutant] = {}
     for name in sorted({*MODULES.values(), *beside} - {"mutants"}):
-        listed = getattr(import_module(f"tests.reliability.{name}"), "MUTANTS", [])
-        # Those of real processes take minutes: their own program runs them.
-        found += listed if isinstance(listed, list) else []
-    names = [mutant.name for mutant in found]
-    assert len(set(names)) == len(names), "two mutants have one name"
-    return sorted(found, key=lambda mutant: mutant.name)
+        module = import_module(f"tests.reliability.{name}")
+        listed = getattr(module, "MUTANTS", [])
+        if isinstance(listed, list):  # those of real processes are run by their own program
+            found |= {f"{name.removeprefix('mutants_of_')}.{each.name}": each for each in listed}
+    return found
 
 
 def run(asked: Run) -> Tally:
     tally = Tally()
     sound: set[Callable[[], None]] = set()
-    mutants = [
-        mutant
-        for number, mutant in enumerate(all_mutants())
-        if number % asked.n_parts == asked.part
-    ]
-    for mutant in mutants:
+    for number, (case, mutant) in enumerate(all_mutants().items()):
+        if number % asked.n_parts != asked.part:
+            continue
         if mutant.search not in sound:
             mutant.search()
             sound.add(mutant.search)
-        kill(mutant)
+        kill(case, mutant)
         tally.n_cases += 1
     return tally
 
 
-def kill(mutant: Mutant) -> None:
+def kill(case: str, mutant: Mutant) -> None:
     """Demand that the search finds the mutant out. Raises: Violation."""
     try:
         with mutant.switched():
             mutant.search()
     except Violation:
         return
-    raise Violation(mutant.name, f"not found out: {mutant.wrong}")
+    raise Violation(case, f"not found out: {mutant.wrong}")
 
 
 def replay(case: str) -> None:
-    (mutant,) = (mutant for mutant in all_mutants() if mutant.name == case)
+    mutant = all_mutants()[case]
     mutant.search()
-    kill(mutant)
+    kill(case, mutant)
 
 
 PROGRAM = Program(
     name="mutants",
     counts="wrong versions of the product",
-    fast=86,
-    deep=86,
+    fast=97,
+    deep=97,
     run=run,
     replay=replay,
 )

@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from consumers import log_partition
+from consumers.log_seal import Seal
 from index.engine import Engine
 from index.errors import KINDS, CorruptionError, StorageError, UnsettledError
 from index.jobs import FlushJob, Job, Pace
@@ -59,6 +60,7 @@ def search_reserve() -> None:
     errors_shard.replay("reserve.uuadu.1")
 
 
+search_seals = searching(errors_log.cases_of, "abraa", "EIO")
 search_log = searching(errors_log.cases_of, "aab", "EIO.once")
 _filled = partial(errors_engine.cases_of, "filled")
 search_flush = searching(_filled, "uf", "EIO.once", "ENOSPC.sticky")
@@ -98,6 +100,14 @@ def log_tail_trusted() -> Switched:
             yield frame._replace(durable_end=frame.end)
 
     return _patched(patch.object(log_partition, "read_frames", read_frames))
+
+
+def stale_seal_believed() -> Switched:
+    def sealed_end(seal: Seal, name: str, base_offset: int, n_bytes: int) -> int:
+        seal.check(name, base_offset, n_bytes)
+        return n_bytes
+
+    return _patched(patch.object(Seal, "sealed_end", sealed_end))
 
 
 def sync_of_names_retried() -> Switched:
@@ -214,6 +224,12 @@ MUTANTS: list[Mutant] = [
         "what a failed fsync left in memory counts as durable when the log is opened",
         log_tail_trusted,
         search_log,
+    ),
+    Mutant(
+        "stale_seal_believed",
+        "a seal whose removal was not durable says that the log behind it is damage",
+        stale_seal_believed,
+        search_seals,
     ),
     Mutant(
         "names_sync_retried",

@@ -37,8 +37,8 @@ class _Known:
     """Who made the newest manifest."""
     promised: int = 0
     """The highest offset that was told to be durable here."""
-    origin: int | None = 0
-    """Where the shard began to read its log; None: not seen yet."""
+    origin: int = 0
+    """Where the shard began to read its log, as of the newest manifest."""
 
 
 @dataclass(slots=True)
@@ -52,6 +52,8 @@ class Checks:
     _folders: dict[str, _Known] = field(default_factory=dict)
     _applied: dict[tuple[str, int], int] = field(default_factory=dict)
     """Life and shard -> the next offset that may be applied there."""
+    _origins: dict[tuple[str, int], int | None] = field(default_factory=dict)
+    """Life and shard -> where it began to read its log; None: it has not yet."""
     _folds: dict[tuple[int, int, int], LogFolds] = field(default_factory=dict)
     _buried: set[tuple[int, int]] = field(default_factory=set)
     _letters_seen: int = 0
@@ -59,8 +61,7 @@ class Checks:
     # --- events ------------------------------------------------------------------------------
     def shard_opened(self, life: str, folder: SimFolder, number: int, engine: Engine) -> None:
         known = self._known(folder)
-        if engine.next_offset < 0:
-            known.origin = None
+        self._origins[life, number] = known.origin if engine.next_offset >= 0 else None
         self._applied[life, number] = max(engine.next_offset, 0)
         if max(engine.durable_offset, 0) < known.promised:
             raise BrokenError(
@@ -68,15 +69,12 @@ class Checks:
                 f"but {known.promised} was told to be durable"
             )
 
-    def batch_applied(
-        self, life: str, folder: SimFolder, engine: Engine, done: AppliedBatch
-    ) -> None:
-        known = self._known(folder)
+    def batch_applied(self, life: str, done: AppliedBatch) -> None:
         expected = self._applied[life, done.shard]
         for arrival in done.batch.arrivals:
             for record in arrival.records:
-                if known.origin is None:
-                    known.origin = record.offset
+                if self._origins[life, done.shard] is None:
+                    self._origins[life, done.shard] = record.offset
                 if record.offset < expected:
                     raise BrokenError(
                         f"{life} applies offset {record.offset} of shard {done.shard} again, "
@@ -85,12 +83,12 @@ class Checks:
                 expected = record.offset + 1
         self._applied[life, done.shard] = max(expected, done.batch.next_offset)
 
-    def state(self, where: str, folder: SimFolder, engine: Engine, visible: Visible) -> None:
+    def state(self, life: str, where: str, engine: Engine, visible: Visible) -> None:
         """Compare what is searchable with what the log says."""
         self.n_states += 1
         number = engine.shard
         found = self._documents(visible)
-        origin = self._known(folder).origin or 0
+        origin = self._origins[life, number] or 0
         gaps = [(gap.first, gap.end) for gap in engine.gaps]
         partition = self.partitions[number]
         for lineage in range(len(partition.past) + 1):
@@ -99,7 +97,7 @@ class Checks:
                 return
         fold = self._fold(partition, len(partition.past), origin, gaps, visible.next_offset)
         raise BrokenError(
-            f"{where}: shard {number} at {visible.next_offset} differs from its log: "
+            f"{life} {where}: shard {number} at {visible.next_offset} differs from its log: "
             f"{_difference(found, fold.documents)}"
         )
 
@@ -122,6 +120,9 @@ class Checks:
                     f"to {manifest.next_offset}"
                 )
         known.manifest, known.publisher = manifest, life
+        is_takeover = manifest.generation == manifest.epoch  # then it says what was there
+        if manifest.next_offset >= 0 and not is_takeover:
+            known.origin = self._origins[life, _number(folder)] or 0
         self._check_letters(folder, manifest.next_offset)
 
     def committed(self, folder: SimFolder, offset: int) -> None:
@@ -189,7 +190,7 @@ class Checks:
         return self._folds.setdefault(key, LogFolds()).at(entries, next_offset)
 
     def _check_letters(self, folder: SimFolder, checkpoint: int) -> None:
-        number = int(folder.name.rpartition(":")[2])
+        number = _number(folder)
         partition = self.partitions[number]
         known = self._known(folder)
         if partition.past or partition.start or known.origin != 0:
@@ -209,6 +210,10 @@ class Checks:
             number = int(headers["tailrace.source.partition"] or b"-1")
             self._buried.add((number, int(headers["tailrace.source.offset"] or b"-1")))
         self._letters_seen = len(entries)
+
+
+def _number(folder: SimFolder) -> int:
+    return int(folder.name.rpartition(":")[2])
 
 
 def _difference(found: Documents, wanted: Documents) -> str:

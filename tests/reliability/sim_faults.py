@@ -25,7 +25,7 @@ from aiokafka.errors import (
 from consumers.source import SourceError
 from index.errors import CorruptionError
 from tests.reliability.fake_broker import LATENCY_S
-from tests.reliability.fake_log import Bad, Poison
+from tests.reliability.fake_log import Bad, Kind, Poison
 from tests.reliability.fake_producer import OutcomeUnknownError
 from tests.reliability.sim_loop import BEGINNING_S
 from tests.reliability.sim_node import GROUP, SimNode
@@ -202,10 +202,14 @@ class Faults:
 
     def truncation(self) -> str | None:
         partition = self._rng.choice(self.world.topic.partitions)
-        if partition.end - partition.start < 5 or not self._may_damage():
+        end = partition.end - self._rng.randint(1, 5)
+        lost = [entry for entry in partition.entries if entry.offset >= end]
+        if len(lost) < partition.end - end or any(e.kind is not Kind.RECORD for e in lost):
+            # A shard that has only passed markers there rests on a record that is not lost.
+            return None
+        if not self._may_damage():
             return None
         self._freeze()
-        end = partition.end - self._rng.randint(1, 5)
         partition.truncate(end)
         self._rejoin_all()
         return f"log of {partition.tp.partition} cut to {end}"
@@ -307,13 +311,17 @@ class Faults:
             self._operated[node.name] = world.loop.time()
             told = ", ".join(f"{number}: {error!r}" for number, error in failures.items())
             world.trace(f"operator restarts {node.name}: {told}")
-            node.kill()
+            # What is taken away must have no owner, so all of them end where the disk is one.
+            ending = world.nodes if world.is_shared else [node]
+            for other in ending:
+                other.kill()
             for number, error in failures.items():
                 if isinstance(error, (SourceError, CorruptionError)) and number >= 0:
                     folder = node.disk.folder(Path(str(number)))
                     folder.wipe()
                     world.checks.wiped(folder)
-            node.start()
+            for other in ending:
+                other.start()
 
     def describe(self) -> str:
         """Return what keeps the nodes from being caught up."""

@@ -114,17 +114,16 @@ class World:
             self.trace(f"{life} opens {shard.number} at {shard.engine.next_offset}")
             folder = node.disk.folder(Path(str(shard.number)))
             self.checks.shard_opened(life, folder, shard.number, shard.engine)
-            self.checks.state(f"{life} opening", folder, shard.engine, shard.visible)
+            self.checks.state(life, "opening", shard.engine, shard.visible)
 
     def check_batch(self, node: SimNode, life: str, done: AppliedBatch) -> None:
         with self._checking():
             self.trace(f"{life} applies {done.shard} to {done.visible.next_offset}")
             assert node.index is not None
-            folder = node.disk.folder(Path(str(done.shard)))
-            engine = node.index.shards[done.shard].engine
-            self.checks.batch_applied(life, folder, engine, done)
+            self.checks.batch_applied(life, done)
             if self.rng.random() < STATE_SHARE:
-                self.checks.state(f"{life} applying", folder, engine, done.visible)
+                engine = node.index.shards[done.shard].engine
+                self.checks.state(life, "applying", engine, done.visible)
 
     def _check_commit(self, group: str, offsets: dict[TopicPartition, int]) -> None:
         with self._checking():
@@ -227,11 +226,10 @@ class World:
         for node in self.nodes:
             if node.index is None:
                 continue
-            for number, shard in node.index.shards.items():
+            for shard in node.index.shards.values():
                 if shard.state is not ShardState.SERVING:
                     continue  # it closes, its partition is another node's
-                folder = node.disk.folder(Path(str(number)))
-                self.checks.state(f"{node.life} at the end", folder, shard.engine, shard.visible)
+                self.checks.state(node.life, "at the end", shard.engine, shard.visible)
         for partition, offset, value in self.acked:
             if partition.past or offset < partition.start:
                 continue
