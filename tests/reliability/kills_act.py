@@ -173,12 +173,14 @@ class Act:
         if point in AT_START:
             await self._drain(member)
             member.start(f"{point} {fault.order.split()[1]} 1")
+            await member.wait_answer()
         else:
             await self._wait_serving(member)
             member.give_order(fault.order)
-        if point == "on_revoked":
-            await self._storm(1)
-        hit = await member.wait_end(AT_POINT_S) == -signal.SIGKILL
+            if point == "on_revoked":
+                await self._storm(1)
+            await member.wait_end(AT_POINT_S)
+        hit = not member.is_alive
         self._tally.note("at a named place" if hit else "place not met")
         await self._do_kill(fault, member)
 

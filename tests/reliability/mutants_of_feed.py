@@ -27,13 +27,16 @@ from tests.reliability.feed import Case
 from tests.reliability.mutant import Mutant
 
 
-def _search(scenario: str, number: int = 100) -> Callable[[], None]:
-    """Return the run of one case that shows the mutant."""
+def _search(scenario: str, n_cases: int = 1, n_failures: int = 0) -> Callable[[], None]:
+    """Return the run of a few cases that show the mutant; so often the letters' log fails."""
 
     def search() -> None:
         logging.disable(logging.CRITICAL)
         try:
-            Case(f"mutants.{number}", scenario).run()
+            for number in range(n_cases):
+                case = Case(f"mutants.{100 + number}", scenario)
+                case.letters.n_failures += n_failures
+                case.run()
         finally:
             logging.disable(logging.NOTSET)
 
@@ -160,10 +163,10 @@ MUTANTS: list[Mutant] = [
         "letter_after_checkpoint",
         "a checkpoint passes a record whose dead letter is not durable",
         _replaced(Applier, "plan_flush", _plan_flush),
-        _search("crashes"),
+        _search("crashes", n_cases=4, n_failures=5),
     ),
     Mutant(
-        "no_seek_after_error",
+        "feed_without_seek_after_error",
         "an error of a fetch is survived without going back to the own positions",
         _replaced(FetchLoop, "_seek", _no_seek),
         _search("flaky"),
@@ -172,7 +175,7 @@ MUTANTS: list[Mutant] = [
         "applied_twice",
         "records that come again are new ones",
         _AppliedTwice,
-        _search("plain", 101),
+        _search("plain", n_cases=2),
     ),
     Mutant("gap_unseen", "what retention took is jumped over", _GapUnseen, _search("gap")),
     Mutant(
@@ -194,7 +197,7 @@ MUTANTS: list[Mutant] = [
         _search("unreadable"),
     ),
     Mutant(
-        "seek_to_committed",
+        "feed_from_the_committed_offset",
         "reading goes on where the group has committed, not where the manifest stands",
         _replaced(Continuity, "enter", _enter_at_committed),
         _search("group ahead"),
@@ -209,6 +212,6 @@ MUTANTS: list[Mutant] = [
         "letters_again",
         "letters that are there are written again with those that are not",
         _replaced(pipeline.shard, "bury", _bury_again),
-        _search("plain", 105),
+        _search("plain", n_cases=4, n_failures=20),
     ),
 ]
