@@ -111,8 +111,8 @@ class FakeCluster:
 
     # --- what happens to it -----------------------------------------------------------------------
     def push_errors(self, api: str, *errors: KafkaError) -> None:
-        """Answer the next requests of one kind so: metadata, fetch, offsets, produce, join,
-        heartbeat, commit, committed."""
+        """Answer the next requests of one kind so: metadata, fetch, offsets, produce (also
+        "produce TOPIC"), join, heartbeat, commit, committed."""
         self._errors[api] += errors
 
     def forgive(self) -> None:

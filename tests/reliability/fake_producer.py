@@ -130,6 +130,7 @@ class FakeProducer:
             is_lost = False
             try:
                 await self._cluster.reach("produce")
+                self._cluster.check(f"produce {tp.topic}")
                 partition = self._cluster.partition(tp)
                 if partition.is_frozen:
                     raise NotLeaderForPartitionError(tp)

@@ -33,6 +33,14 @@ DAMAGE: Kinds = {
     Faults.re_creation: 4,
 }
 OWNERS: Kinds = {Faults.pause: 6, Faults.rebalance: 2, Faults.evict: 3, Faults.restart: 1}
+MOVING: Kinds = {
+    Faults.slow_broker: 5,
+    Faults.slow_machine: 3,
+    Faults.rebalance: 4,
+    Faults.pause: 3,
+    Faults.crash: 2,
+}
+LETTERS: Kinds = {Faults.letters_refused: 1, Faults.clock_jump: 10}
 READING: Kinds = {Faults.poison: 8, Faults.pause: 4, Faults.rebalance: 1, Faults.slow_broker: 2}
 
 
@@ -49,22 +57,32 @@ HANGING: Kinds = {Faults.consumer_hangs: 3, Faults.clock_jump: 6}
 
 def search() -> None:
     """Some seeds with all kinds of faults."""
-    for seed in range(8):
+    for seed in range(5):
         simulate(seed)
 
 
+def search_moving() -> None:
+    for seed in range(10, 22):
+        simulate(seed, MOVING)
+
+
+def search_letters() -> None:
+    for seed in range(4):
+        simulate(seed, LETTERS)
+
+
 def search_damage() -> None:
-    for seed in range(12):
+    for seed in range(6):
         simulate(seed, DAMAGE)
 
 
 def search_owners() -> None:
-    for seed in range(8):
+    for seed in range(5):
         simulate(seed, OWNERS)
 
 
 def search_reading() -> None:
-    for seed in range(8):
+    for seed in range(3):
         simulate(seed, READING)
 
 
@@ -74,7 +92,7 @@ def search_too_large() -> None:
 
 
 def search_hanging() -> None:
-    for seed in range(4):
+    for seed in range(3):
         simulate(seed, HANGING)
 
 
@@ -172,7 +190,7 @@ MUTANTS: list[Mutant] = [
         "seek_to_committed",
         "a shard reads on from the offset that the broker has, not from its own",
         _around(Session, "_open_shard", _seek_to_committed),
-        search,
+        search_moving,
     ),
     Mutant(
         "no_seek_after_error",
@@ -190,7 +208,7 @@ MUTANTS: list[Mutant] = [
         "no_generations",
         "what was begun before a rebalance goes on after it, from its positions",
         _patch(Positions, "begin_generation", _forget_nothing),
-        search,
+        search_moving,
     ),
     Mutant(
         "revoked_shards_stay_open",
@@ -206,7 +224,7 @@ MUTANTS: list[Mutant] = [
             "plan_flush",
             lambda plan: lambda self: (setattr(self, "_awaits_letters", False), plan(self))[1],
         ),
-        search,
+        search_letters,
     ),
     Mutant(
         "no_log_is_another",

@@ -28,7 +28,7 @@ from tests.reliability.fake_broker import LATENCY_S
 from tests.reliability.fake_log import Bad, Kind, Poison
 from tests.reliability.fake_producer import OutcomeUnknownError
 from tests.reliability.sim_loop import BEGINNING_S
-from tests.reliability.sim_node import GROUP, SimNode
+from tests.reliability.sim_node import DEAD, GROUP, SimNode
 from tests.reliability.sim_world import World
 
 FAULTS_S: Final = 14.0
@@ -159,6 +159,13 @@ class Faults:
         make = self._rng.choice((OutcomeUnknownError, OutOfOrderSequenceNumber))
         self.world.cluster.push_errors("produce", make())
         return f"{make.__name__} at produce"
+
+    def letters_refused(self) -> str:
+        n = self._rng.choice((1, 10, 50))
+        self.world.cluster.push_errors(
+            f"produce {DEAD}", *[RequestTimedOutError() for _ in range(n)]
+        )
+        return f"{n} x RequestTimedOutError at dead letters"
 
     def slow_broker(self) -> str:
         latency_s = self._rng.choice((0.02, 0.02, 0.2, 0.8))
@@ -354,6 +361,7 @@ KINDS: Kinds = {
     Faults.refusals: 10,
     Faults.lost_membership: 2,
     Faults.produce_trouble: 4,
+    Faults.letters_refused: 1,
     Faults.slow_broker: 4,
     Faults.consumer_hangs: 1,
     Faults.poison: 4,

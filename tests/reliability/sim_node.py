@@ -65,7 +65,7 @@ PIPELINE = PipelineOptions(
     max_batch_age_s=0.01,
     # So little that sources wait, and pause.
     max_backlog_bytes=6_000,
-    flush_age_s=4.0,
+    flush_age_s=2.0,
     slow_segments=8,
     max_segments=16,
     # A merge that rested would block the one thread there is.
