@@ -33,7 +33,7 @@ AT_POINT_S = 3.0
 STORM = 8
 """Times that one more member comes and goes."""
 SAMPLE_S = 0.5
-AT_START = frozenset({"open_engine", "take_over", "on_assigned", "save_schema"})
+AT_START = frozenset({"open_engine", "take_over", "on_assigned"})
 """Places that a server passes as it starts, and seldom again."""
 
 
