@@ -273,8 +273,9 @@ class Maintenance:
                     if not self._is_to_repeat(shard, error):
                         raise
                     self._log_failure(shard, "flush", error)
-        self._troubles.pop(shard, None)
-        self._on_durable(shard.number, shard.engine.durable_offset)
+            self._troubles.pop(shard, None)
+            self._on_durable(shard.number, shard.engine.durable_offset)
+            await self._sweep(shard)
         return True
 
     async def _run_flush(self, shard: Shard, job: Job) -> None:
@@ -323,6 +324,7 @@ class Maintenance:
                 async with shard.maintenance_lock:
                     await self._threads.apply(partial(shard.applier.settle, job))
                     await self._commit(shard, job)
+                    await self._sweep(shard)
             except Exception as error:
                 await self._threads.apply(partial(shard.applier.abandon, job))
                 if isinstance(error, MergeStoppedError):
@@ -361,7 +363,10 @@ class Maintenance:
             self._disk.note_full()
             await asyncio.sleep(SETTLE_RETRY_S)
         await self._threads.apply(partial(shard.applier.install, job))
-        # Not in the apply thread: documents would wait for a slow disk.
+
+    async def _sweep(self, shard: Shard) -> None:
+        """Remove what is not needed any more. Not in the apply thread: documents would wait for a
+        slow disk. Requires: `maintenance_lock`."""
         await self._threads.maintain(shard.engine.sweep)
 
     def _has_no_room(self) -> bool:

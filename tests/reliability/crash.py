@@ -69,10 +69,11 @@ def run(asked: Run) -> Tally:
         known = {scene(name).letters: Known() for name in SCENES}
         explorers = {name: Explorer(scene(name), known[scene(name).letters]) for name in SCENES}
         _run(asked, explorers)
-        for explorer in explorers.values():
+        for name, explorer in explorers.items():
             tally.n_cases += explorer.n_states
-            tally.note("recoveries lived on with", explorer.n_lives)
             tally.note("workloads", explorer.n_workloads)
+            tally.note("recoveries lived on with", explorer.n_lives)
+            tally.note(name, explorer.n_states)
     return tally
 
 

@@ -133,18 +133,21 @@ class Explorer:
 
     def replay(self, case: str) -> None:
         """Go through one case again, from its beginning. Raises: Violation."""
-        _, letters, way, *rest = case.split(".")
+        _, letters, *ways = case.split(".")
         name = self._name(letters)
         with _told(name):
             life, first = self.scene.live(letters)
-        if way.startswith("k"):
-            found = self._killed(name, life, int(way[1:]))
+        if not ways:
+            return
+        if ways[0].startswith("k"):
+            found = self._killed(name, life, int(ways[0][1:]))
         else:
-            state = next(islice(crashes(name, life, first), int(way), None))
+            state = _nth(crashes(name, life, first), int(ways[0]))
             self._open(state)
             found = self._lost(state)
-        if rest:
-            self._open(next(islice(found, int(rest[0]), None)))
+        state = _nth(found, int(ways[1]) if len(ways) > 1 else 0)
+        if len(ways) > 1:
+            self._open(state)
 
     def _name(self, letters: str) -> str:
         return f"{self.scene.name}.{letters}"
@@ -201,6 +204,10 @@ def crashes(name: str, life: Life, first: int) -> Iterator[Crashed]:
         promised = state.told or Promise()
         history = life.history_at(state.n_steps)
         yield Crashed(f"{name}.{number}", state.key, state.files, promised, history)
+
+
+def _nth(states: Iterator[Crashed], number: int) -> Crashed:
+    return next(islice(states, number, None))
 
 
 def check_promise(found: Promise, promised: Promise) -> None:

@@ -33,7 +33,7 @@ AT_POINT_S = 3.0
 STORM = 8
 """Times that one more member comes and goes."""
 SAMPLE_S = 0.5
-AT_START = frozenset({"open_engine", "take_over", "on_assigned", "save_schema"})
+AT_START = frozenset({"open_engine", "take_over", "on_assigned"})
 """Places that a server passes as it starts, and seldom again."""
 
 
@@ -173,12 +173,14 @@ class Act:
         if point in AT_START:
             await self._drain(member)
             member.start(f"{point} {fault.order.split()[1]} 1")
+            await member.wait_answer()
         else:
             await self._wait_serving(member)
             member.give_order(fault.order)
-        if point == "on_revoked":
-            await self._storm(1)
-        hit = await member.wait_end(AT_POINT_S) == -signal.SIGKILL
+            if point == "on_revoked":
+                await self._storm(1)
+            await member.wait_end(AT_POINT_S)
+        hit = not member.is_alive
         self._tally.note("at a named place" if hit else "place not met")
         await self._do_kill(fault, member)
 

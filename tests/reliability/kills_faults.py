@@ -78,7 +78,7 @@ class _Draw:
         chance = self._chance
         order = ""
         if kind == "kill_at":
-            order = f"{next(self._places)} {chance.choice(WHEN)} {chance.randint(1, 5)}"
+            order = f"{next(self._places)} {chance.choice(WHEN)} {chance.randint(1, 3)}"
         return Fault(
             kind,
             member=chance.randrange(N_MEMBERS),

@@ -150,6 +150,14 @@ class Member:
         except OSError:
             return None
 
+    def stats_when_ready(self) -> dict[str, Any] | None:
+        """Return its stats, None where an index of it has not caught up. Blocks."""
+        try:
+            self.server.running.text("/readyz")
+        except OSError:
+            return None
+        return self.stats()
+
     def errors(self) -> str:
         return self.log.read_text()[-6_000:] if self.log.exists() else ""
 
@@ -178,7 +186,7 @@ class Group:
             self.check_alive()
             await topic.read_on(n_partitions)
             stats = await asyncio.gather(
-                *(asyncio.to_thread(member.stats) for member in self.members)
+                *(asyncio.to_thread(member.stats_when_ready) for member in self.members)
             )
             known = [each for each in stats if each is not None]
             owned = [each["n_shards"] for each in known]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from random import Random
+from unittest.mock import patch
 
 import pytest
 
 from tests.reliability import crash, mutants_of_crash
 from tests.reliability.crash import SCENES, exhaustive, replay, scene, speeded_up
 from tests.reliability.crash_disk import CrashDisk
-from tests.reliability.explorer import Explorer, OsScene, Scene
+from tests.reliability.explorer import Explorer, OsScene
 from tests.reliability.program import Run, Violation
 from tests.reliability.shard_life import ShardLife
 from tests.reliability.short_workloads import (
@@ -35,8 +36,9 @@ def test_no_crash_and_no_crash_of_a_recovery_breaks_a_promise(name: str) -> None
     assert explorer.n_lives > 1
 
 
-def test_a_violation_is_replayed_by_its_name() -> None:
-    mutant = next(m for m in mutants_of_crash.MUTANTS if m.name == "one_dir_sync")
+@pytest.mark.parametrize("name", ["one_dir_sync", "applied_again", "takeover_not_synced"])
+def test_a_violation_is_replayed_by_its_name(name: str) -> None:
+    mutant = next(m for m in mutants_of_crash.MUTANTS if m.name == name)
     with mutant.switched():
         with pytest.raises(Violation) as found:
             mutant.search()
@@ -44,6 +46,23 @@ def test_a_violation_is_replayed_by_its_name() -> None:
             replay(found.value.case)
     assert str(again.value) == str(found.value)
     replay(found.value.case)
+
+
+def test_a_recovery_that_breaks_a_promise_itself_is_replayed() -> None:
+    def fails(life: ShardLife) -> None:
+        raise AssertionError("broken")
+
+    for case in ("empty.u.0", "empty.u.k5"):
+        with (
+            patch.object(ShardLife, "go_on", fails),
+            pytest.raises(Violation, match="broken") as found,
+        ):
+            replay(case)
+        assert found.value.case == case
+    with patch.object(ShardLife, "do", lambda life, letter: fails(life)):
+        with pytest.raises(Violation, match="broken") as found:
+            replay("empty.u")
+        assert found.value.case == "empty.u"
 
 
 def test_a_crash_of_a_recovery_is_replayed_by_its_name() -> None:

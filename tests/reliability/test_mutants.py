@@ -34,7 +34,9 @@ def test_a_survivor_is_a_violation_that_names_it() -> None:
 
 
 def test_a_search_must_pass_while_its_mutant_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutants, "all_mutants", lambda: {"m": Mutant("m", "w", nullcontext, search)})
+    monkeypatch.setattr(
+        mutants, "all_mutants", lambda: {"m": Mutant("m", "w", nullcontext, search)}
+    )
     monkeypatch.setattr("tests.reliability.test_mutants.is_wrong", True)
     with pytest.raises(Violation, match="case: wrong"):
         mutants.run(Run(size=1, seed=1))
