@@ -1,4 +1,8 @@
-"""Seeds of the simulation that once broke a promise. They run first in every lane."""
+"""Seeds of the simulation that once broke a promise. They run first in every lane.
+
+A seed means something else once the simulation or the order of events in the product changes, so
+what each found is held by a mutant or a unit test as well.
+"""
 
 from __future__ import annotations
 
