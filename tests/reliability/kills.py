@@ -132,5 +132,6 @@ PROGRAM = Program(
     run=run,
     replay=replay,
     deep_parts=1,
+    is_mostly_waiting=True,
 )
 """The deep lane is with Apache Kafka where it is there, and else says that it is not."""

@@ -162,10 +162,14 @@ def no_room_fails_the_shard() -> Switched:
 
 
 def cleaning_fails_the_commit() -> Switched:
-    def sweep(engine: Engine) -> None:
-        remove_orphans(engine._directory, engine._manifest, engine._being_written)
+    really = FlushJob.commit
 
-    return _patched(patch.object(Engine, "sweep", sweep))
+    def commit(job: FlushJob) -> None:
+        really(job)
+        assert job.manifest is not None
+        remove_orphans(job.directory, job.manifest, lambda: {job.segment_name})
+
+    return _patched(patch.object(FlushJob, "commit", commit))
 
 
 def renewed_flush_takes_later_deletes() -> Switched:

@@ -62,5 +62,7 @@ class Program:
     """Run one case by its name. Raises: Violation."""
     deep_parts: int = 2
     """Processes that share the deep lane's figure."""
+    is_mostly_waiting: bool = False
+    """Whether it runs beside the others: it is other processes that work, and not all the time."""
     needs: Callable[[], str | None] = lambda: None
     """Why it cannot run on this machine, None where it can. An optional part that is absent."""

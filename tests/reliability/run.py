@@ -1,7 +1,8 @@
 """The lanes: `python -m tests.reliability.run fast | deep | replay PROGRAM CASE`.
 
-Every program runs in processes of its own, two at a time. The exit code is 0 where no promise was
-broken. A violation prints its case and the one command that replays it.
+Every program runs in processes of its own, two at a time, and one that mostly waits beside them.
+The exit code is 0 where no promise was broken. A violation prints its case and the one command
+that replays it.
 """
 
 from __future__ import annotations
@@ -111,8 +112,11 @@ def run_lane(lane: str, names: Sequence[str], seed: int) -> int:
     for outcome in outcomes.values():
         if outcome.skipped is not None:
             print_outcome(outcome, is_deep)
-    with ThreadPoolExecutor(N_SLOTS) as slots:
-        running = {slots.submit(start_child, lane, *job): job[0] for job in jobs}
+    with ThreadPoolExecutor(N_SLOTS) as slots, ThreadPoolExecutor(1) as beside:
+        running = {}
+        for name, run in jobs:
+            slot = beside if outcomes[name].program.is_mostly_waiting else slots
+            running[slot.submit(start_child, lane, name, run)] = name
         for done in as_completed(running):
             name = running[done]
             outcomes[name].add(done.result())

@@ -46,4 +46,4 @@ def test_guarded_bytes_are_themselves() -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_check_that_is_missing_is_found_out(mutant: Mutant) -> None:
-    kill(mutant)
+    kill(mutant.name, mutant)
