@@ -12,11 +12,11 @@ MODULES: dict[str, str] = {
         "kills",
         "overload",
         "crash",
-        "simulation",
         "model",
-        "errors",
+        "simulation",
         "mutants",
         "corruption",
+        "errors",
         "feed",
     )
 }
