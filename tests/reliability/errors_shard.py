@@ -323,9 +323,9 @@ class ShardCase:
             start = shard.delivered_offset
             await shard.deliver([record_of(e) for e in self.events[start:]], len(self.events))
         shard = self.shard
-        is_done = await self._tick_until(
-            lambda: shard.engine.durable_offset == len(self.events), PATIENCE_S
-        )
+        # It is durable a few turns of the loop before its source is told.
+        await self._tick_until(lambda: self.promised == len(self.events), PATIENCE_S)
+        is_done = shard.engine.durable_offset == len(self.events)
         demand(is_done, f"{shard.engine.durable_offset} durable of {len(self.events)}")
         demand(shard.state is ShardState.SERVING, "failed on a disk that is well:", shard.failure)
         demand(self.promised == len(self.events), "the source was not told")

@@ -83,12 +83,18 @@ class Checks:
                 expected = record.offset + 1
         self._applied[life, done.shard] = max(expected, done.batch.next_offset)
 
+    def _origin(self, life: str, number: int) -> int:
+        """Return where the shard began: where it was given no record yet, retention may have taken
+        all there were."""
+        origin = self._origins[life, number]
+        return self.partitions[number].start if origin is None else origin
+
     def state(self, life: str, where: str, engine: Engine, visible: Visible) -> None:
         """Compare what is searchable with what the log says."""
         self.n_states += 1
         number = engine.shard
         found = self._documents(visible)
-        origin = self._origins[life, number] or 0
+        origin = self._origin(life, number)
         gaps = [(gap.first, gap.end) for gap in engine.gaps]
         partition = self.partitions[number]
         for lineage in range(len(partition.past) + 1):
@@ -122,7 +128,7 @@ class Checks:
         known.manifest, known.publisher = manifest, life
         is_takeover = manifest.generation == manifest.epoch  # then it says what was there
         if manifest.next_offset >= 0 and not is_takeover:
-            known.origin = self._origins[life, _number(folder)] or 0
+            known.origin = self._origin(life, _number(folder))
         self._check_letters(folder, manifest.next_offset)
 
     def committed(self, folder: SimFolder, offset: int) -> None:
