@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -23,6 +23,8 @@ from tests.reliability.fake_broker import FakeCluster
 from tests.reliability.fake_clients import FakeClients
 from tests.reliability.fake_log import Kind
 from tests.reliability.sim_loop import SimLoop
+
+K = TypeVar("K", MockKafka, ApacheKafka)
 
 CASE_S = 40.0
 QUICK = {
@@ -87,8 +89,10 @@ class FakeLab:
         self.cluster.add_partitions(self.cluster.topics[topic], n_partitions)
 
 
-class MockLab:
-    def __init__(self, kafka: MockKafka) -> None:
+class BrokerLab(Generic[K]):
+    """What the labs of real brokers share."""
+
+    def __init__(self, kafka: K) -> None:
         self.clients: KafkaClients = AIOKAFKA
         self.bootstrap = kafka.bootstrap
         self._kafka = kafka
@@ -99,6 +103,8 @@ class MockLab:
     async def create_topic(self, n_partitions: int) -> str:
         return await self._kafka.create_topic(n_partitions)
 
+
+class MockLab(BrokerLab[MockKafka]):
     async def retain_from(self, topic: str, offset: int) -> None:
         pytest.skip("librdkafka's broker has no admin protocol to delete records by")
 
@@ -112,18 +118,7 @@ class MockLab:
         pytest.skip("librdkafka's broker has no admin protocol to add partitions by")
 
 
-class ApacheLab:
-    def __init__(self, kafka: ApacheKafka) -> None:
-        self.clients: KafkaClients = AIOKAFKA
-        self.bootstrap = kafka.bootstrap
-        self._kafka = kafka
-
-    def run(self, case: Awaitable[None]) -> None:
-        asyncio.run(_awaited(case))
-
-    async def create_topic(self, n_partitions: int) -> str:
-        return await self._kafka.create_topic(n_partitions)
-
+class ApacheLab(BrokerLab[ApacheKafka]):
     async def retain_from(self, topic: str, offset: int) -> None:
         await self._kafka.delete_records(topic, 0, offset)
 

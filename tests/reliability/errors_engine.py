@@ -6,7 +6,7 @@ A case is `engine.SCENE.LETTERS.OPERATION.ERROR.HOW`, or `full.SCENE.LETTERS.BYT
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from random import Random
 
@@ -67,12 +67,16 @@ def verbs_of(name: str, letters: str) -> tuple[str, ...]:
 
 def cases_of(name: str, letters: str) -> Iterator[str]:
     """Yield every error at every operation of a workload."""
-    for number, verb in enumerate(verbs_of(name, letters)):
+    return (f"engine.{name}.{letters}.{each}" for each in each_error(verbs_of(name, letters)))
+
+
+def each_error(verbs: Iterable[str]) -> Iterator[str]:
+    """Yield `NUMBER.ERROR.HOW` of each error that each of the operations can meet."""
+    for number, verb in enumerate(verbs):
         for error in ERRORS:
-            if not can_meet(error, verb):
-                continue
-            for how in hows_of(error, verb):
-                yield f"engine.{name}.{letters}.{number}.{error}.{how}"
+            if can_meet(error, verb):
+                for how in hows_of(error, verb):
+                    yield f"{number}.{error}.{how}"
 
 
 def hows_of(error: str, verb: str) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from functools import cache
 from consumers.log_file import StoredRecord
 from consumers.log_partition import PartitionFiles
 from index.errors import CorruptionError, ExhaustedError, StorageError, TailraceError
-from tests.reliability.errors_engine import hows_of
-from tests.reliability.faulty_disk import ERRORS, Faults, FaultyDisk, can_meet
+from tests.reliability.errors_engine import each_error
+from tests.reliability.faulty_disk import Faults, FaultyDisk
 from tests.reliability.life import BrokenError, demand
 from tests.reliability.program import Violation
 
@@ -156,11 +156,7 @@ def verbs_of(letters: str) -> tuple[str, ...]:
 
 
 def cases_of(letters: str) -> Iterator[str]:
-    for number, verb in enumerate(verbs_of(letters)):
-        for error in ERRORS:
-            if can_meet(error, verb):
-                for how in hows_of(error, verb):
-                    yield f"log.{letters}.{number}.{error}.{how}"
+    return (f"log.{letters}.{each}" for each in each_error(verbs_of(letters)))
 
 
 def sizes_of(letters: str) -> Iterator[str]:

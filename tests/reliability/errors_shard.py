@@ -35,8 +35,8 @@ from pipeline.telemetry import Telemetry
 from pipeline.threads import Threads
 from tests.pipeline.logs import MemoryLog
 from tests.reliability.error_life import survive
-from tests.reliability.errors_engine import hows_of, scene
-from tests.reliability.faulty_disk import ERRORS, Faults, FaultyDisk, can_meet
+from tests.reliability.errors_engine import each_error, scene
+from tests.reliability.faulty_disk import Faults, FaultyDisk
 from tests.reliability.life import BrokenError, demand
 from tests.reliability.program import Violation
 from tests.reliability.shard_life import check_answers
@@ -388,11 +388,7 @@ def verbs_of(letters: str) -> tuple[str, ...]:
 
 
 def cases_of(letters: str) -> Iterator[str]:
-    for number, verb in enumerate(verbs_of(letters)):
-        for error in ERRORS:
-            if can_meet(error, verb):
-                for how in hows_of(error, verb):
-                    yield f"shard.{letters}.{number}.{error}.{how}"
+    return (f"shard.{letters}.{each}" for each in each_error(verbs_of(letters)))
 
 
 def sizes_of(letters: str) -> Iterator[str]:

@@ -15,8 +15,8 @@ import msgspec
 from index.errors import CorruptionError, StorageError, TailraceError
 from index.schema import Schema, SchemaRef
 from pipeline.index_store import IndexMeta, IndexStore
-from tests.reliability.errors_engine import hows_of
-from tests.reliability.faulty_disk import ERRORS, Faults, FaultyDisk, can_meet
+from tests.reliability.errors_engine import each_error
+from tests.reliability.faulty_disk import Faults, FaultyDisk
 from tests.reliability.life import BrokenError, demand
 from tests.reliability.program import Violation
 
@@ -131,11 +131,7 @@ def verbs_of(letters: str) -> tuple[str, ...]:
 
 
 def cases_of(letters: str) -> Iterator[str]:
-    for number, verb in enumerate(verbs_of(letters)):
-        for error in ERRORS:
-            if can_meet(error, verb):
-                for how in hows_of(error, verb):
-                    yield f"store.{letters}.{number}.{error}.{how}"
+    return (f"store.{letters}.{each}" for each in each_error(verbs_of(letters)))
 
 
 def replay(case: str) -> None:
