@@ -167,11 +167,7 @@ class FlushJob:
             self.output = _write_output(self, draft, pace)
 
     def commit(self) -> None:
-        if not self.is_unsettled:
-            self.manifest = self._edit()
-        assert self.manifest is not None, "an edit that is unsettled"
-        with _settling(self):
-            write_manifest(self.directory, self.manifest)
+        _publish(self)
 
     def _edit(self) -> Manifest:
         entries = [
@@ -268,11 +264,7 @@ class MergeJob:
                 )
 
     def commit(self) -> None:
-        if not self.is_unsettled:
-            self.manifest = self._edit()
-        assert self.manifest is not None, "an edit that is unsettled"
-        with _settling(self):
-            write_manifest(self.directory, self.manifest)
+        _publish(self)
 
     def _edit(self) -> Manifest:
         entries = list(self.before.segments)
@@ -289,6 +281,15 @@ class MergeJob:
     def run(self) -> None:
         self.write()
         self.commit()
+
+
+def _publish(job: FlushJob | MergeJob) -> None:
+    """Make the job's edit durable; one that is unsettled is the same edit again."""
+    if not job.is_unsettled:
+        job.manifest = job._edit()
+    assert job.manifest is not None, "an edit that is unsettled"
+    with _settling(job):
+        write_manifest(job.directory, job.manifest)
 
 
 def _write_output(job: FlushJob | MergeJob, draft: Any, pace: Pace) -> Segment:

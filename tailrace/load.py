@@ -14,9 +14,9 @@ from urllib.parse import quote
 import aiohttp
 import click
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn
 
+from tailrace.bar import byte_bar
 from tailrace.ndjson import Line, NdjsonFile
 from tailrace.remote import AnswerError, UnreachableError, describe, open_session, read_answer
 
@@ -99,7 +99,7 @@ def run_load(url: str, plan: LoadPlan) -> int:
     began = time.monotonic()
     tally = Tally()
     try:
-        with _make_bar() as bar:
+        with byte_bar(TextColumn("{task.fields[docs]:,} docs")) as bar:
             asyncio.run(_load(url, plan, files, tally, bar))
     except KeyboardInterrupt:
         click.echo(
@@ -117,20 +117,6 @@ def run_load(url: str, plan: LoadPlan) -> int:
         f"{tally.n_failures} failures{skipped}"
     )
     return 1 if tally.n_failures else 0
-
-
-def _make_bar() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[docs]:,} docs"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 async def _load(

@@ -9,8 +9,6 @@ from pathlib import Path
 import click
 import msgspec
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consumers.log_check import LogHeld, check_log
 from consumers.log_file import SUFFIX as LOG_SUFFIX
@@ -20,6 +18,7 @@ from index.errors import CorruptionError, TailraceError
 from index.format import SUFFIX as SEGMENT_SUFFIX
 from index.schema import Schema
 from pipeline.index_store import FILE_NAME, IndexStore
+from tailrace.bar import byte_bar
 
 LOG_FOLDERS = ("log", "dlq")
 
@@ -52,25 +51,11 @@ def run_verify(directory: Path, printer: Callable[[Checked], None]) -> int:
 
     Raises: NothingToCheckError.
     """
-    with _make_bar() as bar:
+    with byte_bar() as bar:
         task = bar.add_task("verify", total=_n_bytes(directory))
         checked = check_directory(directory, lambda n_bytes: bar.advance(task, n_bytes))
     printer(checked)
     return 1 if checked.findings else 0
-
-
-def _make_bar() -> Progress:
-    """Return a bar that shows on a terminal alone."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _n_bytes(directory: Path) -> int:
