@@ -50,6 +50,7 @@ def serve(settings: Settings, listener: socket.socket, on_ready: Ready | None = 
     process takes the data directory over: then nothing is flushed.
     """
     set_up_logging(settings.telemetry.log_level)
+    gc.collect()  # what loading left; later it would hold the loop up
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, listener, on_ready or print_address))
     return 0
@@ -77,7 +78,6 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Ready) -
         await runner.setup()
         server = await start_listening(runner, listener, most=limits.connections, backlog=BACKLOG)
         # Modules and kernels stay for good: a collection need not look at them (41 ms a time).
-        gc.collect()
         gc.freeze()
         await on_ready(address_of(listener))
         if await _ended_before(fencing, stop):
